@@ -1,0 +1,105 @@
+"""A plugin microkernel for audio diffusion: this is the whole public API.
+
+Names are imported when they are first used, so that `import kernel` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+API = 1
+"""The major version of the plugin API; plugins register in the entry-point group `kernel.v1`."""
+
+if TYPE_CHECKING:
+    from kernel.audio import read_audio as read_audio
+    from kernel.audio import resample as resample
+    from kernel.components import Backbone as Backbone
+    from kernel.components import Codec as Codec
+    from kernel.components import CodecModule as CodecModule
+    from kernel.components import Component as Component
+    from kernel.components import Dataset as Dataset
+    from kernel.components import Guidance as Guidance
+    from kernel.components import NetworkModule as NetworkModule
+    from kernel.components import Objective as Objective
+    from kernel.components import Observer as Observer
+    from kernel.components import Schedule as Schedule
+    from kernel.components import Solver as Solver
+    from kernel.components import Task as Task
+    from kernel.errors import InputError as InputError
+    from kernel.errors import KernelError as KernelError
+    from kernel.errors import UsageError as UsageError
+    from kernel.errors import did_you_mean as did_you_mean
+    from kernel.hookspecs import hookimpl as hookimpl
+    from kernel.scalars import atan as atan
+    from kernel.scalars import exp as exp
+    from kernel.scalars import log as log
+    from kernel.scalars import sqrt as sqrt
+    from kernel.values import AudioSpec as AudioSpec
+    from kernel.values import Condition as Condition
+    from kernel.values import ConditionSpec as ConditionSpec
+    from kernel.values import Context as Context
+    from kernel.values import Denoise as Denoise
+    from kernel.values import Example as Example
+    from kernel.values import GuidedDenoise as GuidedDenoise
+    from kernel.values import LatentSpec as LatentSpec
+    from kernel.values import Measurement as Measurement
+    from kernel.values import Network as Network
+    from kernel.values import Noise as Noise
+    from kernel.values import Preconditioning as Preconditioning
+    from kernel.values import Request as Request
+    from kernel.values import Step as Step
+
+_HOMES = {
+    "kernel.audio": ("read_audio", "resample"),
+    "kernel.components": (
+        "Backbone",
+        "Codec",
+        "CodecModule",
+        "Component",
+        "Dataset",
+        "Guidance",
+        "NetworkModule",
+        "Objective",
+        "Observer",
+        "Schedule",
+        "Solver",
+        "Task",
+    ),
+    "kernel.errors": ("InputError", "KernelError", "UsageError", "did_you_mean"),
+    "kernel.hookspecs": ("hookimpl",),
+    "kernel.scalars": ("atan", "exp", "log", "sqrt"),
+    "kernel.values": (
+        "AudioSpec",
+        "Condition",
+        "ConditionSpec",
+        "Context",
+        "Denoise",
+        "Example",
+        "GuidedDenoise",
+        "LatentSpec",
+        "Measurement",
+        "Network",
+        "Noise",
+        "Preconditioning",
+        "Request",
+        "Step",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["API", "__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kernel' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,242 @@
+"""Selected plugins and their options, fitted together and checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+from pydantic import ValidationError
+
+from kernel.components import (
+    Backbone,
+    Codec,
+    Component,
+    Guidance,
+    Objective,
+    Observer,
+    Schedule,
+    Solver,
+    Task,
+)
+from kernel.config import explain
+from kernel.errors import MisfitError, UsageError, did_you_mean
+from kernel.registry import ACCUMULATES, PluginInfo, Registry, Selection
+from kernel.values import LatentSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kernel.models import Manifest
+
+__all__ = ["Assembly", "Part", "assemble"]
+
+ComponentT = TypeVar("ComponentT", bound=Component)
+
+REMEDIES = {
+    "gradient": "run without --cuda-graph",
+    "measurement": "choose a task that knows something about the sound, such as an edit of a file",
+    "null-condition": "choose a task with a condition and a model trained with condition dropout",
+    "origin": "choose a task that starts from a recording",
+    "path": "choose an objective that is defined in a native time of its own",
+}
+
+
+@attrs.frozen
+class Part:
+    """A component and the plugin that it came from."""
+
+    info: PluginInfo
+    component: Component
+
+
+@attrs.frozen
+class Assembly:
+    """The components of a run or a training, in the order of their kinds and names."""
+
+    parts: tuple[Part, ...]
+
+    def get(self, base: type[ComponentT]) -> ComponentT:
+        """Return the one component of a kind. Raises UsageError when nobody named one."""
+        found = self.all(base)
+        if not found:
+            raise UsageError(
+                f"no {base.kind} was named and no model recommends one; add {base.kind}.NAME to "
+                f"--plugins (`kernel plugins` lists them)"
+            )
+        return found[0]
+
+    def all(self, base: type[ComponentT]) -> tuple[ComponentT, ...]:
+        """Return every component of a kind, in order."""
+        return tuple(part.component for part in self.parts if isinstance(part.component, base))
+
+    def swap(self, component: Component) -> Assembly:
+        """Return the assembly with the one component of that kind replaced by `component`."""
+        return Assembly(
+            tuple(
+                attrs.evolve(part, component=component)
+                if part.component.kind == component.kind
+                else part
+                for part in self.parts
+            )
+        )
+
+    @property
+    def objective(self) -> Objective:
+        """Return the objective."""
+        return self.get(Objective)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Return the schedule."""
+        return self.get(Schedule)
+
+    @property
+    def solver(self) -> Solver:
+        """Return the solver."""
+        return self.get(Solver)
+
+    @property
+    def guidances(self) -> tuple[Guidance, ...]:
+        """Return the guidances, the first innermost."""
+        return self.all(Guidance)
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Return the observers."""
+        return self.all(Observer)
+
+    @property
+    def backbone(self) -> Backbone:
+        """Return the backbone."""
+        return self.get(Backbone)
+
+    @property
+    def codec(self) -> Codec:
+        """Return the codec."""
+        return self.get(Codec)
+
+    @property
+    def task(self) -> Task:
+        """Return the task."""
+        return self.get(Task)
+
+    @property
+    def latent(self) -> LatentSpec:
+        """Return the shape of a training item's latent."""
+        return self.codec.latent(self.task.audio, self.task.samples)
+
+    def build_network(self) -> nn.Module:
+        """Return the backbone's network for this task and codec, freshly initialised."""
+        latent = self.latent
+        if latent.dims not in self.backbone.dims:
+            takes = " or ".join(f"{dims}-D" for dims in self.backbone.dims)
+            raise MisfitError(
+                f"{self._name(Codec)} makes {latent.dims}-D latents but {self._name(Backbone)} "
+                f"takes {takes}; choose another of the two, or another layout of the codec"
+            )
+        return self.backbone.build(latent, self.task.condition)
+
+    def build_codec(self) -> nn.Module:
+        """Return the codec's module for this task's audio."""
+        return self.codec.build(self.task.audio)
+
+    def check(self, offered: frozenset[str]) -> None:
+        """Raise MisfitError for the first need that neither a component nor `offered` meets."""
+        offers = offered.union(*(part.component.offers for part in self.parts))
+        for part in self.parts:
+            for need in sorted(part.component.needs - offers):
+                remedy = REMEDIES.get(need, f"choose a component that offers {need!r}")
+                others = ", ".join(
+                    other.info.spelling
+                    for other in self.parts
+                    if other.component is not part.component
+                )
+                raise MisfitError(
+                    f"{part.info.spelling} needs {need!r}, which none of {others} offers; {remedy}"
+                )
+
+    def _name(self, base: type[Component]) -> str:
+        return next(part.info.spelling for part in self.parts if isinstance(part.component, base))
+
+
+def assemble(
+    registry: Registry,
+    selection: Selection,
+    kinds: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]],
+    manifest: Manifest | None = None,
+) -> tuple[Assembly, Selection]:
+    """Load and configure what was selected, filled up with what a model recommends.
+
+    A component takes the model's options when it is the one that the model was trained with, and
+    the user's options over them. Returns the assembly and the selection that it was made from.
+    Raises UsageError for an option that no component takes and PluginError for a broken plugin.
+    """
+    selection = _fill(registry, selection, kinds, manifest)
+    parts = []
+    used = set()
+    for kind in kinds:
+        for info in selection.of(kind):
+            recommended = _recommended(manifest, kind)
+            given = (
+                dict(manifest.options.get(kind, {}))
+                if manifest and info.name in recommended
+                else {}
+            )
+            for key in (kind, f"{kind}.{info.name}"):
+                if key in options and not (key == kind and len(selection.of(kind)) > 1):
+                    given |= options[key]
+                    used.add(key)
+            parts.append(Part(info, _configure(registry.load(info), info, given)))
+    _refuse_unused(options, used, parts, kinds)
+    return Assembly(tuple(parts)), selection
+
+
+def _fill(
+    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
+) -> Selection:
+    if manifest is None:
+        return selection
+    missing = [
+        f"{kind}.{name}"
+        for kind in kinds
+        if not selection.of(kind)
+        for name in _recommended(manifest, kind)
+    ]
+    return selection.union(registry.select(missing))
+
+
+def _recommended(manifest: Manifest | None, kind: str) -> tuple[str, ...]:
+    if manifest is None or kind not in manifest.plugins:
+        return ()
+    names = manifest.plugins[kind]
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _configure(component: type[Component], info: PluginInfo, given: Mapping[str, Any]) -> Component:
+    try:
+        return component.model_validate(dict(given))
+    except ValidationError as error:
+        sentence = explain(error, component, f"option of {info.spelling}")
+        raise UsageError(f"{sentence} (`kernel plugins {info.name}` lists the options)") from None
+
+
+def _refuse_unused(
+    options: Mapping[str, Mapping[str, Any]],
+    used: set[str],
+    parts: Sequence[Part],
+    kinds: Sequence[str],
+) -> None:
+    for key in sorted(set(options) - used):
+        if key in ACCUMULATES and any(part.info.kind == key for part in parts):
+            names = ", ".join(p.info.spelling for p in parts if p.info.kind == key)
+            raise UsageError(
+                f"option {key}.{next(iter(options[key]))} could belong to any of {names}; "
+                f"write the name too"
+            )
+        known = [*kinds, *(part.info.spelling for part in parts)]
+        raise UsageError(
+            f"option {key}.{next(iter(options[key]), '')} belongs to no selected component"
+            f"{did_you_mean(key, known) or '; the kinds here are ' + ', '.join(kinds)}"
+        )

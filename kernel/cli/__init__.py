@@ -1,0 +1,88 @@
+"""The `kernel` command: its subcommands are imported when they are called."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from kernel import __version__
+from kernel.errors import KernelError, UsageError, did_you_mean
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "run": "Generate audio with a trained model.",
+    "train": "Train a model, or go on with a training.",
+    "plugins": "List the installed plugins, or explain one.",
+    "models": "List the installed models, or explain one.",
+    "check": "Check that a plugin keeps its promises.",
+}
+
+EPILOG = """\b
+Examples:
+  kernel plugins
+  kernel run --help
+
+\b
+Exit codes: 0 done, 1 a bug, 2 usage, 3 a broken plugin, 4 input, 5 output,
+6 device, 7 not finite, 8 a check failed, 130 interrupted.
+"""
+
+
+class Kernel(click.Group):
+    """Imports a subcommand from the module of its name, and gives every error one form."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the subcommands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        if cmd_name.startswith("-"):
+            return None
+        if cmd_name not in COMMANDS:
+            near = did_you_mean(cmd_name, COMMANDS) or "; `kernel --help` lists them"
+            raise UsageError(f"there is no command {cmd_name!r}{near}")
+        command: click.Command = import_module(f"kernel.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing what it lists."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; end with a sentence and an exit code when it fails."""
+        from kernel.cli._owner import warn_of_second_owner
+
+        try:
+            warn_of_second_owner()
+            return super().invoke(ctx)
+        except KernelError as error:
+            click.echo(f"kernel: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("kernel: interrupted", err=True)
+            ctx.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise
+            sys.excepthook(type(error), error, error.__traceback__)
+            click.echo(
+                "kernel: this is a bug in kernel-audio or in a plugin that the lines above name; "
+                "please report it with these lines and the command that you typed",
+                err=True,
+            )
+            ctx.exit(1)
+
+
+@click.command(cls=Kernel, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kernel-audio")
+def main() -> None:
+    """Generate audio by diffusion, from parts that are plugins."""

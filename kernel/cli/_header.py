@@ -1,0 +1,36 @@
+"""The lines that say what a run or a training is made of, before it begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from kernel.runner.plan import Plan
+
+__all__ = ["show"]
+
+
+def show(plan: Plan) -> None:
+    """Print the components and whose they are, the model and every note, to standard error."""
+    console = Console(stderr=True, highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for part in plan.assembly.parts:
+        info = part.info
+        given = part.component.model_dump(mode="json", exclude_defaults=True, exclude={"labels"})
+        options = " ".join(f"{name}={value}" for name, value in sorted(given.items()))
+        table.add_row(
+            f"[dim]{info.kind}[/dim]",
+            f"[bold]{info.name}[/bold]",
+            f"[dim]{info.distribution} {info.version}[/dim]",
+            f"[dim]{options if len(options) <= 60 else options[:57] + '...'}[/dim]",
+        )
+    if plan.pack is not None:
+        pack = plan.pack
+        owner = f"{pack.info.distribution} {pack.info.version}" if pack.info else "folder"
+        table.add_row("[dim]model[/dim]", f"[bold]{pack.name}[/bold]", f"[dim]{owner}[/dim]", "")
+    console.print(table)
+    for note in plan.notes:
+        console.print(f"[yellow]note:[/yellow] {note}", soft_wrap=True)

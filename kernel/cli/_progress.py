@@ -1,0 +1,49 @@
+"""The progress bar: an observer like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import PrivateAttr
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kernel.components import Observer
+
+__all__ = ["Bar"]
+
+
+class Bar(Observer):
+    """Draws one bar on the standard error; silent where that is not a terminal."""
+
+    what: str = "steps"
+
+    _progress: Any = PrivateAttr(None)
+    _task: Any = PrivateAttr(None)
+
+    def started(self, directory: Path, record: dict[str, Any]) -> None:
+        """Show an empty bar."""
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn(self.what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[scalars]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None, scalars="")
+        self._progress.start()
+
+    def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+        """Move the bar."""
+        text = "  ".join(f"{name} {value:.3g}" for name, value in scalars.items())
+        self._progress.update(self._task, completed=index, total=total, scalars=text)
+
+    def close(self) -> None:
+        """Take the bar away, whatever happened."""
+        if self._progress is not None:
+            self._progress.stop()

@@ -1,0 +1,59 @@
+"""What `kernel run` and `kernel train` share on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["shared", "split"]
+
+
+def split(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Turn `a,b,c` into a tuple; None stays None."""
+    if value is None:
+        return None
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every command with a configuration has."""
+    for option in reversed(
+        [
+            click.option(
+                "-p",
+                "--plugins",
+                metavar="A,B,...",
+                callback=split,
+                help="Components, each [KIND.]NAME[@DISTRIBUTION], e.g. edm,unipc or solver.heun.",
+            ),
+            click.option(
+                "-o",
+                "--option",
+                "options",
+                multiple=True,
+                metavar="KIND.OPTION=VALUE",
+                help="A component's option, e.g. -o solver.predictor_order=2 (may be repeated).",
+            ),
+            click.option(
+                "-c",
+                "--config",
+                type=click.Path(path_type=Path),
+                help="TOML file with any of these settings, e.g. -c night.toml.",
+            ),
+            click.option("--seed", type=int, help="Seed, e.g. --seed 7.  [default: 0]"),
+            click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]"),
+            click.option(
+                "--precision",
+                type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                help="Of the network: auto is bfloat16 on CUDA and float32 elsewhere.",
+            ),
+            click.option(
+                "--compile/--no-compile", default=None, help="Compile the network (torch.compile)."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command

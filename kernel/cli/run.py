@@ -1,0 +1,83 @@
+"""`kernel run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kernel.cli._settings import shared
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  kernel run --plugins edm,unipc
+  kernel run --plugins rf,heun --steps 32 --seed 7
+  kernel run --plugins edm,unipc -o solver.predictor_order=2 -o task.label=7 --count 4
+  kernel run --model trainings/digits/model --plugins schedule.rf,dpmpp-2m
+
+Kinds that are not named come from the model's recommendation; with no model named, the first one
+that was trained with the named components is taken.
+"""
+
+
+@click.command(epilog=EPILOG)
+@shared
+@click.option("-m", "--model", help="A model of `kernel models`, or a folder with model.toml.")
+@click.option("--steps", type=int, help="Solver steps.  [default: the model's]")
+@click.option("-n", "--count", type=int, help="Sounds to make.  [default: 10]")
+@click.option("--batch", type=int, help="Sounds made at once; they stay the same.  [default: 16]")
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="An audio file, for tasks that take any (may be repeated).",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where runs go.  [default: runs]")
+@click.option("--name", help="Name of this run's folder.  [default: the plugins and a number]")
+@click.option("--cuda-graph/--no-cuda-graph", default=None, help="Replay the network on CUDA.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's record for programs.")
+def command(
+    config: Path | None,
+    options: tuple[str, ...],
+    inputs: tuple[Path, ...],
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Generate sounds: WAV files, spectrograms, a page to listen on and a record."""
+    from kernel.cli._header import show
+    from kernel.cli._progress import Bar
+    from kernel.config import RunConfig, load
+    from kernel.registry import Registry
+    from kernel.runner.plan import plan_run
+
+    settings = load(RunConfig, config, values | {"inputs": inputs or None}, options)
+    plan = plan_run(settings, Registry.scan(settings.prefer))
+    if not as_json:
+        show(plan)
+    from kernel.runner.libraries import check_pair
+
+    check_pair()
+    from kernel.runner.run import execute, folder_for
+
+    folder = folder_for(settings, plan)
+    bar = Bar(what="sampling")
+    try:
+        record = execute(settings, plan, folder, (bar, *plan.assembly.observers))
+    finally:
+        bar.close()
+    if as_json:
+        import json
+
+        click.echo(json.dumps(record | {"folder": str(folder)}, indent=2))
+        return
+    sampling = record["sampling"]
+    click.echo(
+        f"{sampling['count']} sounds in {folder} ({sampling['steps']} steps, "
+        f"NFE {sampling['nfe']}, {sampling['seconds']:.1f} s); "
+        f"open {folder / 'index.html'} to listen"
+    )

@@ -1,0 +1,76 @@
+"""`kernel train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kernel.cli._settings import shared
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  kernel train --plugins edm,dit,mel,labelled -o task.path=digits --out trainings/digits
+  kernel train --resume trainings/digits
+  kernel run --model trainings/digits/model --plugins unipc
+
+Name a solver and guidances too, and the trained model recommends them. Every setting of
+`kernel.config.TrainConfig` can stand in the TOML file.
+"""
+
+
+@click.command(epilog=EPILOG)
+@shared
+@click.option("--steps", type=int, help="Optimizer steps.  [default: 1500]")
+@click.option("--batch", type=int, help="Items in a step.  [default: 32]")
+@click.option("--learning-rate", type=float, help="Peak learning rate.  [default: 5e-4]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: trainings/latest]"
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Go on with the training in DIR, with the settings it was started with.",
+)
+def command(
+    config: Path | None, options: tuple[str, ...], resume: Path | None, **values: Any
+) -> None:
+    """Train a model on a task's data, resumable at any moment."""
+    from kernel.cli._header import show
+    from kernel.cli._progress import Bar
+    from kernel.config import TrainConfig, load
+    from kernel.errors import UsageError
+    from kernel.registry import Registry
+    from kernel.runner.plan import plan_training
+
+    if resume is not None:
+        given = sorted(name for name, value in values.items() if value is not None)
+        if config or options or set(given) - {"device"}:
+            raise UsageError(
+                "--resume takes every setting from the training's folder; leave the others out"
+            )
+        from kernel.runner.train import read_config
+
+        values = read_config(resume) | {"out": resume, "device": values["device"] or "auto"}
+    settings = load(TrainConfig, config, values, options)
+    plan = plan_training(settings, Registry.scan(settings.prefer))
+    from kernel.runner.libraries import check_pair
+
+    check_pair()
+    from kernel.runner.train import execute, open_folder
+
+    open_folder(settings, resume is not None)
+    show(plan)
+    bar = Bar(what="training")
+    try:
+        record = execute(settings, plan, (bar, *plan.assembly.observers))
+    finally:
+        bar.close()
+    click.echo(
+        f"{record['parameters'] / 1e6:.2f} M parameters, {settings.steps} steps; "
+        f"try: kernel run --model {settings.out / 'model'}"
+    )

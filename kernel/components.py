@@ -1,0 +1,350 @@
+"""The base class of each kind of component.
+
+Every component speaks one language, the variance-exploding coordinates
+
+    x = x0 + sigma n,  n ~ N(0, I),          D(x, sigma, condition) -> estimate of x0,
+
+in which the probability-flow ODE is `dx/dsigma = (x - D) / sigma` (Karras et al. 2022, eq. 1 with
+s(t) = 1, sigma(t) = t). Any other process is an invertible change of variables inside an objective.
+
+A component is a frozen pydantic model whose fields are its options. What has weights or buffers is
+a `torch.nn.Module` that the component builds; only the runner moves it to a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kernel.values import (
+    AudioSpec,
+    Condition,
+    ConditionSpec,
+    Context,
+    Denoise,
+    Example,
+    GuidedDenoise,
+    LatentSpec,
+    Measurement,
+    Network,
+    Noise,
+    Preconditioning,
+    Request,
+    Step,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+__all__ = [
+    "Backbone",
+    "Codec",
+    "CodecModule",
+    "Component",
+    "Dataset",
+    "Guidance",
+    "NetworkModule",
+    "Objective",
+    "Observer",
+    "Schedule",
+    "Solver",
+    "Task",
+]
+
+
+class Component(BaseModel):
+    """A part of a model or a run; its fields are its options.
+
+    Needs are words that some other selected component must offer before a run starts. The kernel
+    knows `gradient`, `measurement`, `null-condition`, `origin` and `path`; plugins may coin more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: ClassVar[str]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Return the words that other components must offer."""
+        return frozenset()
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return the words that this component offers to others."""
+        return frozenset()
+
+
+class Objective(Component):
+    """What a network is trained to predict, and how a denoiser is read off it.
+
+    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise)              (Karras et al. 2022, eq. 7)
+    loss        = weight(sigma) |D - x0|^2                         (eq. 2)
+
+    With `weight = 1 / c_out^2` (the default) the network's target has the weight 1 at every sigma.
+    `sigma_data` is the standard deviation of x0 that the four functions assume. A codec's latents
+    have unit variance; the kernel multiplies them by `sigma_data`.
+    """
+
+    kind: ClassVar[str] = "objective"
+
+    sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
+
+    def precondition(self, sigma: Any) -> Preconditioning:
+        """Return c_skip, c_out, c_in and c_noise at `sigma`, a float > 0 or a tensor [B]."""
+        raise NotImplementedError
+
+    def weight(self, sigma: Any) -> Any:
+        """Return the weight of |D - x0|^2 at `sigma`, a float > 0 or a tensor [B]."""
+        return 1 / self.precondition(sigma).c_out ** 2
+
+    def denoise(self, network: Network, x: Tensor, sigma: float, condition: Any) -> Tensor:
+        """Return D(x, sigma). x, result: [B, C, *S]; sigma > 0.
+
+        `condition` is what the backbone's `prepare` made of a Condition.
+        """
+        scale = self.precondition(sigma)
+        c_noise = x.new_full((x.shape[0],), scale.c_noise)
+        prediction = network(x * scale.c_in, c_noise, condition)
+        estimate: Tensor = prediction * scale.c_out
+        return estimate.add_(x, alpha=scale.c_skip)
+
+    def loss(
+        self,
+        network: Network,
+        x0: Tensor,
+        sigma: Tensor,
+        noise: Tensor,
+        condition: Any,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted mean squared error of each item, [B].
+
+        x0, noise: [B, C, *S]; sigma: [B]. mask, broadcastable to x0, is 0 in the padding,
+        which is neither counted nor divided by.
+        """
+        batch = (-1, *[1] * (x0.ndim - 1))
+        scale = self.precondition(sigma)
+        c_skip, c_out, c_in = (c.view(batch) for c in self._tensors(scale, sigma))
+        x = x0 + sigma.view(batch) * noise
+        c_noise = sigma.new_zeros(sigma.shape) + scale.c_noise
+        prediction = network(c_in * x, c_noise, condition)
+        # In terms of F the error is c_out smaller, so that nothing cancels where c_out is tiny.
+        error = (prediction.float() - (x0 - c_skip * x) / c_out).square()
+        axes = tuple(range(1, x0.ndim))
+        if mask is None:
+            mean = error.mean(axes)
+        else:
+            mask = mask.expand_as(error)
+            mean = (error * mask).sum(axes) / mask.sum(axes).clamp(min=1)
+        weighted: Tensor = self.weight(sigma) * c_out.view(-1).square() * mean
+        return weighted
+
+    @staticmethod
+    def _tensors(scale: Preconditioning, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        zero = sigma.new_zeros(sigma.shape)
+        return zero + scale.c_skip, zero + scale.c_out, zero + scale.c_in
+
+
+class Schedule(Component):
+    """Which sigmas a sampler visits and which sigmas a network is trained at."""
+
+    kind: ClassVar[str] = "schedule"
+
+    sigma_min: float
+    sigma_max: float
+
+    def sigmas(self, steps: int) -> list[float]:
+        """Return steps + 1 strictly descending sigmas, from sigma_max down to exactly 0.
+
+        Those before the last lie in [sigma_min, sigma_max].
+
+        Raises UsageError when `steps` < 1.
+        """
+        raise NotImplementedError
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return `count` training sigmas in [sigma_min, sigma_max], float32 on the CPU."""
+        raise NotImplementedError
+
+
+class Solver(Component):
+    """Follows the probability-flow ODE, or its stochastic kin, from sigmas[0] down to 0."""
+
+    kind: ClassVar[str] = "solver"
+
+    @property
+    def order(self) -> int:
+        """Return the order of convergence in the largest step, on a smooth denoiser."""
+        raise NotImplementedError
+
+    @property
+    def stochastic(self) -> bool:
+        """Return whether `noise` is drawn from."""
+        return False
+
+    def nfe(self, steps: int) -> int:
+        """Return how often `steps` steps evaluate the denoiser."""
+        return steps
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update and take back, by `send`, the state to go on from.
+
+        x: [B, C, *S] at sigmas[0]; any number of axes, any floating dtype. sigmas: steps + 1
+        descending floats, the last 0. Neither `x` nor what `denoise` returns is changed in place;
+        the yielded state may be reused once the next step was asked for. No state outlives the
+        generator, so that runs can be interleaved.
+        """
+        raise NotImplementedError
+
+
+class Guidance(Component):
+    """Changes what the denoiser returns, or where a step ends.
+
+    Guidances are wrapped in the order they were named, the first innermost.
+    """
+
+    kind: ClassVar[str] = "guidance"
+
+    def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
+        """Return a denoiser that calls `denoise` and passes on the condition it is called with."""
+        return denoise
+
+    def constrain(self, x: Tensor, sigma: float, context: Context) -> Tensor:
+        """Return the state to go on from after a step that reached `sigma`: `x`, or another."""
+        return x
+
+
+class NetworkModule(Protocol):
+    """The `torch.nn.Module` that a backbone builds."""
+
+    def prepare(self, condition: Condition) -> Any:
+        """Return everything that depends on the condition alone; computed once for a run."""
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
+        """Return F. x, result: [B, C, *S]; c_noise: [B]; condition: what `prepare` returned."""
+
+
+class Backbone(Component):
+    """The architecture of the network F."""
+
+    kind: ClassVar[str] = "backbone"
+
+    dims: ClassVar[tuple[int, ...]] = (1, 2)
+    """Numbers of axes after the channels that a latent may have."""
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        """Return a NetworkModule for such latents and conditions, freshly initialised.
+
+        The sizes in `latent` are those of training; a network should take others too. Parts of a
+        condition that are all zeros are the null condition, and items never mix within a batch.
+        """
+        raise NotImplementedError
+
+
+class CodecModule(Protocol):
+    """The `torch.nn.Module` that a codec builds: audio to latents of unit variance and back."""
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Return the latent of `audio` [B, C, L]: [B, *latent(audio, L).shape]."""
+
+    def decode(self, latent: Tensor, samples: int) -> Tensor:
+        """Return `samples` samples of audio [B, C, samples]; differentiable wherever it can be."""
+
+
+class Codec(Component):
+    """Maps audio to the latents that are diffused, of zero mean and unit variance, and back."""
+
+    kind: ClassVar[str] = "codec"
+
+    def latent(self, audio: AudioSpec, samples: int) -> LatentSpec:
+        """Return the shape of the latent of `samples` samples of such audio."""
+        raise NotImplementedError
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        """Return a CodecModule for such audio."""
+        raise NotImplementedError
+
+    def fit(self, audio: AudioSpec, examples: Iterable[Tensor]) -> Self:
+        """Return the codec with what the data decides (a mean, a scale) filled in.
+
+        examples: audio [C, L]. Called once, before training; what it returns is what is saved.
+        """
+        return self
+
+
+class Dataset(Protocol):
+    """A task's data, in an order that never changes."""
+
+    def __len__(self) -> int: ...
+
+    def example(self, index: int, generator: torch.Generator) -> Example:
+        """Return item `index`; every random choice (a crop) comes from `generator`."""
+
+
+class Task(Component):
+    """An application: its data, its condition, what is asked for and what becomes of the answer."""
+
+    kind: ClassVar[str] = "task"
+
+    @property
+    def audio(self) -> AudioSpec:
+        """Return what audio the model works in."""
+        raise NotImplementedError
+
+    @property
+    def samples(self) -> int:
+        """Return the length of a training item in samples."""
+        raise NotImplementedError
+
+    @property
+    def condition(self) -> ConditionSpec:
+        """Return how wide the parts of the condition are."""
+        return ConditionSpec()
+
+    def resolve(self) -> Self:
+        """Return the task with what its data decides (labels found in a folder) filled in."""
+        return self
+
+    def portable(self) -> Self:
+        """Return the task without what only this machine has (paths), for a manifest."""
+        return self
+
+    def dataset(self, split: str) -> Dataset:
+        """Return the data of a split, `train` or `valid`. Raises InputError naming bad files."""
+        raise NotImplementedError
+
+    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+        """Return `count` requests, made from the files in `inputs` if the task takes any."""
+        raise NotImplementedError
+
+    def measurement(self, requests: Sequence[Request]) -> Measurement | None:
+        """Return what is known about the latents of a batch of requests, or None."""
+        return None
+
+    def finish(self, audio: Tensor, request: Request) -> Tensor:
+        """Return the audio to write. audio: [C, L]."""
+        return audio
+
+
+class Observer(Component):
+    """Watches a run or a training; returns nothing and changes nothing."""
+
+    kind: ClassVar[str] = "observer"
+
+    def started(self, directory: Path, record: dict[str, Any]) -> None:
+        """Note that a run or a training begins; `record` is what its manifest will say."""
+
+    def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+        """Note that a training step or a sampling step was finished."""
+
+    def checkpoint(self, path: Path) -> None:
+        """Note that a checkpoint was written."""
+
+    def finished(self, directory: Path) -> None:
+        """Note that everything was written."""

@@ -1,0 +1,136 @@
+"""One validated description of a run or a training, from a TOML file and the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kernel.errors import InputError, UsageError, did_you_mean
+
+__all__ = ["RunConfig", "Settings", "TrainConfig", "explain", "load", "parse_option"]
+
+ConfigT = TypeVar("ConfigT", bound="Settings")
+
+
+class Settings(BaseModel):
+    """What a run and a training have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    plugins: tuple[str, ...] = Field((), description="[KIND.]NAME[@DISTRIBUTION], in order")
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="options of the components, by kind"
+    )
+    prefer: dict[str, str] = Field(
+        default_factory=dict, description="which distribution wins: 'solver.unipc' = 'lab-b'"
+    )
+    seed: int = Field(
+        0, ge=0, description="seed; every item and every step derives its own from it"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of the network's evaluations; auto is bfloat16 on CUDA, else float32"
+    )
+    compile: bool = Field(False, description="compile the network with torch.compile")
+
+
+class RunConfig(Settings):
+    """What `kernel run` does."""
+
+    model: str | None = Field(None, description="a model pack's name, or a folder with model.toml")
+    steps: int | None = Field(None, ge=1, description="solver steps; the model's own if not given")
+    count: int = Field(10, ge=1, description="sounds to make")
+    batch: int = Field(16, ge=1, description="sounds made at once")
+    inputs: tuple[Path, ...] = Field((), description="audio files for tasks that take any")
+    out: Path = Field(Path("runs"), description="folder that the run's own folder is made in")
+    name: str | None = Field(None, description="name of the run's folder", pattern=r"^[\w.+-]+$")
+    cuda_graph: bool = Field(False, description="replay the network's evaluation as a CUDA graph")
+
+
+class TrainConfig(Settings):
+    """What `kernel train` does."""
+
+    out: Path = Field(Path("trainings/latest"), description="folder of this training")
+    steps: int = Field(1500, ge=1, description="optimizer steps")
+    batch: int = Field(32, ge=1, description="items in a step")
+    learning_rate: float = Field(5e-4, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    warmup: int = Field(100, ge=0, description="steps over which the learning rate rises")
+    decay: Literal["constant", "cosine"] = Field(
+        "cosine", description="what the learning rate does after the warm-up"
+    )
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
+    condition_dropout: float = Field(
+        0.1, ge=0, le=1, description="fraction of items that are trained without their condition"
+    )
+    checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
+    keep: int = Field(2, ge=1, description="checkpoints that are kept")
+    sampling_steps: int = Field(16, ge=1, description="solver steps that the model will recommend")
+    title: str = Field("", description="title in the trained model's manifest")
+    description: str = Field("", description="description in the trained model's manifest")
+    licence: str = Field("", description="licence of the trained weights")
+    attribution: str = Field("", description="who is to be named with the trained weights")
+
+
+def load(
+    schema: type[ConfigT], file: Path | None, values: Mapping[str, Any], options: Sequence[str] = ()
+) -> ConfigT:
+    """Return the configuration from a TOML file, overlaid by `values`, overlaid by `-o` options.
+
+    Values that are None count as not given. Raises InputError for a file that cannot be read and
+    UsageError for a setting that cannot be.
+    """
+    merged = _read(file) if file else {}
+    merged.update({name: value for name, value in values.items() if value is not None})
+    table = {kind: dict(entries) for kind, entries in merged.get("options", {}).items()}
+    for text in options:
+        kind, option, value = parse_option(text)
+        table.setdefault(kind, {})[option] = value
+    if table:
+        merged["options"] = table
+    try:
+        return schema.model_validate(merged)
+    except ValidationError as error:
+        raise UsageError(explain(error, schema, "setting")) from None
+
+
+def parse_option(text: str) -> tuple[str, str, Any]:
+    """Split `kind.option=value`; the value is read as TOML and, failing that, as a string.
+
+    The kind of a guidance or an observer may carry its name: `guidance.cfg.guidance_scale=3`.
+    """
+    path, equals, value = text.partition("=")
+    kind, dot, option = path.strip().rpartition(".")
+    if not (equals and dot and kind and option):
+        raise UsageError(
+            f"option {text!r} is not of the form KIND.OPTION=VALUE, e.g. solver.predictor_order=2"
+        )
+    try:
+        return kind, option, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return kind, option, value
+
+
+def explain(error: ValidationError, schema: type[BaseModel], what: str) -> str:
+    """Return one sentence for pydantic's first complaint, with near misses for unknown names."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{what} {place!r} does not exist{did_you_mean(place, schema.model_fields)}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{what} {place!r} cannot be {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"configuration {file} cannot be read: {reason}; check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration {file} is not valid TOML: {error}") from None

@@ -1,0 +1,79 @@
+"""What can go wrong, each with the exit code that `kernel` ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "CheckFailed",
+    "DeviceError",
+    "InputError",
+    "KernelError",
+    "MisfitError",
+    "NumericalError",
+    "OutputError",
+    "PluginError",
+    "UsageError",
+    "did_you_mean",
+]
+
+
+class KernelError(Exception):
+    """Say in one sentence what happened, where, and what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(KernelError):
+    """An option, a name or a configuration that cannot be."""
+
+    exit_code = 2
+
+
+class PluginError(KernelError):
+    """A plugin that was named and cannot be used."""
+
+    exit_code = 3
+
+
+class InputError(KernelError):
+    """A file that was given and cannot be read as what it should be."""
+
+    exit_code = 4
+
+
+class OutputError(KernelError):
+    """A place that cannot be written."""
+
+    exit_code = 5
+
+
+class DeviceError(KernelError):
+    """A device that is not there or cannot do what was asked."""
+
+    exit_code = 6
+
+
+class MisfitError(UsageError):
+    """Two parts that do not fit together."""
+
+
+class NumericalError(KernelError):
+    """A computation that left the finite numbers."""
+
+    exit_code = 7
+
+
+class CheckFailed(KernelError):
+    """A conformance check that did not pass."""
+
+    exit_code = 8
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'a' or 'b'?"` for near misses of `word`, or an empty string."""
+    close = get_close_matches(word, sorted(set(known)), n=3, cutoff=0.5)
+    if not close:
+        return ""
+    return "; did you mean " + " or ".join(repr(name) for name in close) + "?"

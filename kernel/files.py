@@ -1,0 +1,94 @@
+"""Files and folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kernel.errors import OutputError
+
+__all__ = ["output_error", "staged", "write_atomic"]
+
+_REASONS = {
+    errno.EROFS: ("the file system is read-only", "choose a place that can be written"),
+    errno.ENOSPC: ("no space is left on the device", "free some space or choose another device"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another device"),
+    errno.EACCES: ("permission is denied", "choose a place that you may write to"),
+    errno.EPERM: ("permission is denied", "choose a place that you may write to"),
+    errno.ENOTDIR: ("a part of its path is not a directory", "choose a path below a folder"),
+    errno.EEXIST: ("a part of its path is not a directory", "choose a path below a folder"),
+    errno.ENOENT: ("its folder does not exist", "create the folder first"),
+    errno.EISDIR: ("it is a folder", "choose another name"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
+}
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Return the sentence for a `path` that could not be written: what, why, what to do."""
+    reason, remedy = _REASONS.get(
+        error.errno or 0, (error.strerror or str(error), "choose another place")
+    )
+    return OutputError(f"cannot write {path}: {reason}; {remedy}")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
+
+    The bytes are on the disk before the name changes hands. The folder must exist.
+    Raises OutputError when the place cannot be written; nothing is left behind then.
+    """
+    partial = _partial(path)
+    try:
+        try:
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty hidden sibling of `folder` that takes its name when the block ends well.
+
+    Parents are created. When the block raises anything at all, Ctrl-C included, the sibling and
+    what it holds are removed. Should another process take the name meanwhile, the sibling is
+    whole: it is kept, and the error says where.
+    Raises OutputError when `folder` exists or cannot be created.
+    """
+    if os.path.lexists(folder):
+        raise OutputError(f"{folder} exists already; choose another name or remove it first")
+    partial = _partial(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except OSError as error:
+        raise output_error(folder, error) from error
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    try:
+        if os.path.lexists(folder):
+            raise FileExistsError(errno.ENOTEMPTY, "the name was taken meanwhile")
+        partial.replace(folder)
+    except OSError as error:
+        raise OutputError(
+            f"cannot name the finished folder {folder}: {error.strerror};"
+            f" everything is in {partial}, rename it"
+        ) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")

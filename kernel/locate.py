@@ -1,0 +1,46 @@
+"""Finds where a module lives without importing anything, its parent packages included."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+__all__ = ["locate"]
+
+
+def locate(module: str) -> Path | None:
+    """Return the folder of a package or the file of a module, or None when neither is on disk.
+
+    A folder without `__init__.py` counts as a package, at any depth.
+    """
+    places: list[str] | None = None
+    found: Path | None = None
+    parts = module.split(".")
+    for depth, part in enumerate(parts, start=1):
+        spec = _spec(".".join(parts[:depth]), places)
+        if spec is not None and spec.submodule_search_locations is not None:
+            inside = list(spec.submodule_search_locations)
+        else:
+            inside = [str(place) for root in places or () if (place := Path(root, part)).is_dir()]
+        if spec is not None and spec.submodule_search_locations is None:
+            found, inside = Path(spec.origin or ""), []
+        else:
+            found = Path(inside[0]) if inside else None
+        if found is None:
+            return None
+        places = inside
+    return found if found is not None and found.is_absolute() and found.exists() else None
+
+
+def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(name, places)
+        except (AttributeError, ImportError, KeyError):
+            # A folder without __init__.py inside a package that is not imported: KeyError.
+            continue
+        if spec is not None:
+            return spec
+    return None

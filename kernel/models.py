@@ -1,0 +1,199 @@
+"""Model packs: folders of data, installed like plugins, from which no code is run.
+
+An entry point `model.NAME = "some.package"` names a folder that holds `model.toml`, the manifest,
+and `model.safetensors`, the weights. The folder needs no `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from kernel.errors import InputError, KernelError, PluginError
+from kernel.locate import locate
+from kernel.provenance import folder_hash, origin
+from kernel.registry import ACCUMULATES, KINDS, MODEL_KINDS, PluginInfo, Registry, Selection
+
+__all__ = [
+    "MANIFEST",
+    "WEIGHTS",
+    "Manifest",
+    "ModelPack",
+    "Trained",
+    "find_pack",
+    "fitting",
+    "packs",
+    "survey",
+]
+
+MANIFEST = "model.toml"
+WEIGHTS = "model.safetensors"
+
+
+class Trained(BaseModel):
+    """How the weights came about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    sigma_min: float = Field(gt=0, description="smallest sigma in training")
+    sigma_max: float = Field(gt=0, description="largest sigma in training")
+    condition_dropout: float = Field(ge=0, le=1, description="fraction trained unconditionally")
+    steps: int = Field(ge=0, description="optimizer steps")
+    batch: int = Field(ge=1, description="items in a step")
+    seed: int = Field(ge=0, description="seed of the training")
+    loss: float | None = Field(None, description="mean loss of the last steps")
+
+
+class Manifest(BaseModel):
+    """What `model.toml` says: what the model is, and the components and options it needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[1] = Field(1, description="version of this format")
+    title: str = Field(description="a few words")
+    description: str = Field("", description="what it generates and what it learnt from")
+    licence: str = Field("", description="licence of the weights")
+    attribution: str = Field("", description="who is to be named with the weights")
+    parameters: int = Field(ge=0, description="number of trained values")
+    plugins: dict[str, str | list[str]] = Field(
+        description="name of the plugin by kind; a list where the kind accumulates"
+    )
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="options by kind, or by KIND.NAME"
+    )
+    steps: int = Field(ge=1, description="recommended solver steps")
+    trained: Trained
+
+    @field_validator("plugins")
+    @classmethod
+    def _complete(cls, plugins: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        if missing := [kind for kind in MODEL_KINDS if kind not in plugins]:
+            raise ValueError(f"no {missing[0]} is named")
+        for kind, names in plugins.items():
+            if kind not in KINDS or kind == "model":
+                raise ValueError(f"{kind!r} is not a kind of plugin")
+            if isinstance(names, list) and kind not in ACCUMULATES:
+                raise ValueError(f"{kind} has to be one name")
+            for name in [names] if isinstance(names, str) else names:
+                if not re.fullmatch(r"[\w.+-]+", name):
+                    raise ValueError(f"{kind} cannot be called {name!r}")
+        return plugins
+
+
+@attrs.frozen
+class ModelPack:
+    """A model's manifest and its folder; `info` is None for a folder that is not installed."""
+
+    info: PluginInfo | None
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """Return the name of the entry point, or the path of a folder that is not installed."""
+        return self.info.name if self.info else str(self.folder)
+
+    @property
+    def weights(self) -> Path:
+        """Return the path of the weights."""
+        return self.folder / WEIGHTS
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `run.json` says of the model: whose it is, its licence, its content hash."""
+        manifest = self.manifest
+        owner = {} if self.info is None else origin(self.info)
+        return {
+            "name": self.name,
+            **owner,
+            "hash": folder_hash(self.folder),
+            "title": manifest.title,
+            "licence": manifest.licence,
+            "attribution": manifest.attribution,
+        }
+
+
+def packs(registry: Registry) -> list[ModelPack]:
+    """Return the installed packs that are whole, sorted by name; `survey` tells of the others."""
+    return survey(registry)[0]
+
+
+def survey(registry: Registry) -> tuple[list[ModelPack], list[str]]:
+    """Return the installed packs that are whole, and one sentence for each that is not.
+
+    Where two distributions offer a model of the same name, a preference leaves only the one.
+    """
+    whole: list[ModelPack] = []
+    broken: list[str] = []
+    for info in registry.plugins:
+        preferred = registry.prefer.get(info.spelling, info.distribution)
+        if info.kind != "model" or preferred != info.distribution:
+            continue
+        try:
+            whole.append(_installed(info))
+        except KernelError as error:
+            broken.append(str(error))
+    return whole, broken
+
+
+def find_pack(registry: Registry, name: str | Path) -> ModelPack:
+    """Return the pack `NAME[@DISTRIBUTION]`, or that in a folder; an installed name comes first.
+
+    Raises UsageError for a name that is unknown or ambiguous, PluginError for an installed pack
+    that is broken, InputError for a folder that holds no model.
+    """
+    path = Path(name)
+    is_path = isinstance(name, Path) or len(path.parts) > 1 or path.is_absolute()
+    if is_path or (path.is_dir() and not registry.find(str(name), "model")):
+        return ModelPack(None, path, _read(path, f"model {name}", InputError))
+    return _installed(registry.pick(str(name), "model"))
+
+
+def fitting(packs: Sequence[ModelPack], selection: Selection) -> list[ModelPack]:
+    """Return the packs that were trained with what was selected, where anything was."""
+    return [
+        pack
+        for pack in packs
+        if all(
+            info.name == pack.manifest.plugins[kind]
+            for kind in MODEL_KINDS
+            for info in selection.of(kind)
+        )
+    ]
+
+
+def _installed(info: PluginInfo) -> ModelPack:
+    what = f"model {info.name} of {info.distribution} {info.version}"
+    folder = locate(info.target)
+    if folder is None or not folder.is_dir():
+        raise PluginError(
+            f"{what} cannot be used: there is no folder {info.target}; "
+            f"reinstall {info.distribution}"
+        )
+    return ModelPack(info, folder, _read(folder, what, PluginError))
+
+
+def _read(folder: Path, what: str, error: type[KernelError]) -> Manifest:
+    """Return the manifest in `folder`; raise `error` when it is wrong or the weights are gone."""
+    fix = "reinstall it" if error is PluginError else "train it again or get the whole folder"
+    for name in (MANIFEST, WEIGHTS):
+        if not (folder / name).is_file():
+            raise error(f"{what} cannot be used: {folder / name} is missing; {fix}")
+    path = folder / MANIFEST
+    try:
+        given = tomllib.loads(path.read_text("utf-8"))
+        if isinstance(made := given.get("format"), int) and made > 1:
+            fix = "it was made for a newer kernel-audio, so upgrade kernel-audio"
+        return Manifest.model_validate(given)
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as unreadable:
+        reason = str(unreadable)
+    raise error(f"{what} cannot be used: {path} is not a manifest ({reason}); {fix}")

@@ -1,0 +1,293 @@
+"""What is installed, what of it was selected, and the way from a name to a component class.
+
+Three stages: `Registry.scan` reads metadata and imports nothing, `select` turns spellings into a
+`Selection`, and `load` imports the plugins that were selected, one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+import kernel
+from kernel._scan import Installed, canonical, installed
+from kernel.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from kernel.components import Component
+
+__all__ = [
+    "ACCUMULATES",
+    "INSTALL_HINT",
+    "KINDS",
+    "MODEL_KINDS",
+    "PluginInfo",
+    "Registry",
+    "Selection",
+]
+
+KINDS = (
+    "objective",
+    "schedule",
+    "solver",
+    "guidance",
+    "backbone",
+    "codec",
+    "task",
+    "observer",
+    "model",
+)
+ACCUMULATES = frozenset({"guidance", "observer"})
+MODEL_KINDS = ("objective", "backbone", "codec", "task")
+"""The kinds that trained weights belong to."""
+
+INSTALL_HINT = (
+    "`pip install` a distribution of plugins into this environment "
+    f"(they register in the entry-point group 'kernel.v{kernel.API}')"
+)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_MODULE = re.compile(r"\w+(\.\w+)*")
+
+
+@attrs.frozen(order=True)
+class PluginInfo:
+    """One entry point: what it offers, whose it is, and the module it points at."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str
+    api: int = kernel.API
+
+    @property
+    def spelling(self) -> str:
+        """Return KIND.NAME."""
+        return f"{self.kind}.{self.name}"
+
+    @property
+    def qualified(self) -> str:
+        """Return KIND.NAME@DISTRIBUTION."""
+        return f"{self.spelling}@{self.distribution}"
+
+
+@attrs.frozen
+class Selection:
+    """What was selected, in the order in which it was named; `replaced` holds (old, new) pairs."""
+
+    plugins: tuple[PluginInfo, ...] = ()
+    replaced: tuple[tuple[PluginInfo, PluginInfo], ...] = ()
+
+    def of(self, kind: str) -> tuple[PluginInfo, ...]:
+        """Return what was selected of a kind: at most one, unless the kind accumulates."""
+        return tuple(info for info in self.plugins if info.kind == kind)
+
+    def union(self, recommended: Selection) -> Selection:
+        """Return the selection with the kinds that nobody named taken from another one."""
+        named = {info.kind for info in self.plugins}
+        rest = tuple(info for info in recommended.plugins if info.kind not in named)
+        return Selection(self.plugins + rest, self.replaced)
+
+
+@attrs.frozen
+class Registry:
+    """Everything that is installed for us, sorted.
+
+    foreign: plugins for another major version of the plugin API, never loaded. problems: one
+    sentence for each entry that cannot be used. prefer: `KIND.NAME` to the distribution that wins.
+    """
+
+    plugins: tuple[PluginInfo, ...] = ()
+    foreign: tuple[PluginInfo, ...] = ()
+    problems: tuple[str, ...] = ()
+    prefer: Mapping[str, str] = attrs.field(factory=dict)
+
+    @classmethod
+    def scan(
+        cls, prefer: Mapping[str, str] | None = None, path: Sequence[str] | None = None
+    ) -> Self:
+        """Read the metadata of everything on `path` (default: `sys.path`), importing none of it."""
+        owners: dict[str, Installed] = {}
+        plugins: set[PluginInfo] = set()
+        problems: set[str] = set()
+        for found in installed(path):
+            owner = owners.setdefault(found.distribution, found)
+            if owner is not found:
+                problems |= _twice(owner, found)
+                continue
+            if found.unreadable:
+                problems.add(
+                    f"the entry points of {found.distribution} {found.version} in {found.place} "
+                    f"cannot be read ({found.unreadable}); reinstall it"
+                )
+            for entry in found.entries:
+                read = _read(found, *entry)
+                (problems if isinstance(read, str) else plugins).add(read)  # type: ignore[arg-type]
+        ordered = sorted(plugins)
+        return cls(
+            tuple(info for info in ordered if info.api == kernel.API),
+            tuple(info for info in ordered if info.api != kernel.API),
+            tuple(sorted(problems)),
+            {spelling: canonical(owner) for spelling, owner in sorted((prefer or {}).items())},
+        )
+
+    def find(self, spelling: str, kind: str | None = None) -> list[PluginInfo]:
+        """Return every plugin that `[KIND.]NAME[@DISTRIBUTION]` may mean, of any or of one kind."""
+        return _parse(spelling, kind).among(self.plugins)
+
+    def pick(self, spelling: str, kind: str) -> PluginInfo:
+        """Return the one plugin of a kind that is meant. Raises UsageError as `select` does."""
+        self._check_prefer()
+        return self._resolve(_parse(spelling, kind), self.find(spelling, kind))[0]
+
+    def select(self, spellings: Iterable[str]) -> Selection:
+        """Return what the spellings, each `[KIND.]NAME[@DISTRIBUTION]`, stand for.
+
+        A bare name takes every kind but `model` that one distribution offers under it. A later
+        plugin replaces an earlier one of its kind; guidances and observers accumulate. Raises
+        UsageError for a name that is unknown, or offered by two distributions with no preference.
+        """
+        self._check_prefer()
+        taken: dict[tuple[str, str], PluginInfo] = {}
+        replaced: list[tuple[PluginInfo, PluginInfo]] = []
+        for spelling in spellings:
+            wanted, matches = _parse(spelling, None), self.find(spelling)
+            parts = [info for info in matches if info.kind != "model"]
+            if wanted.kind == "model" or (matches and not parts):
+                raise UsageError(
+                    f"{wanted.name!r} is a model and not a plugin to combine; "
+                    f"select it with --model {wanted.name}"
+                )
+            for info in self._resolve(wanted, parts):
+                key = (info.kind, info.name if info.kind in ACCUMULATES else "")
+                old = taken.get(key, info)
+                if old != info:
+                    replaced.append((old, info))
+                taken[key] = info
+        return Selection(tuple(taken.values()), tuple(replaced))
+
+    def load(self, info: PluginInfo) -> type[Component]:
+        """Import a plugin and return its component class. Raises PluginError whatever it does."""
+        from kernel._load import load
+
+        return load(info)
+
+    def _resolve(self, wanted: _Spelling, matches: list[PluginInfo]) -> list[PluginInfo]:
+        if not matches:
+            raise UsageError(self._unknown(wanted))
+        settled = [info for info in matches if self.prefer.get(info.spelling) == info.distribution]
+        kinds = {info.kind for info in settled}
+        rest = [info for info in matches if info.kind not in kinds]
+        if len({info.distribution for info in rest}) > 1:
+            choices = ", ".join(info.qualified for info in rest)
+            lines = " or ".join(f'"{info.spelling}" = "{info.distribution}"' for info in rest)
+            raise UsageError(
+                f"more than one distribution offers {wanted.text!r}: {choices}; use one of these "
+                f"spellings, or settle it for good with the line {lines} under [prefer] in the "
+                "configuration file"
+            )
+        return sorted(settled + rest, key=lambda info: KINDS.index(info.kind))
+
+    def unknown(self, spelling: str, kind: str | None = None) -> UsageError:
+        """Return the error for a spelling that `find` finds nothing for, with near misses."""
+        return UsageError(self._unknown(_parse(spelling, kind)))
+
+    def _unknown(self, wanted: _Spelling) -> str:
+        what = f"there is no {wanted.kind or 'plugin'} {wanted.name!r}"
+        if wanted.distribution:
+            what += f" in the distribution {wanted.distribution!r}"
+            if others := _Spelling(wanted.text, wanted.kind, wanted.name, "").among(self.plugins):
+                return f"{what}; there is {', '.join(info.qualified for info in others)}"
+        if foreign := wanted.among(self.foreign):
+            return f"{what} for this kernel: {_other_major(foreign[0])}"
+        if not self.plugins:
+            return f"{what}, because no plugins are installed; {INSTALL_HINT}"
+        known = [info for info in self.plugins if wanted.kind in ("", info.kind)]
+        names = [info.spelling if "." in wanted.name else info.name for info in known]
+        near = did_you_mean(wanted.name.lower(), names)
+        elsewhere = _Spelling(wanted.text, "", wanted.name, wanted.distribution)
+        if wanted.kind and (others := elsewhere.among(self.plugins)):
+            near = f"; there is {', '.join(info.qualified for info in others)}"
+        return what + (near or "; `kernel plugins` lists what is installed")
+
+    def _check_prefer(self) -> None:
+        for spelling, distribution in self.prefer.items():
+            offers = [info for info in self.plugins if info.spelling == spelling]
+            if distribution not in [info.distribution for info in offers]:
+                there = ", ".join(info.qualified for info in offers)
+                near = did_you_mean(spelling, [info.spelling for info in self.plugins])
+                raise UsageError(
+                    f'[prefer] says "{spelling}" = "{distribution}", and no distribution '
+                    f"{distribution!r} that offers {spelling} is installed; install it, or change "
+                    "that line" + (f" (there is {there})" if there else near)
+                )
+
+
+@attrs.frozen
+class _Spelling:
+    text: str
+    kind: str
+    name: str
+    distribution: str
+
+    def among(self, plugins: Iterable[PluginInfo]) -> list[PluginInfo]:
+        return [
+            info
+            for info in plugins
+            if info.name == self.name
+            and self.kind in ("", info.kind)
+            and self.distribution in ("", info.distribution)
+        ]
+
+
+def _parse(spelling: str, kind: str | None) -> _Spelling:
+    text = spelling.strip()
+    name, at, distribution = text.partition("@")
+    first, dot, rest = name.partition(".")
+    named = first if dot and first in KINDS else ""
+    if not _NAME.fullmatch(rest if named else name) or (at and not distribution):
+        raise UsageError(
+            f"{spelling!r} is not the name of a plugin; write [KIND.]NAME[@DISTRIBUTION]"
+        )
+    if kind and named not in ("", kind):
+        raise UsageError(f"{text!r} is a {named} where a {kind} is needed; write {kind}.NAME")
+    return _Spelling(text, kind or named, rest if named else name, canonical(distribution))
+
+
+def _read(found: Installed, api: int, entry: str, target: str) -> PluginInfo | str:
+    kind, _, name = entry.partition(".")
+    owner = f"{found.distribution} {found.version}"
+    entry_of = f"the entry point {entry!r} of {owner}"
+    if api != kernel.API:
+        return PluginInfo(kind, name, found.distribution, found.version, target, api)
+    if not _NAME.fullmatch(name):
+        return f"{entry_of} is not named KIND.NAME; its author has to rename it"
+    if kind not in KINDS:
+        near = did_you_mean(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
+        return f"{entry_of} has the unknown kind {kind!r}{near}"
+    if not _MODULE.fullmatch(target):
+        return f"{entry_of} points at {target!r}, which is not the name of a module"
+    return PluginInfo(kind, name, found.distribution, found.version, target)
+
+
+def _twice(owner: Installed, other: Installed) -> set[str]:
+    if (owner.version, owner.entries) == (other.version, other.entries):
+        return set()
+    return {
+        f"{owner.distribution} is installed twice, {owner.version} in {owner.place} and "
+        f"{other.version} in {other.place}: the first is used; uninstall it until it is gone, "
+        "then install it again"
+    }
+
+
+def _other_major(info: PluginInfo) -> str:
+    newer = info.api > kernel.API
+    fix = "upgrade kernel-audio" if newer else f"install a newer {info.distribution}"
+    return (
+        f"{info.distribution} {info.version} offers it for kernel.v{info.api} and this kernel "
+        f"loads kernel.v{kernel.API}; {fix}"
+    )

@@ -1,0 +1,57 @@
+"""The record of a run, `run.json`.
+
+`write_page` shows what there is; only the sampling's `sample_rate` must be.
+
+    name        of the run
+    command     the words after `kernel` on the command line
+    created     when, ISO 8601
+    plugins     [{kind, name, distribution, version, options: {...}, ...}]
+    replaced    [{replaced, by}]
+    model       {name, distribution, version, ...}
+    sampling    {steps, nfe, seed, count, batch, sample_rate, seconds, ...}
+    device      {device, name, precision, threads, ...}
+    versions    {library: version}
+    seconds     wall time of the whole run
+    warnings    [sentence, ...]
+    items       [{name, file, label, seconds, gain, seed}]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kernel.errors import NumericalError
+from kernel.files import write_atomic
+
+__all__ = ["write_json"]
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write `record` atomically as JSON: keys sorted, indented, a newline at the end.
+
+    Raises NumericalError naming the first value that is NaN or infinite, which JSON cannot hold,
+    and OutputError when the place cannot be written.
+    """
+    for where, value in _numbers(record, ""):
+        if not math.isfinite(value):
+            raise NumericalError(
+                f"cannot write {path}: {where} is {value}, which JSON cannot hold;"
+                " find out where the run left the finite numbers"
+            )
+    text = json.dumps(record, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def _numbers(value: Any, where: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for key, part in sorted(value.items()):
+            yield from _numbers(part, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, (list, tuple)):
+        for index, part in enumerate(value):
+            yield from _numbers(part, f"{where}[{index}]")

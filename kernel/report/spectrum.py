@@ -1,0 +1,92 @@
+"""Audio as pictures: the level of each moment and frequency, and the outline of the waveform."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["RANGE", "levels", "outline", "ticks", "top"]
+
+RANGE = 80.0
+"""How many decibels below the loudest point a picture reaches."""
+
+_QUIETEST = -60.0
+"""The least level in dB of the brightest colour, so that silence is dark by itself too."""
+
+_WINDOW = 0.032
+"""Seconds; resolves the harmonics of a voice and still shows its onsets."""
+
+_SILENCE = 1e-14
+"""The power, -140 dB, that silence is shown as."""
+
+_FRAMES = 64
+"""How many frames at most are averaged into one column of a picture."""
+
+_BLOCK = 2048
+"""How many frames are transformed at once."""
+
+
+def levels(
+    audio: NDArray[np.floating], sample_rate: int, rows: int = 160, columns: int = 560
+) -> NDArray[np.float64]:
+    """Return the level in dB, 0 for a sine at full scale; [rows, columns], low frequencies first.
+
+    audio: [C, L]; the channels are averaged in power, so that nothing of either is lost. Any length
+    fills the columns: short audio is sampled densely, long audio averaged.
+    """
+    import numpy as np
+
+    length = audio.shape[1]
+    size = 2 ** min(max(round(math.log2(_WINDOW * sample_rate)), 4), 12)
+    window = np.hanning(size + 1)[:-1]
+    window *= 2 / window.sum()
+    padded = np.pad(np.asarray(audio, np.float64), [(0, 0), (size // 2, size - size // 2)])
+    views = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)
+
+    frames = min(max(math.ceil(length / (size // 4) / columns), 1), _FRAMES)
+    starts = ((np.arange(columns * frames) + 0.5) * length / (columns * frames)).astype(int)
+    points = max(size, 2 * rows)
+    edges = np.linspace(0, points // 2 + 1, rows + 1).astype(int)[:-1]
+    power = np.empty((columns, rows))
+    width = max(_BLOCK // frames, 1)
+    for first in range(0, columns, width):
+        block = views[:, starts[first * frames : (first + width) * frames]] * window
+        spectrum = np.abs(np.fft.rfft(block, points)) ** 2
+        mean = spectrum.mean(0).reshape(-1, frames, spectrum.shape[-1]).mean(1)
+        power[first : first + width] = np.maximum.reduceat(mean, edges, axis=1)
+    level: NDArray[np.float64] = 10 * np.log10(power.T + _SILENCE)
+    return level
+
+
+def top(pictures: Iterable[NDArray[np.float64]]) -> float:
+    """Return the level in dB that the brightest colour of all the pictures stands for."""
+    return max([_QUIETEST, *(float(picture.max()) for picture in pictures)])
+
+
+def outline(audio: NDArray[np.floating], columns: int) -> NDArray[np.float64]:
+    """Return the lowest and the highest sample of each column; [C, 2, N], N <= columns.
+
+    audio: [C, L]; audio without samples is shown as one silent column.
+    """
+    import numpy as np
+
+    audio = np.asarray(audio, np.float64)
+    if not audio.shape[1]:
+        return np.zeros((audio.shape[0], 2, 1))
+    edges = np.linspace(0, audio.shape[1], min(columns, audio.shape[1]) + 1).astype(int)[:-1]
+    low = np.minimum.reduceat(audio, edges, axis=1)
+    high = np.maximum.reduceat(audio, edges, axis=1)
+    return np.stack([low, high], axis=1)
+
+
+def ticks(seconds: float) -> list[float]:
+    """Return three to six round moments from 0 to at most `seconds`, evenly apart."""
+    rough = max(seconds, 1e-6) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(nice * power for nice in (1, 2, 5, 10) if nice * power >= rough * (1 - 1e-9))
+    return [index * step for index in range(int(seconds / step * (1 + 1e-9)) + 1)]

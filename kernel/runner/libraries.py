@@ -1,0 +1,34 @@
+"""torch and torchaudio, which must fit each other, and of which neither says so."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from kernel.errors import KernelError
+
+__all__ = ["check_pair"]
+
+
+def check_pair() -> None:
+    """Import torch and torchaudio. Raises KernelError when the two do not match.
+
+    torchaudio 2.11, its last release, declares no torch requirement; built against CUDA 13.0, it
+    refuses torch 2.15 and later (CUDA 13.2) and cannot be loaded beside a CPU-only torch.
+    """
+    try:
+        import torch  # noqa: F401
+        import torchaudio  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error) else repr(error)
+        raise KernelError(
+            f"torch {_version('torch')} and torchaudio {_version('torchaudio')} do not work "
+            f"together ({reason}); install the tested pair: "
+            f"pip install torch==2.11.0 torchaudio==2.11.0"
+        ) from None
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,124 @@
+"""From a configuration to an assembly that fits: everything that can be refused without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from kernel.assembly import Assembly, assemble
+from kernel.config import RunConfig, TrainConfig
+from kernel.errors import MisfitError, UsageError
+from kernel.models import ModelPack, find_pack, fitting, packs
+from kernel.provenance import describe
+from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
+
+__all__ = ["Plan", "plan_run", "plan_training"]
+
+RUN_KINDS = tuple(kind for kind in KINDS if kind != "model")
+
+
+@attrs.frozen
+class Plan:
+    """What will be run: the components, the model, the steps, and what the user should know."""
+
+    registry: Registry
+    selection: Selection
+    assembly: Assembly
+    steps: int
+    pack: ModelPack | None = None
+    notes: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return what a manifest says of the components, their origin and their options."""
+        plugins = [
+            describe(part.info, self.registry) | {"options": part.component.model_dump(mode="json")}
+            for part in self.assembly.parts
+        ]
+        replaced = [
+            {"replaced": old.qualified, "by": new.qualified} for old, new in self.selection.replaced
+        ]
+        record: dict[str, Any] = {"plugins": plugins, "replaced": replaced}
+        if self.pack:
+            record["model"] = self.pack.describe()
+        return record
+
+
+def plan_run(config: RunConfig, registry: Registry) -> Plan:
+    """Return the plan of a run.
+
+    With no model named, the first pack, by name, that was trained with what the user selected.
+    Raises UsageError, MisfitError or PluginError; nothing was computed or written by then.
+    """
+    selection = registry.select(config.plugins)
+    notes = [f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced]
+    pack, more = _choose_pack(config, registry, selection)
+    if more:
+        also = ", ".join(each.name for each in more)
+        notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
+    assembly, selection = assemble(registry, selection, RUN_KINDS, config.options, pack.manifest)
+    trained = pack.manifest.trained
+    offered = set() if config.cuda_graph else {"gradient"}
+    if trained.condition_dropout and assembly.task.condition:
+        offered.add("null-condition")
+    assembly.check(frozenset(offered))
+    steps = config.steps or pack.manifest.steps
+    sigmas = assembly.schedule.sigmas(steps)[:-1]
+    slack = 1.001
+    if sigmas[0] > trained.sigma_max * slack or sigmas[-1] * slack < trained.sigma_min:
+        notes.append(
+            f"the schedule visits sigma {sigmas[-1]:.4g} to {sigmas[0]:.4g}, but {pack.name} was "
+            f"trained from {trained.sigma_min:.4g} to {trained.sigma_max:.4g}; expect artefacts, "
+            f"or set schedule.sigma_min and schedule.sigma_max"
+        )
+    return Plan(registry, selection, assembly, steps, pack, tuple(notes))
+
+
+def plan_training(config: TrainConfig, registry: Registry) -> Plan:
+    """Return the plan of a training.
+
+    A solver and guidances are not used; named, they become the trained model's recommendation.
+    Raises UsageError, MisfitError or PluginError.
+    """
+    selection = registry.select(config.plugins)
+    assembly, selection = assemble(registry, selection, RUN_KINDS, config.options)
+    for part in ("objective", "schedule", "backbone", "codec", "task"):
+        getattr(assembly, part)
+    assembly.check(frozenset({"gradient", "null-condition", "measurement", "origin"}))
+    notes = tuple(f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced)
+    return Plan(registry, selection, assembly, config.steps, notes=notes)
+
+
+def _choose_pack(
+    config: RunConfig, registry: Registry, selection: Selection
+) -> tuple[ModelPack, list[ModelPack]]:
+    if config.model is not None:
+        pack = find_pack(registry, config.model)
+        if not fitting([pack], selection):
+            _explain_misfit(pack, selection)
+        return pack, []
+    every = packs(registry)
+    if not every:
+        raise UsageError(
+            "no model is installed; install a distribution with a model pack, or name a trained "
+            "folder with --model"
+        )
+    fits = fitting(every, selection)
+    if not fits:
+        names = ", ".join(info.spelling for kind in MODEL_KINDS for info in selection.of(kind))
+        raise MisfitError(
+            f"none of the {len(every)} installed models was trained with {names}; `kernel models` "
+            f"lists what each was trained with, `kernel train` makes another"
+        )
+    return fits[0], fits[1:]
+
+
+def _explain_misfit(pack: ModelPack, selection: Selection) -> None:
+    for kind in MODEL_KINDS:
+        for info in selection.of(kind):
+            if info.name != pack.manifest.plugins[kind]:
+                raise MisfitError(
+                    f"model {pack.name} was trained with {kind}.{pack.manifest.plugins[kind]}, but "
+                    f"{info.spelling} was selected; leave it out, or name a model that was trained "
+                    f"with it (`kernel models`)"
+                )

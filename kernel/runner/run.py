@@ -1,0 +1,109 @@
+"""A whole run: from a plan to a folder with sounds, pictures, a page and a record."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernel.audio import write_audio
+from kernel.checkpoint import load_weights
+from kernel.errors import OutputError
+from kernel.files import staged
+from kernel.provenance import library_versions
+from kernel.report import spectrogram_sheet, write_json, write_page
+from kernel.runner.device import Machine
+from kernel.runner.sampling import Sampler, Sound
+
+if TYPE_CHECKING:
+    from kernel.components import Observer
+    from kernel.config import RunConfig
+    from kernel.runner.plan import Plan
+
+__all__ = ["execute", "folder_for"]
+
+
+def folder_for(config: RunConfig, plan: Plan) -> Path:
+    """Return the folder that the run will make. Raises OutputError when it is there already."""
+    if config.name is not None:
+        folder = config.out / config.name
+        if folder.exists():
+            raise OutputError(f"{folder} exists already; choose another --name or remove it first")
+        return folder
+    stem = "-".join(info.split("@")[0].rpartition(".")[2] for info in config.plugins) or "run"
+    taken = {path.name for path in config.out.iterdir()} if config.out.is_dir() else set()
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return config.out / f"{stem}-{number}"
+
+
+def execute(
+    config: RunConfig, plan: Plan, folder: Path, observers: Sequence[Observer] = ()
+) -> dict[str, Any]:
+    """Make the sounds of `plan` into `folder`, which appears whole or not at all.
+
+    Returns the record that `run.json` holds.
+    """
+    machine = Machine.choose(config, config.cuda_graph)
+    assembly, pack = plan.assembly, plan.pack
+    requests = assembly.task.requests(config.inputs, config.count)
+    began = time.monotonic()
+    with staged(folder) as stage:
+        record = {
+            "name": folder.name,
+            "command": sys.argv[1:],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": config.model_dump(mode="json"),
+            "device": machine.facts(),
+            "versions": library_versions(),
+            "warnings": list(plan.notes),
+            **plan.record(),
+        }
+        for observer in observers:
+            observer.started(stage, record)
+        network = assembly.build_network()
+        if pack is not None:
+            load_weights(network, pack.weights, f"model {pack.name}")
+        sampler = Sampler(assembly, network, assembly.build_codec(), machine, observers)
+        rate = assembly.task.audio.sample_rate
+        sounds = []
+        started = time.monotonic()
+        for sound in sampler.sounds(requests, plan.steps, config.seed, config.batch):
+            gain = write_audio(stage / f"{sound.request.name}.wav", sound.audio, rate)
+            sounds.append(_item(sound, rate, gain, config.seed))
+        record["items"] = [item for item, _ in sounds]
+        record["sampling"] = {
+            "steps": plan.steps,
+            "nfe": sampler.evaluations,
+            "network_items": sampler.network_items,
+            "seed": config.seed,
+            "count": len(sounds),
+            "batch": config.batch,
+            "sample_rate": rate,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        pictures = [(item["label"] or item["name"], audio) for item, audio in sounds]
+        spectrogram_sheet(pictures, rate, stage / "spectrograms.png")
+        record["seconds"] = round(time.monotonic() - began, 3)
+        write_json(stage / "run.json", record)
+        write_page(stage / "index.html", record, [audio for _, audio in sounds])
+    for observer in observers:
+        observer.finished(folder)
+    return record
+
+
+def _item(sound: Sound, rate: int, gain: float, seed: int) -> tuple[dict[str, Any], Any]:
+    audio = sound.audio.numpy()
+    item = {
+        "name": sound.request.name,
+        "file": f"{sound.request.name}.wav",
+        "label": sound.request.label,
+        "seconds": round(audio.shape[-1] / rate, 4),
+        "gain": gain,
+        "seed": [seed, sound.index],
+    }
+    return item, audio

@@ -1,0 +1,132 @@
+"""The sampling loop: requests in, sounds out, one solver trajectory for each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
+
+import attrs
+import torch
+
+from kernel.denoiser import Denoiser
+from kernel.errors import NumericalError
+from kernel.runner.noise import ItemNoise
+from kernel.values import Condition, Context, Request
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kernel.assembly import Assembly
+    from kernel.components import CodecModule, NetworkModule, Observer
+    from kernel.runner.device import Machine
+    from kernel.values import GuidedDenoise
+
+__all__ = ["Sampler", "Sound"]
+
+
+@attrs.frozen(eq=False)
+class Sound:
+    """A finished request: audio [C, L] on the CPU, and the index that its noise was seeded with."""
+
+    index: int
+    request: Request
+    audio: Tensor
+
+
+class Sampler:
+    """Makes sounds with an assembly whose network and codec are loaded.
+
+    `evaluations` counts the network's calls of one batch's trajectory (the NFE); `network_items`
+    the batch items in all of them, which a guidance with two branches doubles.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        network: nn.Module,
+        codec: nn.Module,
+        machine: Machine,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._assembly = assembly
+        self._module = machine.place(network).eval().requires_grad_(False)
+        self._codec = machine.place(codec).eval().requires_grad_(False)
+        self._network = machine.network(network)
+        self._machine = machine
+        self._observers = observers
+        self.evaluations = 0
+        self.network_items = 0
+
+    def sounds(
+        self, requests: Sequence[Request], steps: int, seed: int, batch: int
+    ) -> Iterator[Sound]:
+        """Yield a Sound for each request, in order. Raises NumericalError naming a bad step."""
+        groups = list(_batches(requests, batch))
+        total = steps * len(groups)
+        for done, group in enumerate(groups):
+            audio = self._make(group, steps, seed, done * steps, total)
+            for (index, request), each in zip(group, audio, strict=True):
+                yield Sound(index, request, self._assembly.task.finish(each, request))
+
+    @torch.no_grad()
+    def _make(
+        self, group: Sequence[tuple[int, Request]], steps: int, seed: int, done: int, total: int
+    ) -> Tensor:
+        assembly, machine = self._assembly, self._machine
+        requests = [request for _, request in group]
+        samples = requests[0].samples
+        sigmas = assembly.schedule.sigmas(steps)
+        latent = assembly.codec.latent(assembly.task.audio, samples)
+        noise = ItemNoise(seed, [index for index, _ in group], latent.shape, machine)
+        condition = Condition.cat([each.condition for each in requests]).map(machine.put)
+        context = Context(condition, tuple(sigmas), assembly.task.measurement(requests))
+
+        module = cast("NetworkModule", self._module)
+        denoiser = Denoiser(assembly.objective, module, self._network)
+        guided: GuidedDenoise = denoiser
+        for guidance in assembly.guidances:
+            guided = guidance.wrap(guided, context)
+
+        x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
+        if condition.origin is not None:
+            x = condition.origin + x
+        trajectory = assembly.solver.trajectory(
+            lambda x, sigma: guided(x, sigma, condition), x, sigmas, noise
+        )
+        finite = []
+        step = next(trajectory, None)
+        while step is not None:
+            x = step.x
+            for guidance in assembly.guidances:
+                x = guidance.constrain(x, step.sigma, context)
+            # Kept on the device: looking at it now would make the host wait at every step.
+            finite.append(x.isfinite().all())
+            for observer in self._observers:
+                observer.step(done + step.index + 1, total, {"sigma": step.sigma})
+            try:
+                step = trajectory.send(x)
+            except StopIteration:
+                step = None
+        self.evaluations = denoiser.evaluations
+        self.network_items += denoiser.items
+        _refuse_nonfinite(torch.stack(finite), sigmas)
+        codec = cast("CodecModule", self._codec)
+        return codec.decode(x / assembly.objective.sigma_data, samples).float().cpu()
+
+
+def _batches(requests: Sequence[Request], batch: int) -> Iterator[list[tuple[int, Request]]]:
+    """Yield runs of at most `batch` neighbours that have the same length."""
+    for _, same in groupby(enumerate(requests), key=lambda pair: pair[1].samples):
+        run = list(same)
+        for start in range(0, len(run), batch):
+            yield run[start : start + batch]
+
+
+def _refuse_nonfinite(finite: Tensor, sigmas: Sequence[float]) -> None:
+    bad = (~finite).nonzero().flatten().tolist()
+    if bad:
+        raise NumericalError(
+            f"step {bad[0] + 1} of {len(finite)} (to sigma {sigmas[bad[0] + 1]:.4g}) left the "
+            f"finite numbers; use more steps, weaker guidance, or --precision float32"
+        )

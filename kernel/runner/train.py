@@ -1,0 +1,173 @@
+"""A whole training: from a plan to a folder that `kernel run --model` takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kernel.checkpoint import write_tensors
+from kernel.components import Codec, Task
+from kernel.errors import InputError, OutputError, UsageError
+from kernel.files import output_error, staged, write_atomic
+from kernel.models import MANIFEST, WEIGHTS, Manifest, Trained
+from kernel.provenance import library_versions
+from kernel.registry import ACCUMULATES
+from kernel.runner.device import Machine
+from kernel.runner.training import Trainer
+
+if TYPE_CHECKING:
+    from kernel.assembly import Assembly
+    from kernel.components import Observer
+    from kernel.config import TrainConfig
+    from kernel.runner.plan import Plan
+
+__all__ = ["execute", "open_folder", "read_config"]
+
+RECORD = "train.json"
+MODEL = "model"
+
+RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
+"""Settings that may differ when a training is resumed, because no weight depends on them."""
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the settings that the training in `folder` was started with."""
+    try:
+        config: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))["config"]
+        return config
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no training to resume ({RECORD} is missing)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / RECORD} cannot be read ({error}); start anew") from None
+
+
+def open_folder(config: TrainConfig, resume: bool) -> None:
+    """Make the training's folder, or check that the one that is there is being resumed.
+
+    Raises OutputError for a folder in use and UsageError for settings that changed since.
+    """
+    folder = config.out
+    if (folder / RECORD).exists():
+        if not resume:
+            raise OutputError(
+                f"{folder} holds a training already; add --resume to go on with it, or choose "
+                f"another --out"
+            )
+        before, now = read_config(folder), config.model_dump(mode="json")
+        changed = sorted(key for key in now if now[key] != before.get(key) and key not in RESUMABLE)
+        if changed:
+            raise UsageError(
+                f"{folder} was started with another {changed[0]} ({before.get(changed[0])!r}, now "
+                f"{now[changed[0]]!r}); resume with the same, or choose another --out"
+            )
+        for partial in (folder / "checkpoints").glob(".*.partial-*"):
+            shutil.rmtree(partial, ignore_errors=True)
+        return
+    if resume:
+        read_config(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ()) -> dict[str, Any]:
+    """Train what `plan` describes into `config.out`, and leave the model there.
+
+    A checkpoint that is there already is resumed from. Returns the training's record.
+    """
+    folder = config.out
+    machine = Machine.choose(config)
+    assembly = _fitted(plan.assembly, folder)
+    trainer = Trainer(assembly, config, machine, observers)
+    record = {
+        "config": config.model_dump(mode="json"),
+        "device": machine.facts(),
+        "versions": library_versions(),
+        "parameters": trainer.parameters,
+        **plan.record(),
+        "fitted": {kind.kind: assembly.get(kind).model_dump(mode="json") for kind in (Codec, Task)},
+    }
+    write_atomic(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+    for observer in observers:
+        observer.started(folder, record)
+    trainer.resume(folder)
+    loss = trainer.run(folder, record)
+    _write_model(folder / MODEL, assembly, config, trainer, loss)
+    for observer in observers:
+        observer.finished(folder)
+    return record
+
+
+def _fitted(assembly: Assembly, folder: Path) -> Assembly:
+    """Return the assembly with what the data decides; a resumed training takes what it had."""
+    if (folder / RECORD).exists():
+        fitted = json.loads((folder / RECORD).read_text("utf-8"))["fitted"]
+        for component in (assembly.task, assembly.codec):
+            assembly = assembly.swap(type(component).model_validate(fitted[component.kind]))
+        return assembly
+    assembly = assembly.swap(assembly.task.resolve())
+    task = assembly.task
+    data = task.dataset("train")
+    draws = torch.Generator().manual_seed(0)
+    examples = (data.example(index, draws) for index in range(len(data)))
+    audio = (example.audio[:, : example.valid] for example in examples)
+    return assembly.swap(assembly.codec.fit(task.audio, audio))
+
+
+def _write_model(
+    folder: Path, assembly: Assembly, config: TrainConfig, trainer: Trainer, loss: float | None
+) -> None:
+    import tomli_w
+
+    plugins: dict[str, Any] = {}
+    options: dict[str, dict[str, Any]] = {}
+    for part in assembly.parts:
+        kind, component = part.info.kind, part.component
+        if kind == "observer":
+            continue
+        if isinstance(component, Task):
+            component = component.portable()
+        given = component.model_dump(mode="json", exclude_none=True)
+        if kind in ACCUMULATES:
+            plugins.setdefault(kind, []).append(part.info.name)
+            options |= {part.info.spelling: given} if given else {}
+        else:
+            plugins[kind] = part.info.name
+            options |= {kind: given} if given else {}
+    schedule = assembly.schedule
+    manifest = Manifest(
+        format=1,
+        title=config.title or folder.parent.name,
+        description=config.description,
+        licence=config.licence,
+        attribution=config.attribution,
+        parameters=trainer.parameters,
+        plugins=plugins,
+        options=options,
+        steps=config.sampling_steps,
+        trained=Trained(
+            sigma_min=schedule.sigma_min,
+            sigma_max=schedule.sigma_max,
+            condition_dropout=config.condition_dropout,
+            steps=config.steps,
+            batch=config.batch,
+            seed=config.seed,
+            loss=loss,
+        ),
+    )
+    if folder.exists():
+        shutil.rmtree(folder)
+    with staged(folder) as stage:
+        text = tomli_w.dumps(manifest.model_dump(mode="json", exclude_none=True))
+        (stage / MANIFEST).write_text(text, "utf-8")
+        half = {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in trainer.averaged.items()
+        }
+        write_tensors(stage / WEIGHTS, half, {"format": "pt"})

@@ -1,0 +1,33 @@
+"""Elementary functions of a sigma that is a float while sampling and a tensor while training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+Scalar = TypeVar("Scalar", float, "torch.Tensor")
+
+__all__ = ["Scalar", "atan", "exp", "log", "sqrt"]
+
+
+def log(value: Scalar) -> Scalar:
+    """Return the natural logarithm."""
+    return math.log(value) if isinstance(value, (int, float)) else value.log()
+
+
+def exp(value: Scalar) -> Scalar:
+    """Return the exponential."""
+    return math.exp(value) if isinstance(value, (int, float)) else value.exp()
+
+
+def sqrt(value: Scalar) -> Scalar:
+    """Return the square root."""
+    return math.sqrt(value) if isinstance(value, (int, float)) else value.sqrt()
+
+
+def atan(value: Scalar) -> Scalar:
+    """Return the arc tangent."""
+    return math.atan(value) if isinstance(value, (int, float)) else value.atan()

@@ -1,0 +1,28 @@
+"""The conformance kit: what every component promises, as checks that anyone can run.
+
+A plugin's whole test file is one line for each component:
+
+    from kernel.testing import conformance
+
+    test_mine = conformance("solver.mine")
+
+`kernel check NAME` runs the same checks from the shell. A check is a function of a Subject; its
+first docstring line says which promise it checks.
+"""
+
+from __future__ import annotations
+
+from kernel.testing._pytest import conformance
+from kernel.testing._run import Check, Outcome, checks_for, run_checks
+from kernel.testing._subject import Inapplicable, Subject, Violation
+
+__all__ = [
+    "Check",
+    "Inapplicable",
+    "Outcome",
+    "Subject",
+    "Violation",
+    "checks_for",
+    "conformance",
+    "run_checks",
+]

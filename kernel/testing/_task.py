@@ -1,0 +1,224 @@
+"""What tasks are held to, with a folder of short sounds that the kit makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+import torch
+
+from kernel.audio import write_audio
+from kernel.components import Task
+from kernel.errors import KernelError, UsageError
+from kernel.testing._codec import tones
+from kernel.testing._subject import Inapplicable, Subject, require
+from kernel.testing._tools import finite, generator_untouched, refuses
+from kernel.values import AudioSpec, Condition, ConditionSpec, Request
+
+__all__ = ["CHECKS"]
+
+LABELS = ("alpha", "beta", "gamma")
+
+
+@attrs.frozen
+class Scene:
+    """A task, the files it may be given, and whether they are its data."""
+
+    task: Task
+    files: tuple[Path, ...]
+    has_data: bool
+
+    def requests(self, count: int) -> list[Request]:
+        """Return requests from no inputs or, where the task wants some, from all files."""
+        try:
+            return self.task.requests((), count)
+        except KernelError as error:
+            try:
+                return self.task.requests(self.files, count)
+            except KernelError:
+                raise Inapplicable(f"the kit cannot make requests: {error}") from None
+
+
+@contextmanager
+def _scene(subject: Subject) -> Iterator[Scene]:
+    """Yield the resolved task; its option `path`, if it has one, is a folder of sounds."""
+    task: Task = subject.make()
+    with TemporaryDirectory() as folder:
+        files = tuple(_sounds(Path(folder), task.audio))
+        wanted = "path" in type(task).model_fields and "path" not in subject.options
+        if wanted:
+            task = subject.make(path=folder)
+        try:
+            task = task.resolve()
+        except KernelError as error:
+            raise Inapplicable(f"the task cannot be resolved: {error}") from None
+        yield Scene(task, files, wanted)
+
+
+def _sounds(folder: Path, audio: AudioSpec) -> Iterator[Path]:
+    for number in range(6):
+        place = folder / f"{LABELS[number % 3]}_{number}.wav"
+        sound = tones(audio, audio.sample_rate // 2 + 1001 * number, batch=1, seed=number % 2)
+        write_audio(place, sound[0], audio.sample_rate)
+        yield place
+
+
+def _fits(condition: Condition, spec: ConditionSpec, what: str) -> None:
+    widths = {"vector": -1, "sequence": -1, "aligned": 1}
+    for name, axis in widths.items():
+        part, width = getattr(condition, name), getattr(spec, name)
+        found = 0 if part is None else part.shape[axis]
+        require(
+            found == width,
+            f"the {name} of {what} has the width {found} and the task's condition says {width}",
+        )
+    for name in (*widths, "mask", "origin"):
+        part = getattr(condition, name)
+        if part is not None:
+            require(len(part) == 1, f"the {name} of {what} has the batch size {len(part)}, not 1")
+            finite(part.float(), f"the {name} of {what}")
+
+
+def _alike(first: Condition, second: Condition) -> bool:
+    return all(
+        (one is None and other is None)
+        or (one is not None and other is not None and torch.equal(one, other))
+        for one, other in (
+            (getattr(first, name), getattr(second, name)) for name in attrs.fields_dict(Condition)
+        )
+    )
+
+
+def check_requests(subject: Subject) -> str | None:
+    """Check that as many requests are made as asked for, with names fit for files."""
+    with _scene(subject) as scene:
+        for count in (1, 2, 11):
+            requests = scene.requests(count)
+            require(len(requests) == count, f"{count} requests are asked for, {len(requests)} made")
+            names = [request.name for request in requests]
+            require(len(set(names)) == count, f"the names of {count} requests are {names}")
+            strange = [name for name in names if not name or "/" in name or name.startswith(".")]
+            require(not strange, f"a request is called {strange[:1]}, which cannot be a file")
+            lengths = [request.samples for request in requests if request.samples < 1]
+            require(not lengths, f"a request is for {lengths[:1]} samples")
+    return f"{names[0]} to {names[-1]}"
+
+
+def check_request_conditions(subject: Subject) -> str | None:
+    """Check that the conditions of requests are as wide as the task says, for one item each."""
+    with _scene(subject) as scene:
+        for request in scene.requests(4):
+            _fits(request.condition, scene.task.condition, f"the request {request.name!r}")
+    return None
+
+
+def check_request_count(subject: Subject) -> str | None:
+    """Check that fewer than one request is refused with a UsageError."""
+    with _scene(subject) as scene:
+        scene.requests(1)
+        for count in (0, -1):
+            refuses(UsageError, f"{count} requests", scene.task.requests, (), count)
+    return None
+
+
+def check_repeatable(subject: Subject) -> str | None:
+    """Check that the same requests are made each time, and no global generator is used."""
+    with _scene(subject) as scene, generator_untouched("the task"):
+        for one, other in zip(scene.requests(5), scene.requests(5), strict=True):
+            alike = (one.name, one.samples, one.label) == (other.name, other.samples, other.label)
+            require(alike and _alike(one.condition, other.condition), "requests differ each time")
+    return None
+
+
+def check_resolve(subject: Subject) -> str | None:
+    """Check that resolving a second time changes nothing, and the result can be saved."""
+    with _scene(subject) as scene:
+        task = scene.task
+        require(task.resolve() == task, "resolving a second time changes the task")
+        again = type(task).model_validate(task.model_dump(mode="json"))
+        require(again == task, "what was resolved does not survive being saved")
+    return None
+
+
+def check_portable(subject: Subject) -> str | None:
+    """Check that a portable task names nothing of this machine and makes the same requests."""
+    with _scene(subject) as scene:
+        portable = scene.task.portable()
+        require(portable.portable() == portable, "making it portable a second time changes it")
+        folder = str(scene.files[0].parent)
+        require(folder not in portable.model_dump_json(), "its options still name a folder here")
+        for name in ("audio", "samples", "condition"):
+            before, after = getattr(scene.task, name), getattr(portable, name)
+            require(before == after, f"{name} was {before} and is {after} once portable")
+        wanted = [request.name for request in scene.requests(3)]
+        found = [request.name for request in attrs.evolve(scene, task=portable).requests(3)]
+        require(found == wanted, f"once portable it requests {found}, not {wanted}")
+    return None
+
+
+def check_dataset(subject: Subject) -> str | None:
+    """Check that examples have the length of an item and depend on index and generator only."""
+    with _scene(subject) as scene:
+        task = scene.task
+        data, again = _dataset(scene), _dataset(scene)
+        require(len(data) > 0, "the training data is empty")
+        require(len(data) == len(again), "the training data has another length each time")
+        with generator_untouched("the data set"):
+            for index in range(len(data)):
+                one, other = (d.example(index, _seeded()) for d in (data, again))
+                wanted = (task.audio.channels, task.samples)
+                shape = tuple(one.audio.shape)
+                require(shape == wanted, f"example {index} has the shape {shape}, not {wanted}")
+                require(
+                    0 < one.valid <= task.samples,
+                    f"example {index} says that {one.valid} of {task.samples} samples are valid",
+                )
+                finite(one.audio, f"example {index}")
+                _fits(one.condition, task.condition, f"example {index}")
+                require(
+                    torch.equal(one.audio, other.audio) and _alike(one.condition, other.condition),
+                    f"example {index} is another one the second time",
+                )
+    return f"{len(data)} examples from 6 files"
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def _dataset(scene: Scene) -> Any:
+    if not scene.has_data:
+        raise Inapplicable("the task has no option `path` that the kit could set to a folder")
+    try:
+        return scene.task.dataset("train")
+    except KernelError as error:
+        raise Inapplicable(f"the kit's folder is no data for it: {error}") from None
+
+
+def check_finish(subject: Subject) -> str | None:
+    """Check that what is written is finite audio [C, L], and the argument is not changed."""
+    with _scene(subject) as scene:
+        request = scene.requests(1)[0]
+        audio = tones(scene.task.audio, request.samples, batch=1)[0]
+        before = audio.clone()
+        found = scene.task.finish(audio, request)
+        require(torch.equal(before, audio), "finish changes the audio in place")
+        require(found.ndim == 2 and found.shape[-1] > 0, f"finish returns {tuple(found.shape)}")
+        finite(found, "the finished audio")
+    return None
+
+
+CHECKS = (
+    check_requests,
+    check_request_conditions,
+    check_request_count,
+    check_repeatable,
+    check_resolve,
+    check_portable,
+    check_dataset,
+    check_finish,
+)

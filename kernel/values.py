@@ -1,0 +1,240 @@
+"""What flows between the components: frozen records, most of them of tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "AudioSpec",
+    "Condition",
+    "ConditionSpec",
+    "Context",
+    "Denoise",
+    "Example",
+    "GuidedDenoise",
+    "LatentSpec",
+    "Measurement",
+    "Network",
+    "Noise",
+    "Preconditioning",
+    "Request",
+    "Step",
+]
+
+
+class Noise(Protocol):
+    """Draw standard normal noise shaped like the state, each item from its own generator.
+
+    `noise(sigma, following)` belongs to the step from `sigma` to `following`; draws of different
+    calls are independent.
+    """
+
+    def __call__(self, sigma: float, following: float) -> Tensor: ...
+
+
+class Denoise(Protocol):
+    """Estimate the clean `x0` in `x = x0 + sigma n`; x, result: [B, C, *S]."""
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor: ...
+
+
+class GuidedDenoise(Protocol):
+    """Estimate the clean `x0` under a condition: what guidances wrap."""
+
+    def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor: ...
+
+
+class Network(Protocol):
+    """The trained map F in `D = c_skip x + c_out F(c_in x, c_noise)`.
+
+    x, result: [B, C, *S]; c_noise: [B]; condition: what the backbone's `prepare` returned.
+    """
+
+    def __call__(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor: ...
+
+
+@attrs.frozen
+class AudioSpec:
+    """What kind of audio a model works in."""
+
+    sample_rate: int
+    channels: int = 1
+
+
+@attrs.frozen
+class LatentSpec:
+    """The shape of one item in a codec's latent space: `channels`, then `size` (T,) or (F, T)."""
+
+    channels: int
+    size: tuple[int, ...]
+
+    @property
+    def dims(self) -> int:
+        """Return the number of axes after the channels."""
+        return len(self.size)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (channels, *size)."""
+        return (self.channels, *self.size)
+
+    @property
+    def numel(self) -> int:
+        """Return the number of values in one item."""
+        return math.prod(self.shape)
+
+
+@attrs.frozen
+class ConditionSpec:
+    """How wide each part of a condition is; 0 means that the part is absent."""
+
+    vector: int = 0
+    sequence: int = 0
+    aligned: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.vector or self.sequence or self.aligned)
+
+
+@attrs.frozen(eq=False)
+class Condition:
+    """What a sample is made to be, its parts named after the mechanism that takes them in.
+
+    vector: [B, V] for AdaLN or FiLM. sequence: [B, L, W] for cross-attention, with
+    mask: [B, L], true where the sequence holds something. aligned: [B, A, *S] at the latent's own
+    rate. origin: [B, C, *S], a latent that the run starts from in place of zero.
+
+    A part that is all zeros is the null condition: a network learns what it means, because
+    training drops conditions to exactly that.
+    """
+
+    vector: Tensor | None = None
+    sequence: Tensor | None = None
+    mask: Tensor | None = None
+    aligned: Tensor | None = None
+    origin: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
+        """Return the condition with `function` applied to every part that is there."""
+        return Condition(
+            *(None if part is None else function(part) for part in self._parts().values())
+        )
+
+    def drop(self, which: Tensor) -> Condition:
+        """Return the condition with the items where `which` ([B], bool) is true made null.
+
+        The origin stays: it is where the process starts, not something a network is told.
+        """
+
+        def zero(part: Tensor | None) -> Tensor | None:
+            if part is None:
+                return None
+            return part.masked_fill(which.view(-1, *[1] * (part.ndim - 1)), 0)
+
+        return Condition(
+            zero(self.vector), zero(self.sequence), zero(self.mask), zero(self.aligned), self.origin
+        )
+
+    def dropped(self) -> Condition:
+        """Return the null condition of the same shape."""
+
+        def zero(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part.new_zeros(part.shape)
+
+        return Condition(
+            zero(self.vector), zero(self.sequence), zero(self.mask), zero(self.aligned), self.origin
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Return whether there is nothing that could be dropped."""
+        return self.vector is None and self.sequence is None and self.aligned is None
+
+    @staticmethod
+    def cat(conditions: Sequence[Condition]) -> Condition:
+        """Return the conditions one after another along the batch; all must have the same parts."""
+        import torch
+
+        parts: list[Tensor | None] = []
+        for name in attrs.fields_dict(Condition):
+            column = [getattr(condition, name) for condition in conditions]
+            missing = [part is None for part in column]
+            if any(missing) and not all(missing):
+                raise ValueError(f"some of the conditions have the part {name!r} and some have not")
+            parts.append(None if missing[0] else torch.cat(column))
+        return Condition(*parts)
+
+    def _parts(self) -> dict[str, Tensor | None]:
+        return {name: getattr(self, name) for name in attrs.fields_dict(Condition)}
+
+
+@attrs.frozen
+class Preconditioning:
+    """The four scalar functions of an objective at one sigma: floats, or tensors [B]."""
+
+    c_skip: Any
+    c_out: Any
+    c_in: Any
+    c_noise: Any
+
+
+@attrs.frozen(eq=False)
+class Step:
+    """One finished step of a solver: its index, the sigma it reached, the state, the x0 seen."""
+
+    index: int
+    sigma: float
+    x: Tensor
+    x0: Tensor
+
+
+@attrs.frozen(eq=False)
+class Measurement:
+    """What is known about the clean latent: `operator(x0)` should equal `target`.
+
+    distance(predicted, target) -> [B] is what gradient guidances descend; `project(x0) -> x0`, when
+    there is one, returns the nearest latent that agrees with the target.
+    """
+
+    operator: Callable[[Tensor], Tensor]
+    target: Tensor
+    distance: Callable[[Tensor, Tensor], Tensor]
+    project: Callable[[Tensor], Tensor] | None = None
+
+
+@attrs.frozen(eq=False)
+class Context:
+    """What a guidance may know of the run it is part of."""
+
+    condition: Condition
+    sigmas: tuple[float, ...]
+    measurement: Measurement | None = None
+
+
+@attrs.frozen(eq=False)
+class Example:
+    """One item of a data set. audio: [C, L]; valid: how many of its samples are not padding.
+
+    `condition` has batch size 1.
+    """
+
+    audio: Tensor
+    valid: int
+    condition: Condition = Condition()
+
+
+@attrs.frozen(eq=False)
+class Request:
+    """One sound to make: a `name` for its file, its samples, a condition of batch size 1."""
+
+    name: str
+    samples: int
+    condition: Condition = Condition()
+    label: str | None = None

@@ -1,0 +1,1 @@
+"""The first plugins of kernel-audio."""

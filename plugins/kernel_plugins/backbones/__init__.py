@@ -1,0 +1,1 @@
+"""Backbones: the architectures of the network."""

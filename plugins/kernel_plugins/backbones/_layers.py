@@ -1,0 +1,61 @@
+"""Small things that the backbones share: shapes, zero starts and the embedding of the noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+
+def zeroed(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:
+    """Return `layer` with its weight and bias at zero, so that its branch starts as nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def pad(x: Tensor, multiples: Sequence[int]) -> Tensor:
+    """Return `x` with zeros appended to each axis after the channels up to a multiple.
+
+    x: [B, C, *S]; multiples: one for each axis of S.
+    """
+    missing = [-size % multiple for size, multiple in zip(x.shape[2:], multiples, strict=True)]
+    if not any(missing):
+        return x
+    return F.pad(x, [part for count in reversed(missing) for part in (0, count)])
+
+
+def crop(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Return `x` [B, C, *S] cut at the end of each axis after the channels to `size`."""
+    for axis, count in enumerate(size, start=2):
+        x = x.narrow(axis, 0, count)
+    return x
+
+
+class NoiseEmbedding(nn.Module):
+    """Embed c_noise [B] as [B, width] by fixed Fourier features and two linear layers.
+
+    The angular frequencies run geometrically from 0.5 to 64 per unit: the slowest does not fold
+    over c_noise = ln(sigma) / 4 in [-2, 2], the fastest tells t = 0.002 from 0. They are stored in
+    the checkpoint, so that nothing is left unfilled when a network is built on the meta device.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, features: int = 64) -> None:
+        super().__init__()
+        octaves = torch.linspace(math.log(0.5), math.log(64.0), features)
+        self.register_buffer("frequencies", octaves.exp())
+        self.first = nn.Linear(2 * features, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, c_noise: Tensor, vector: Tensor | None) -> Tensor:
+        """Return the activated sum [B, width] of the embedding and `vector` [B, width]."""
+        angle = c_noise[:, None] * self.frequencies
+        features = torch.cat([angle.cos(), angle.sin()], dim=1).type_as(self.first.weight)
+        embedded = self.second(F.silu(self.first(features)))
+        return F.silu(embedded if vector is None else embedded + vector)

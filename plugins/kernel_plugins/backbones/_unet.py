@@ -1,0 +1,186 @@
+"""The network of `unet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from kernel import ConditionSpec, LatentSpec
+from kernel_plugins.backbones._attention import CrossAttention, Memory, SelfAttention
+from kernel_plugins.backbones._conditioned import Conditioned, Prepared, add_aligned
+from kernel_plugins.backbones._layers import NoiseEmbedding, crop, pad, zeroed
+
+if TYPE_CHECKING:
+    from kernel_plugins.backbones.unet import Unet
+
+
+def convolution(
+    dims: int, inputs: int, outputs: int, size: int = 3, stride: int = 1, bias: bool = True
+) -> nn.Conv1d | nn.Conv2d:
+    """Return a convolution over `dims` axes that keeps their sizes but for the stride."""
+    kind = nn.Conv1d if dims == 1 else nn.Conv2d
+    return kind(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
+
+
+class Residual(nn.Module):
+    """Two normalised convolutions, the second scaled and shifted by the embedding, and a shortcut.
+
+    Dhariwal and Nichol 2021, eq. 2 (adaptive group norm). The second convolution starts at zero.
+    """
+
+    def __init__(self, options: Unet, dims: int, embedding: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.dropout = options.dropout
+        self.norm = nn.GroupNorm(options.groups, inputs)
+        self.first = convolution(dims, inputs, outputs)
+        self.modulation = nn.Linear(embedding, 2 * outputs)
+        self.norm_modulated = nn.GroupNorm(options.groups, outputs, affine=False)
+        self.second = zeroed(convolution(dims, outputs, outputs))
+        self.shortcut = convolution(dims, inputs, outputs, size=1) if inputs != outputs else None
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding]."""
+        h = self.first(F.silu(self.norm(x)))
+        modulation = self.modulation(embedded)
+        scale, shift = modulation.view(*modulation.shape, *[1] * (x.ndim - 2)).chunk(2, dim=1)
+        h = F.silu(self.norm_modulated(h) * (1 + scale) + shift)
+        h = F.dropout(h, self.dropout, self.training)
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return cast(Tensor, self.second(h) + shortcut)
+
+
+class Attention(nn.Module):
+    """Attention over all positions and, with `memory` > 0, to the sequence; both start at zero.
+
+    memory: the width of the sequence's tokens.
+    """
+
+    def __init__(self, options: Unet, channels: int, memory: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(options.groups, channels)
+        self.attention = SelfAttention(channels, options.heads)
+        zeroed(self.attention.out)
+        self.norm_cross = nn.GroupNorm(options.groups, channels) if memory else None
+        self.cross = CrossAttention(channels, options.heads, memory) if memory else None
+
+    def forward(self, x: Tensor, memories: Iterator[Memory], mask: Tensor | None) -> Tensor:
+        """Return what follows. x, result: [B, channels, *S]."""
+        attended: Tensor = self.attention(tokens(self.norm(x)))
+        x = x + attended.transpose(1, 2).reshape(x.shape)
+        if self.cross is None or self.norm_cross is None:
+            return x
+        heard: Tensor = self.cross(tokens(self.norm_cross(x)), next(memories), mask)
+        return x + heard.transpose(1, 2).reshape(x.shape)
+
+
+def tokens(x: Tensor) -> Tensor:
+    """Return [B, N, C] for x: [B, C, *S]."""
+    return x.flatten(2).transpose(1, 2)
+
+
+class Stage(nn.Module):
+    """A residual block, then attention at the levels that have it."""
+
+    def __init__(self, block: Residual, attention: Attention | None) -> None:
+        super().__init__()
+        self.block = block
+        self.attention = attention
+
+    def forward(
+        self, x: Tensor, embedded: Tensor, memories: Iterator[Memory], mask: Tensor | None
+    ) -> Tensor:
+        """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding]."""
+        x = self.block(x, embedded)
+        return x if self.attention is None else self.attention(x, memories, mask)
+
+
+class Up(nn.Module):
+    """Double every axis by repetition, then convolve."""
+
+    def __init__(self, dims: int, channels: int) -> None:
+        super().__init__()
+        self.convolution = convolution(dims, channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C, *2S]. x: [B, C, *S]."""
+        return cast(Tensor, self.convolution(F.interpolate(x, scale_factor=2.0, mode="nearest")))
+
+
+class UnetNetwork(Conditioned):
+    """The U-Net that `Unet` describes; see there.
+
+    At initialisation the output is zero and the gradient reaches only the last layer; after the
+    first steps of training it reaches every parameter.
+    """
+
+    def __init__(self, options: Unet, latent: LatentSpec, condition: ConditionSpec) -> None:
+        super().__init__(condition, 4 * options.width)
+        dims, width, embedding = latent.dims, options.width, 4 * options.width
+        memory = embedding if condition.sequence else 0
+        channels = [width * multiplier for multiplier in options.multipliers]
+        deepest = len(channels) - 1
+        self.multiples = [2**deepest] * dims
+
+        def stage(level: int, inputs: int, outputs: int) -> Stage:
+            attends = level in options.attention_levels
+            return Stage(
+                Residual(options, dims, embedding, inputs, outputs),
+                Attention(options, outputs, memory) if attends else None,
+            )
+
+        # The layers are made in the order of use, in which `prepare` makes their memories.
+        self.noise = NoiseEmbedding(embedding)
+        self.aligned = (
+            convolution(dims, condition.aligned, width, bias=False) if condition.aligned else None
+        )
+        self.embed = convolution(dims, latent.channels, width)
+        self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
+        current, skips = width, list[int]()
+        for level, count in enumerate(channels):
+            if level > 0:
+                self.shrink.append(convolution(dims, current, current, stride=2))
+            self.down.append(down := nn.ModuleList())
+            for _ in range(options.blocks):
+                down.append(stage(level, current, count))
+                skips.append(current := count)
+        self.middle = nn.ModuleList(stage(deepest, current, current) for _ in range(2))
+        self.up, self.grow = nn.ModuleList(), nn.ModuleList()
+        for level, count in reversed(list(enumerate(channels))):
+            if level < deepest:
+                self.grow.append(Up(dims, current))
+            self.up.append(up := nn.ModuleList())
+            for _ in range(options.blocks):
+                up.append(stage(level, current + skips.pop(), count))
+                current = count
+        self.norm = nn.GroupNorm(options.groups, width)
+        self.out = zeroed(convolution(dims, width, latent.channels))
+
+    def embed_aligned(self, aligned: Tensor) -> Tensor:
+        """Return [B, width, *S], S padded, for `aligned` [B, A, *S]."""
+        assert self.aligned is not None
+        return cast(Tensor, self.aligned(pad(aligned, self.multiples)))
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Prepared) -> Tensor:
+        """Return F. x, result: [B, C, *S]; c_noise: [B]; condition: what `prepare` returned."""
+        embedded = self.noise(c_noise, condition.vector)
+        h = add_aligned(self.embed(pad(x, self.multiples)), x, condition)
+        memories, skips = iter(condition.memories), []
+        for level, stages in enumerate(self.down):
+            if level > 0:
+                h = self.shrink[level - 1](h)
+            for stage in cast(nn.ModuleList, stages):
+                h = stage(h, embedded, memories, condition.mask)
+                skips.append(h * 0.5**0.5)
+        for stage in self.middle:
+            h = stage(h, embedded, memories, condition.mask)
+        for level, stages in enumerate(self.up):
+            if level > 0:
+                h = self.grow[level - 1](h)
+            for stage in cast(nn.ModuleList, stages):
+                h = stage(torch.cat([h, skips.pop()], dim=1), embedded, memories, condition.mask)
+        h = self.out(F.silu(self.norm(h)))
+        return crop(h, x.shape[2:]).type_as(x)

@@ -1,0 +1,60 @@
+"""`dit`: a diffusion transformer for sequences and for spectrogram-like latents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
+
+from kernel import Backbone, ConditionSpec, LatentSpec, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Patch = Annotated[int, Field(ge=1)]
+
+
+class Dit(Backbone):
+    """Cut the latent into patches and let them attend to each other, modulated by the noise level.
+
+    Peebles and Xie 2023, section 3.2 (adaLN-zero), with rotary positions, one for each axis of the
+    latent. Any length works: the latent is padded to whole patches inside and cropped again.
+
+    A condition's `vector` is added to the embedding of the noise level, its `sequence` is
+    cross-attended to, its `aligned` part is concatenated to the latent's channels.
+    """
+
+    width: int = Field(192, ge=1, description="size of a token; a multiple of heads")
+    depth: int = Field(6, ge=1, description="number of transformer blocks")
+    heads: int = Field(6, ge=1, description="attention heads in a block")
+    patch: int = Field(1, ge=1, description="frames in a token of a 1-D latent")
+    patch_2d: tuple[Patch, Patch] = Field(
+        (4, 4), description="frequency bins and frames in a token of a 2-D latent"
+    )
+    mlp_ratio: float = Field(3.0, gt=0, description="hidden size of the perceptrons over width")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
+    qk_norm: bool = Field(True, description="normalise queries and keys, which keeps bf16 stable")
+    rope_base: float = Field(
+        1000.0, gt=1, description="ratio of the fastest to the slowest rotary frequency"
+    )
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.width % (4 * self.heads):
+            raise ValueError(
+                f"width {self.width} is not a multiple of 4 x heads = {4 * self.heads}, which "
+                "rotary positions on two axes need"
+            )
+        return self
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        """Return the network for such latents and conditions, freshly initialised."""
+        from kernel_plugins.backbones._dit import DitNetwork
+
+        return DitNetwork(self, latent, condition)
+
+
+@hookimpl
+def backbone() -> type[Backbone]:
+    """Offer `dit`."""
+    return Dit

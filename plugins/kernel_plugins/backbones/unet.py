@@ -1,0 +1,77 @@
+"""`unet`: a convolutional U-Net with attention at chosen levels, for 1-D and 2-D latents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
+
+from kernel import Backbone, ConditionSpec, LatentSpec, UsageError, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Level = Annotated[int, Field(ge=0)]
+Multiplier = Annotated[int, Field(ge=1)]
+
+
+class Unet(Backbone):
+    """Halve every axis from level to level, then double it again with the skipped features beside.
+
+    Ronneberger et al. 2015 with the residual blocks of Dhariwal and Nichol 2021 (section 3.1) and
+    skips scaled by 2^-1/2 as in Saharia et al. 2022 (Efficient U-Net, appendix B). Any length
+    works: the latent is padded to a multiple of 2^(levels - 1) inside and cropped again.
+
+    A condition's `vector` is added to the embedding of the noise level, its `sequence` is
+    cross-attended to at `attention_levels`, its `aligned` part is concatenated to the channels.
+    """
+
+    width: int = Field(64, ge=1, description="channels at the first level; a multiple of groups")
+    multipliers: tuple[Multiplier, ...] = Field(
+        (1, 2, 2), min_length=1, description="channels of each level over width"
+    )
+    blocks: int = Field(2, ge=1, description="residual blocks at each level, down and up")
+    attention_levels: tuple[Level, ...] = Field(
+        (2,), description="levels, counted from 0, whose blocks are followed by attention"
+    )
+    heads: int = Field(4, ge=1, description="attention heads")
+    groups: int = Field(8, ge=1, description="groups of channels normalised together")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.groups:
+            raise ValueError(f"width {self.width} is not a multiple of groups = {self.groups}")
+        for level in self.attention_levels:
+            if level >= len(self.multipliers):
+                raise ValueError(
+                    f"attention_levels names level {level}; multipliers make levels 0 to "
+                    f"{len(self.multipliers) - 1}"
+                )
+            channels = self.width * self.multipliers[level]
+            if channels % self.heads:
+                raise ValueError(
+                    f"the {channels} channels of level {level} are not a multiple of heads = "
+                    f"{self.heads}"
+                )
+        return self
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        """Return the network for such latents and conditions, freshly initialised.
+
+        Raises UsageError when the condition has a sequence and no level attends.
+        """
+        from kernel_plugins.backbones._unet import UnetNetwork
+
+        if condition.sequence and not self.attention_levels:
+            raise UsageError(
+                "backbone 'unet' hears a condition's sequence only at attention_levels, which is "
+                "empty; name at least one level"
+            )
+        return UnetNetwork(self, latent, condition)
+
+
+@hookimpl
+def backbone() -> type[Backbone]:
+    """Offer `unet`."""
+    return Unet

@@ -1,0 +1,1 @@
+"""Schedules: which sigmas are visited and trained."""

@@ -1,0 +1,1 @@
+"""Tasks: data, conditions and requests."""

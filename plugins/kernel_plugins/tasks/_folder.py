@@ -1,0 +1,159 @@
+"""What the tasks that learn from a folder of audio share: options, files, data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator
+
+from kernel import AudioSpec, Condition, Dataset, InputError, Task, UsageError, did_you_mean
+
+SPLITS = ("train", "valid")
+
+
+class FolderTask(Task):
+    """The options and the files of a folder of audio."""
+
+    path: Path | None = Field(None, description="folder of audio; needed for training only")
+    pattern: str = Field("**/*", description="which files below `path`, as a glob")
+    extensions: tuple[str, ...] = Field(
+        (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"),
+        min_length=1,
+        description="endings of the files that are audio, in any case of letters",
+    )
+    sample_rate: int = Field(16000, ge=1000, le=384000, description="samples a second")
+    channels: int = Field(1, ge=1, le=8, description="1 is mono, 2 is stereo")
+    seconds: float = Field(1.0, gt=0, description="length of an item; longer sounds are cropped")
+    normalize: Literal["rms", "peak", "none"] = Field(
+        "rms", description="what of each sound is brought to `level`, so that none is learnt"
+    )
+    level: float | None = Field(
+        None, ge=-80, le=0, description="dBFS to normalize to; by default -23 (rms) or -1 (peak)"
+    )
+    trim: float | None = Field(
+        None,
+        ge=1,
+        le=120,
+        description="cut a start and an end that stay this many dB below the peak; off by default",
+    )
+    mask_padding: bool = Field(
+        False, description="leave the padding out of the loss; false: the silence is learnt too"
+    )
+    valid_fraction: float = Field(
+        0.0, ge=0, lt=1, description="share of the files held out, chosen by a hash of their names"
+    )
+    cache: float = Field(
+        4.0, ge=0, description="gigabytes of decoded audio kept in memory; the rest is read again"
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _below(cls, pattern: str) -> str:
+        parts = Path(pattern).parts
+        if not parts or pattern.startswith("/") or ".." in parts:
+            raise ValueError("a pattern is relative to `path` and stays below it, like '**/*'")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError("'**' stands between slashes, like 'speakers/**/*_1*'")
+        return pattern
+
+    @field_validator("extensions")
+    @classmethod
+    def _dotted(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f".{extension.lower().lstrip('.')}" for extension in extensions)
+
+    @property
+    def audio(self) -> AudioSpec:
+        """Return the rate and the channels."""
+        return AudioSpec(self.sample_rate, self.channels)
+
+    @property
+    def samples(self) -> int:
+        """Return `seconds` in samples, at least 1."""
+        return max(1, round(self.seconds * self.sample_rate))
+
+    def portable(self) -> Self:
+        """Return the task without its path."""
+        return self.model_copy(update={"path": None})
+
+    def folder(self) -> Path:
+        """Return `path`. Raises UsageError when it is not set, InputError when it is no folder."""
+        if self.path is None:
+            raise UsageError(
+                "the task has no data; name a folder of audio with -o task.path=FOLDER"
+            )
+        folder = self.path.expanduser()
+        if not folder.exists():
+            raise InputError(f"the folder {folder} does not exist; check -o task.path")
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder} is not a folder; set -o task.path to the folder of the file"
+            )
+        return folder
+
+    def files(self) -> list[Path]:
+        """Return the audio files below `path`, sorted by name.
+
+        Hidden files, and what lies in hidden folders, are left out. Raises InputError when no file
+        is left.
+        """
+        folder = self.folder()
+        found = {}
+        for file in folder.glob(self.pattern):
+            relative = file.relative_to(folder)
+            hidden = any(part.startswith(".") for part in relative.parts)
+            if not hidden and file.suffix.lower() in self.extensions and file.is_file():
+                found[file] = relative.as_posix()
+        if not found:
+            raise InputError(
+                f"no audio in {folder}: no file matches {self.pattern!r} and ends in one of"
+                f" {', '.join(self.extensions)}; check -o task.path, task.pattern, task.extensions"
+            )
+        return sorted(found, key=lambda file: found[file])
+
+    def read(self, files: Sequence[tuple[Path, Condition]], split: str) -> Dataset:
+        """Return those `files` that belong to `split` as a data set, each beside its condition.
+
+        Which split a file belongs to depends on its name below `path` alone, so that files can be
+        added. Nothing is held out, and `valid` is empty, while `valid_fraction` is 0.
+        Raises UsageError for an unknown split, InputError that names every bad file.
+        """
+        from kernel_plugins.tasks._sounds import Sounds
+
+        if split not in SPLITS:
+            raise UsageError(
+                f"there is no split {split!r}; choose train or valid{did_you_mean(split, SPLITS)}"
+            )
+        folder, limit = self.folder(), self.valid_fraction * 2**64
+        chosen = [pair for pair in files if (_hash(pair[0], folder) < limit) == (split == "valid")]
+        if not chosen and split == "train":
+            raise InputError(
+                f"all {len(files)} files in {folder} are held out and none is left to train"
+                " on; lower -o task.valid_fraction"
+            )
+        return Sounds(self, chosen)
+
+
+def _hash(file: Path, folder: Path) -> int:
+    name = file.relative_to(folder) if file.is_relative_to(folder) else file
+    return int.from_bytes(blake2b(name.as_posix().encode(), digest_size=8).digest())
+
+
+def check_requests(name: str, inputs: Sequence[Path], count: int) -> None:
+    """Raise UsageError when a task that takes no inputs is given some, or `count` is below 1."""
+    if inputs:
+        raise UsageError(
+            f"task {name!r} takes no input files, but {inputs[0]} was given; leave it out"
+        )
+    if count < 1:
+        raise UsageError(f"task {name!r} cannot make {count} sounds; ask for at least 1")
+
+
+def numbered(index: int, count: int, label: str = "") -> str:
+    """Return a file name that sorts by `index`, with `label` in it as far as file names allow."""
+    width = max(2, len(str(count - 1)))
+    safe = re.sub(r"[^\w.+-]+", "_", label)
+    return f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}"

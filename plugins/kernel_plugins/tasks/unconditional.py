@@ -1,0 +1,31 @@
+"""`unconditional`: sounds like those in a folder, with nothing asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kernel import Condition, Dataset, Request, Task, hookimpl
+from kernel_plugins.tasks._folder import FolderTask, check_requests, numbered
+
+
+class Unconditional(FolderTask):
+    """Learn the sounds in a folder and make more of them."""
+
+    def dataset(self, split: str) -> Dataset:
+        """Return the split `train` or `valid`. Raises InputError naming every bad file."""
+        return self.read([(file, Condition()) for file in self.files()], split)
+
+    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+        """Return `count` requests named 00, 01, ...
+
+        Raises UsageError when `inputs` is not empty or `count` < 1.
+        """
+        check_requests("unconditional", inputs, count)
+        return [Request(numbered(index, count), self.samples) for index in range(count)]
+
+
+@hookimpl
+def task() -> type[Task]:
+    """Offer `unconditional`."""
+    return Unconditional

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from kernel import UsageError
+from kernel.components import Observer
+from kernel.config import RunConfig
+from kernel.errors import DeviceError, MisfitError, NumericalError, OutputError
+from kernel.registry import Registry
+from kernel.runner.device import Machine
+from kernel.runner.plan import Plan, plan_run
+from kernel.runner.run import execute, folder_for
+from kernel.runner.sampling import Sampler
+
+Planned = Callable[..., tuple[RunConfig, Plan]]
+
+
+def listen(folder: Path) -> list[np.ndarray[Any, Any]]:
+    return [soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))]
+
+
+def test_a_run_leaves_sounds_pictures_a_page_and_a_record(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(count=3)
+    record = execute(config, plan, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "00-high.wav",
+        "01-low.wav",
+        "02-high.wav",
+        "index.html",
+        "run.json",
+        "spectrograms.png",
+    ]
+    stored = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert stored == json.loads(json.dumps(record))
+    assert [item["label"] for item in stored["items"]] == ["high", "low", "high"]
+    assert all(len(sound) == 2000 for sound in listen(tmp_path / "out"))
+
+
+def test_the_record_says_whose_every_component_is(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(plugins=("heun",), options={"solver": {"s_churn": 0.5}})
+    record = execute(config, plan, tmp_path / "out")
+    solver = next(entry for entry in record["plugins"] if entry["kind"] == "solver")
+    assert solver["name"] == "heun"
+    assert solver["options"]["s_churn"] == 0.5
+    assert solver["distribution"] == "kernel-audio-plugins"
+    assert solver["hash"].startswith("sha256:")
+
+
+def test_evaluations_are_counted_where_they_happen(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(plugins=("heun",), steps=4)
+    sampling = execute(config, plan, tmp_path / "out")["sampling"]
+    assert sampling["nfe"] == 7
+    assert sampling["network_items"] == 7 * 2 * 2  # two sounds, two branches of the guidance
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_an_item_depends_on_the_seed_and_its_index_alone(
+    planned: Planned, tmp_path: Path, solver: str
+) -> None:
+    options = {"solver": {"s_churn": 2.0}} if solver == "heun" else {}
+    for batch in (1, 4):
+        config, plan = planned(plugins=(solver,), count=4, batch=batch, seed=1, options=options)
+        execute(config, plan, tmp_path / str(batch))
+    for one, other in zip(listen(tmp_path / "1"), listen(tmp_path / "4"), strict=True):
+        assert np.abs(one - other).max() < 1e-2 * np.abs(one).max()
+
+
+def test_another_seed_makes_another_sound(planned: Planned, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        config, plan = planned(count=1, seed=seed)
+        execute(config, plan, tmp_path / str(seed))
+    (one,), (other,) = listen(tmp_path / "0"), listen(tmp_path / "1")
+    assert np.abs(one - other).max() > 0.2 * np.abs(one).max()
+
+
+class Witness(Observer):
+    """Writes down what it is told; ends the run at `stop`."""
+
+    stop: int = 0
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "events", [])
+
+    def started(self, directory: Path, record: dict[str, Any]) -> None:
+        self.events.append("started")  # type: ignore[attr-defined]
+
+    def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+        self.events.append((index, total))  # type: ignore[attr-defined]
+        if index == self.stop:
+            raise KeyboardInterrupt
+
+    def finished(self, directory: Path) -> None:
+        assert directory.is_dir()
+        self.events.append("finished")  # type: ignore[attr-defined]
+
+
+def test_an_observer_sees_every_step(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(count=2, batch=1)
+    witness = Witness()
+    execute(config, plan, tmp_path / "out", [witness])
+    steps = [(index, 6) for index in range(1, 7)]
+    assert witness.events == ["started", *steps, "finished"]  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_run_leaves_nothing(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(count=2, batch=1)
+    with pytest.raises(KeyboardInterrupt):
+        execute(config, plan, tmp_path / "out", [Witness(stop=5)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_is_not_finite_names_the_step(planned: Planned) -> None:
+    config, plan = planned()
+    assembly = plan.assembly
+    network = assembly.build_network()
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    sampler = Sampler(assembly, network, assembly.build_codec(), Machine.choose(config))
+    requests = assembly.task.requests((), 1)
+    with pytest.raises(NumericalError, match=r"step 1 of 3 \(to sigma .*use more steps"):
+        list(sampler.sounds(requests, 3, 0, 1))
+
+
+def test_the_name_of_a_run_counts_up(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(plugins=("solver.heun",), out=tmp_path)
+    assert folder_for(config, plan) == tmp_path / "heun-1"
+    (tmp_path / "heun-1").mkdir()
+    assert folder_for(config, plan) == tmp_path / "heun-2"
+
+
+def test_a_run_is_not_overwritten(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(out=tmp_path, name="mine")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(OutputError, match="exists already; choose another --name"):
+        folder_for(config, plan)
+
+
+def test_a_model_of_another_objective_is_refused(model: Path, registry: Registry) -> None:
+    config = RunConfig(plugins=("rf",), model=str(model))
+    with pytest.raises(MisfitError, match=r"was trained with objective.edm, but objective.rf was"):
+        plan_run(config, registry)
+
+
+def test_no_model_for_the_selected_parts_is_refused(registry: Registry) -> None:
+    with pytest.raises(MisfitError, match=r"was trained with backbone.unet; `kernel models` lists"):
+        plan_run(RunConfig(plugins=("unet",)), registry)
+
+
+def test_a_schedule_outside_the_trained_range_is_noted(planned: Planned) -> None:
+    _, plan = planned(options={"schedule": {"sigma_max": 500.0}})
+    (note,) = plan.notes
+    assert "visits sigma 0.002 to 500" in note and "was trained from 0.002 to 80" in note
+
+
+def test_a_replaced_plugin_is_noted(planned: Planned) -> None:
+    _, plan = planned(plugins=("euler", "heun"))
+    assert plan.notes == (
+        "solver.heun@kernel-audio-plugins replaces solver.euler@kernel-audio-plugins",
+    )
+
+
+def test_a_need_that_nothing_meets_names_both_sides(
+    train: Callable[..., Path], registry: Registry, tmp_path: Path
+) -> None:
+    folder = train(tmp_path / "t", condition_dropout=0.0)
+    with pytest.raises(MisfitError, match="guidance.cfg needs 'null-condition', which none of"):
+        plan_run(RunConfig(model=str(folder / "model")), registry)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"solver": {"s_churm": 1}}, "'s_churm' does not exist; did you mean 's_churn'"),
+        ({"solver": {"s_churn": -1}}, "'s_churn' cannot be -1: input should be greater than or"),
+        (
+            {"sollver": {"x": 1}},
+            "sollver.x belongs to no selected component; did you mean 'solver'",
+        ),
+        ({"solver.euler": {"x": 1}}, "solver.euler.x belongs to no selected component"),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_sentence(
+    planned: Planned, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        planned(plugins=("heun",), options=options)
+
+
+def test_an_option_may_carry_the_name_of_its_component(planned: Planned) -> None:
+    _, plan = planned(options={"guidance.cfg": {"guidance_scale": 3.5}})
+    assert plan.assembly.guidances[0].guidance_scale == 3.5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "xla", "cuda:-1", "meta"])
+def test_an_unknown_or_absent_device_is_one_sentence(device: str) -> None:
+    with pytest.raises(
+        DeviceError, match=f"device '{device}' is (unknown|not there|not supported)"
+    ):
+        Machine.choose(RunConfig(device=device))
+
+
+def test_a_cuda_graph_needs_cuda() -> None:
+    with pytest.raises(DeviceError, match="a CUDA graph needs a CUDA device, not cpu"):
+        Machine.choose(RunConfig(device="cpu"), cuda_graph=True)
+
+
+def test_reduced_precision_stays_close(planned: Planned, tmp_path: Path) -> None:
+    audio = {}
+    for precision in ("float32", "bfloat16"):
+        config, plan = planned(count=1, precision=precision)
+        record = execute(config, plan, tmp_path / precision)
+        assert record["device"]["precision"] == precision
+        audio[precision] = listen(tmp_path / precision)[0]
+    difference = np.abs(audio["float32"] - audio["bfloat16"])
+    assert 0 < difference.max() < np.abs(audio["float32"]).max()

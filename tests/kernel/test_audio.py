@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import errno
+import io
+import math
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from kernel import InputError, UsageError, read_audio, resample
+from kernel.audio import wav_bytes, write_audio
+from kernel.errors import NumericalError, OutputError
+
+
+def sine(seconds: float = 1.0, rate: int = 16000, hertz: float = 440.0) -> torch.Tensor:
+    time = torch.arange(round(seconds * rate), dtype=torch.float64) / rate
+    return (0.5 * torch.sin(2 * math.pi * hertz * time))[None]
+
+
+def save(path: Path, audio: torch.Tensor, rate: int = 16000, **options: str) -> Path:
+    soundfile.write(path, audio.T.numpy(), rate, **options)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def cut(path: Path, part: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("a.wav", 4e-5), ("a.flac", 4e-5), ("a.aiff", 4e-5), ("a.ogg", 0.05)]
+)
+def test_a_file_is_read_as_it_was_written(tmp_path: Path, name: str, tolerance: float) -> None:
+    stereo = torch.cat([sine(), -0.5 * sine()])
+    audio, rate = read_audio(save(tmp_path / name, stereo))
+    assert (audio.dtype, audio.shape, rate) == (torch.float32, (2, 16000), 16000)
+    assert (audio - stereo).abs().max() < tolerance
+
+
+def test_stereo_becomes_mono_by_its_mean(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", torch.cat([sine(), 0.5 * sine()]), subtype="FLOAT")
+    audio, _ = read_audio(path, channels=1)
+    torch.testing.assert_close(audio, 0.75 * sine().float())
+
+
+def test_mono_becomes_stereo_by_copying(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", sine(), subtype="FLOAT")
+    audio, _ = read_audio(path, channels=2)
+    torch.testing.assert_close(audio, sine().float().repeat(2, 1))
+
+
+def test_channels_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", sine().repeat(3, 1))
+    with pytest.raises(InputError, match=r"a\.wav has 3 channels, which cannot become 2; convert"):
+        read_audio(path, channels=2)
+
+
+def test_reading_resamples_to_the_rate_asked_for(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", sine(rate=44100), 44100, subtype="FLOAT")
+    audio, rate = read_audio(path, sample_rate=8000)
+    assert (audio.shape, rate) == ((1, 8000), 8000)
+    assert (audio - sine(rate=8000))[:, 200:-200].abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(("source", "target"), [(44100, 8000), (8000, 16000), (44100, 48000)])
+def test_resampling_keeps_a_tone(source: int, target: int) -> None:
+    error = resample(sine(rate=source), source, target) - sine(rate=target)
+    assert error[:, target // 8 : -target // 8].abs().max() < 1e-6
+
+
+def test_resampling_removes_what_would_alias() -> None:
+    left = resample(sine(rate=16000, hertz=4400), 16000, 8000)
+    assert left[:, 1000:-1000].abs().max() < 1e-4
+
+
+def test_resampling_to_the_same_rate_changes_nothing() -> None:
+    audio = sine()
+    assert resample(audio, 16000, 16000) is audio
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.wav does not exist; check the spelling"):
+        read_audio(tmp_path / "gone.wav")
+
+
+def test_a_path_below_a_file_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"b\.wav does not exist; check the spelling"):
+        read_audio(save(tmp_path / "a.wav", sine()) / "b.wav")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder, not an audio file; name one of its files"):
+        read_audio(tmp_path)
+
+
+def test_a_file_without_permission_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.wav", sine())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"cannot read .*a\.wav: Permission denied; check its"):
+        read_audio(path)
+
+
+def test_a_file_of_no_bytes_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.touch()
+    with pytest.raises(InputError, match=r"a\.wav is empty \(0 bytes\); copy it again"):
+        read_audio(path)
+
+
+def test_a_file_without_samples_is_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", torch.zeros(1, 0))
+    with pytest.raises(InputError, match=r"a\.wav holds no samples; record it again"):
+        read_audio(path)
+
+
+def test_a_file_that_is_not_audio_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_text("not a sound " * 20)
+    with pytest.raises(
+        InputError, match=r"cannot read .*a\.wav as audio \(Format not recognised\)"
+    ):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.99, 0.9999])
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.w64", "a.flac", "a.ogg", "a.mp3"])
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, name: str, part: float) -> None:
+    noise = 0.1 * torch.randn(1, 80000, generator=torch.Generator().manual_seed(0))
+    path = cut(save(tmp_path / name, noise), part)
+    with pytest.raises(InputError, match=r"a\.\w+ is (cut short|damaged or cut short).*; copy it"):
+        read_audio(path)
+
+
+def test_an_ogg_file_that_lacks_its_last_page_is_refused(tmp_path: Path) -> None:
+    noise = 0.1 * torch.randn(1, 80000, generator=torch.Generator().manual_seed(0))
+    path = save(tmp_path / "a.ogg", noise)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"OggS")])
+    with pytest.raises(InputError, match=r"a\.ogg is cut short"):
+        read_audio(path)
+
+
+def test_the_length_of_a_cut_file_is_told(tmp_path: Path) -> None:
+    path = cut(save(tmp_path / "a.wav", sine(2.0)), 0.5)
+    with pytest.raises(InputError, match=r"it breaks off after 0\.999 s; copy it again or remove"):
+        read_audio(path)
+
+
+def test_a_stream_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", sine())
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = b"\xff" * 4
+    path.write_bytes(data)
+    assert read_audio(path)[0].shape == (1, 16000)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_sample_that_is_not_finite_is_refused_with_its_time(tmp_path: Path, value: float) -> None:
+    audio = sine().repeat(2, 1)
+    audio[1, 4000] = value
+    path = save(tmp_path / "a.wav", audio, subtype="FLOAT")
+    with pytest.raises(
+        InputError, match=r"a\.wav holds NaN or infinite.*first at 0\.250 s; export"
+    ):
+        read_audio(path, channels=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"), [("a.wav", "PCM_16"), ("a.flac", "PCM_24"), ("a.wav", "FLOAT")]
+)
+def test_what_is_written_is_read_back(tmp_path: Path, name: str, subtype: str) -> None:
+    audio = torch.cat([sine(), -0.3 * sine()]).float()
+    assert write_audio(tmp_path / name, audio, 16000, subtype) == 1
+    back, rate = read_audio(tmp_path / name)
+    assert (rate, soundfile.info(tmp_path / name).subtype) == (16000, subtype)
+    assert (back - audio).abs().max() < 4e-5
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("peak", [1.25, -8.0])
+def test_beyond_full_scale_is_scaled_down_not_clipped(
+    tmp_path: Path, subtype: str, peak: float
+) -> None:
+    audio = (sine() + 0.5) * peak
+    gain = write_audio(tmp_path / "a.wav", audio, 16000, subtype)
+    assert gain == pytest.approx(1 / abs(peak), rel=1e-3)
+    back, _ = read_audio(tmp_path / "a.wav")
+    assert (back - audio * gain).abs().max() < 4e-5
+
+
+def test_full_scale_is_written_unchanged(tmp_path: Path) -> None:
+    assert write_audio(tmp_path / "a.wav", torch.tensor([[1.0, -1.0, 0.0]]), 8000) == 1
+    back, _ = read_audio(tmp_path / "a.wav")
+    torch.testing.assert_close(back, torch.tensor([[1.0, -1.0, 0.0]]), atol=4e-5, rtol=0)
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", sine(2.0))
+    write_audio(path, sine(), 16000)
+    assert read_audio(path)[0].shape == (1, 16000)
+    assert names(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_writing_refuses_what_is_not_finite(tmp_path: Path, value: float) -> None:
+    audio = sine()
+    audio[0, 3] = value
+    with pytest.raises(NumericalError, match=r"cannot write .*a\.wav: it holds NaN or infinite"):
+        write_audio(tmp_path / "a.wav", audio, 16000)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("shape", [(16,), (1, 1, 16), (1, 0)])
+def test_writing_refuses_another_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected \[C, L\]"):
+        write_audio(tmp_path / "a.wav", torch.zeros(shape), 16000)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(errno.ENOSPC, "no space is left"), (errno.EROFS, "read-only")]
+)
+def test_a_full_or_read_only_folder_is_named_and_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    before = save(tmp_path / "a.wav", sine(2.0)).read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=rf"cannot write .*a\.wav: .*{reason}.*; "):
+        write_audio(tmp_path / "a.wav", sine(), 16000)
+    assert names(tmp_path) == ["a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == before
+
+
+def test_a_folder_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OutputError, match=r"cannot write .*a\.wav: a part of its path is not a dir"
+    ):
+        write_audio(tmp_path / "file" / "a.wav", sine(), 16000)
+
+
+def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.flak is no audio format; end the.*mean 'FLAC'\?"):
+        write_audio(tmp_path / "a.flak", sine(), 16000)
+
+
+def test_a_name_without_an_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a name without an ending is no audio format; end"):
+        write_audio(tmp_path / "a", sine(), 16000)
+
+
+def test_a_subtype_that_the_format_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"FLAC has no subtype 'FLOAT'; choose from PCM_16"):
+        write_audio(tmp_path / "a.flac", sine(), 16000, "FLOAT")
+
+
+def test_channels_that_a_format_lacks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"FLAC does not take 9 channels at 16000 Hz .*; end"):
+        write_audio(tmp_path / "a.flac", sine().repeat(9, 1), 16000)
+    assert names(tmp_path) == []
+
+
+def test_wav_bytes_are_a_whole_file() -> None:
+    samples, rate = soundfile.read(io.BytesIO(wav_bytes(4 * sine(), 16000)), always_2d=True)
+    assert (samples.shape, rate) == ((16000, 1), 16000)
+    np.testing.assert_allclose(samples[:, 0], 2 * sine()[0].numpy(), atol=1e-3)
+
+
+def test_wav_bytes_refuse_what_is_not_finite() -> None:
+    with pytest.raises(NumericalError, match="cannot write a sound"):
+        wav_bytes(torch.full((1, 4), math.nan), 16000)
+
+
+def test_importing_costs_neither_torch_nor_numpy() -> None:
+    import subprocess
+
+    code = "import kernel.audio, sys; print([m for m in ('torch', 'numpy', 'soundfile')"
+    code += " if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,209 @@
+"""The page of a run in a real browser: it plays, it looks as meant, it asks nobody for anything."""
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+
+from kernel.report import page as page_module
+from kernel.report import write_page
+
+RATE = 8000
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+STORY = Path(__file__).with_name("page_story.js").read_text("utf-8")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--hide-scrollbars",
+    "--disable-audio-output",
+    "--autoplay-policy=no-user-gesture-required",
+    "--enable-logging=stderr",
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BROWSER is None, reason="needs chromium, chromium-browser or google-chrome on the path"
+    ),
+]
+
+
+def chirp(index: int, seconds: float) -> np.ndarray:
+    time = np.arange(int(seconds * RATE)) / RATE
+    sweep = np.sin(2 * np.pi * (200 + 150 * index + 900 * time) * time)
+    return (0.5 * sweep * np.hanning(len(time)))[None].astype(np.float32)
+
+
+def make(folder: Path, count: int, seconds: float = 0.25) -> Path:
+    sounds = [chirp(index, seconds) for index in range(count)]
+    items = [{"name": f"{i}", "file": f"{i}.wav", "label": f"chirp {i}"} for i in range(count)]
+    record = {
+        "name": "chirps",
+        "command": ["run", "--count", count],
+        "sampling": {"sample_rate": RATE, "steps": 16},
+        "items": items,
+    }
+    write_page(folder / "index.html", record, sounds)
+    return folder / "index.html"
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        done = subprocess.run(
+            [str(BROWSER), *FLAGS, profile, *words], capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stderr
+        said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        assert said == []
+        return done
+
+    return run
+
+
+class Server:
+    """Serves a folder on this machine and remembers what it was asked for.
+
+    `/hold` is answered once `/told?result=...` was asked for: a page that loads it stays open.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+        self.told: Any = None
+        self.done = threading.Event()
+        outer = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                url = urlsplit(self.path)
+                if url.path == "/hold":
+                    outer.done.wait(180)
+                elif url.path == "/told":
+                    outer.told = json.loads(parse_qs(url.query)["result"][0])
+                    outer.done.set()
+                else:
+                    super().do_GET()
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.http.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self.http.server_port}"
+        self.thread = threading.Thread(target=self.http.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.done.set()
+        self.http.shutdown()
+        self.thread.join()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "site").mkdir()
+    server = Server(tmp_path / "site")
+    yield server
+    server.close()
+
+
+def state(dom: str) -> dict[str, str]:
+    return dict(re.findall(r'data-(\w+)="([^"]*)"', dom[: dom.index("<head")]))
+
+
+def test_all_sounds_decode_without_an_error_or_a_request(
+    tmp_path: Path, server: Server, browse: Callable[..., Any]
+) -> None:
+    make(tmp_path / "site", 10)
+    dom = browse("--dump-dom", f"{server.address}/index.html").stdout
+    assert state(dom) == {"ready": "10", "errors": "0"}
+    assert server.asked == ["/index.html"]
+
+
+def test_linked_sounds_decode_from_a_folder_on_the_disk(
+    tmp_path: Path, browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from kernel.audio import write_audio
+
+    monkeypatch.setattr(page_module, "EMBEDDED", 0)
+    for index in range(3):
+        write_audio(tmp_path / f"{index}.wav", torch.from_numpy(chirp(index, 0.25)), RATE)
+    dom = browse("--dump-dom", make(tmp_path, 3).as_uri()).stdout
+    assert state(dom) == {"ready": "3", "errors": "0"}
+
+
+@pytest.mark.parametrize(("scheme", "paper"), [(0, (16, 16, 20)), (1, (246, 246, 244))])
+def test_the_page_is_dark_or_light_as_the_reader_prefers_and_shows_spectrograms(
+    tmp_path: Path, browse: Callable[..., Any], scheme: int, paper: tuple[int, int, int]
+) -> None:
+    from matplotlib.image import imread
+
+    picture = tmp_path / "page.png"
+    browse(
+        f"--blink-settings=preferredColorScheme={scheme}",
+        f"--screenshot={picture}",
+        "--window-size=1200,1000",
+        make(tmp_path, 4).as_uri(),
+    )
+    pixels = (255 * imread(picture)[..., :3]).round()
+    assert pixels.shape == (1000, 1200, 3)
+    assert tuple(pixels[3, 3]) == paper
+    bright = (pixels[..., 0] > 240) & (pixels[..., 2] < 200) & (pixels[..., 1] > 100)
+    left, right = bright[:, :600].sum(), bright[:, 600:].sum()
+    assert left > 200 and right > 200
+
+
+def test_the_player_plays_seeks_and_goes_through_all_in_order(
+    tmp_path: Path, server: Server, browse: Callable[..., Any]
+) -> None:
+    path = make(tmp_path / "site", 3, seconds=0.8)
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
+    path.write_text(
+        text.replace("</body>", f"<script>{STORY}</script><script src='/hold'></script></body>")
+    )
+    browse("--dump-dom", f"{server.address}/index.html")
+    assert server.told == {
+        "button": [[1], "Pause chirp 1"],
+        "next": [2],
+        "previous": [1],
+        "space": [[], True],
+        "seek": pytest.approx(0.5, abs=0.02),
+        "head": pytest.approx(0.5, abs=0.02),
+        "value": pytest.approx(0.4, abs=0.02),
+        "current": [True, False, False],
+        "home": 0,
+        "step": pytest.approx(0.05, abs=0.01),
+        "all": "Stop",
+        "order": [0, 1, 2],
+        "after": "Play all",
+        "errors": "0",
+    }

@@ -1,0 +1,250 @@
+"""Classifier-free guidance on Gaussians whose mean is the condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from kernel import Condition, Context, GuidedDenoise, UsageError
+from kernel.denoiser import Denoiser
+from kernel_plugins.guidance import cfg
+from kernel_plugins.guidance.cfg import Cfg
+from kernel_plugins.objectives.edm import Edm
+
+BATCH, CHANNELS = 3, 4
+SIZES: Sequence[tuple[int, ...]] = [(5,), (2, 3)]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+class Exact:
+    """x0 ~ N(vector, 1) for each channel: D = mean + (x - mean) / (1 + sigma^2)."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, Condition]] = []
+
+    def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor:
+        self.calls.append((len(x), condition))
+        assert condition.vector is not None
+        mean = condition.vector.view(*condition.vector.shape, *[1] * (x.ndim - 2))
+        return mean + (x - mean) / (1 + sigma**2)
+
+
+class Recording(torch.nn.Module):
+    """A network that adds its vector, and counts how often a condition was prepared."""
+
+    prepared = 0
+
+    def prepare(self, condition: Condition) -> Tensor:
+        assert condition.vector is not None
+        self.prepared += 1
+        return condition.vector[..., None]
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:
+        return x * c_noise.view(-1, 1, 1) + condition
+
+
+def given(batch: int = BATCH) -> Condition:
+    return Condition(vector=normal(batch, CHANNELS, seed=7))
+
+
+def wrap(denoise: GuidedDenoise, condition: Condition, **options: Any) -> GuidedDenoise:
+    return Cfg(**options).wrap(denoise, Context(condition, (1.0, 0.0)))
+
+
+def test_is_offered() -> None:
+    assert cfg.guidance() is Cfg
+
+
+def test_needs_a_network_that_knows_the_null_condition() -> None:
+    assert Cfg().needs == {"null-condition"}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0, 2.0, 7.5])
+def test_equals_the_formula(size: tuple[int, ...], scale: float) -> None:
+    denoise, condition, x, sigma = Exact(), given(), normal(BATCH, CHANNELS, *size), 0.7
+    guided = wrap(denoise, condition, guidance_scale=scale)(x, sigma, condition)
+    mean = scale * condition.vector.view(BATCH, CHANNELS, *[1] * len(size))  # type: ignore[union-attr]
+    shrink = 1 / (1 + sigma**2)
+    torch.testing.assert_close(guided, (1 - shrink) * mean + shrink * x)
+
+
+def test_the_default_moves_away_from_the_null_condition() -> None:
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    plain, null = denoise(x, 0.7, condition), denoise(x, 0.7, condition.dropped())
+    torch.testing.assert_close(wrap(denoise, condition)(x, 0.7, condition), 2 * plain - null)
+
+
+def test_both_branches_are_one_evaluation() -> None:
+    denoise, condition = Exact(), given()
+    wrap(denoise, condition)(normal(BATCH, CHANNELS, 5), 0.7, condition)
+    ((items, both),) = denoise.calls
+    assert items == 2 * BATCH
+    assert condition.vector is not None and both.vector is not None
+    assert both.vector[:BATCH].equal(condition.vector)
+    assert not both.vector[BATCH:].any()
+
+
+def test_all_parts_are_dropped_but_the_origin() -> None:
+    whole = Condition(
+        vector=normal(1, CHANNELS),
+        sequence=normal(1, 2, 3),
+        mask=torch.ones(1, 2, dtype=torch.bool),
+        aligned=normal(1, 2, 5),
+        origin=normal(1, CHANNELS, 5),
+    )
+    denoise = Exact()
+    wrap(denoise, whole)(normal(1, CHANNELS, 5), 0.7, whole)
+    both = denoise.calls[0][1]
+    for name in ("vector", "sequence", "mask", "aligned"):
+        part = getattr(both, name)
+        assert part[0].any() and not part[1].any()
+    assert both.origin is not None and both.origin[0].equal(both.origin[1])
+
+
+def test_items_do_not_depend_on_their_place_in_the_batch() -> None:
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    guided = wrap(Exact(), condition, rescale=0.5)(x, 0.7, condition)
+    order = torch.tensor([2, 0])
+    some = condition.map(lambda part: part[order])
+    torch.testing.assert_close(wrap(Exact(), some, rescale=0.5)(x[order], 0.7, some), guided[order])
+
+
+def test_scale_one_is_the_denoiser_itself() -> None:
+    denoise, condition = Exact(), given()
+    assert wrap(denoise, condition, guidance_scale=1.0) is denoise
+
+
+@pytest.mark.parametrize(
+    "sigma, inside", [(0.1, False), (0.2, False), (0.21, True), (2.0, True), (2.1, False)]
+)
+def test_outside_the_interval_the_condition_alone_decides(sigma: float, inside: bool) -> None:
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    guided = wrap(denoise, condition, sigma_low=0.2, sigma_high=2.0)(x, sigma, condition)
+    assert [items for items, _ in denoise.calls] == [BATCH * (1 + inside)]
+    assert guided.equal(denoise(x, sigma, condition)) == (not inside)
+
+
+def test_without_bounds_every_sigma_is_guided() -> None:
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    guided = wrap(denoise, condition)
+    for sigma in (1e-6, 1.0, 1e4):
+        guided(x, sigma, condition)
+    assert [items for items, _ in denoise.calls] == [2 * BATCH] * 3
+
+
+def test_full_rescaling_restores_the_deviation_of_each_item() -> None:
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    options = {"guidance_scale": 6.0}
+    full = wrap(denoise, condition, rescale=1.0, **options)(x, 0.7, condition)
+    plain = wrap(denoise, condition, **options)(x, 0.7, condition)
+    conditional = denoise(x, 0.7, condition)
+    torch.testing.assert_close(full.std((1, 2)), conditional.std((1, 2)))
+    ratio = full / plain
+    torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio))
+    assert (plain.std((1, 2)) > 1.5 * conditional.std((1, 2))).all()
+
+
+def test_part_rescaling_lies_between() -> None:
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    none, part, full = (
+        wrap(denoise, condition, rescale=rescale)(x, 0.7, condition) for rescale in (0.0, 0.7, 1.0)
+    )
+    torch.testing.assert_close(part, 0.7 * full + 0.3 * none)
+
+
+def test_rescaling_leaves_a_constant_item_finite() -> None:
+    condition = Condition(vector=torch.zeros(1, CHANNELS, dtype=torch.float64))
+    x = torch.zeros(1, CHANNELS, 5, dtype=torch.float64)
+    assert not wrap(Exact(), condition, rescale=1.0)(x, 0.7, condition).any()
+
+
+def test_a_condition_is_prepared_once_in_a_run() -> None:
+    network, condition = Recording(), given()
+    denoise = Denoiser(Edm(), network)
+    guided = wrap(denoise, condition, sigma_low=0.1)
+    x = normal(BATCH, CHANNELS, 5)
+    for sigma in (3.0, 1.0, 0.5, 0.2):
+        guided(x, sigma, condition)
+    assert (network.prepared, denoise.evaluations, denoise.items) == (1, 4, 4 * 2 * BATCH)
+    for sigma in (0.1, 0.05):
+        guided(x, sigma, condition)
+    assert (network.prepared, denoise.evaluations, denoise.items) == (2, 6, 10 * BATCH)
+
+
+def test_another_condition_is_not_mistaken_for_the_first() -> None:
+    denoise, x = Exact(), normal(BATCH, CHANNELS, 5)
+    guided = wrap(denoise, given(), guidance_scale=3.0)
+    for seed in range(20):
+        condition = Condition(vector=normal(BATCH, CHANNELS, seed=seed))
+        expected = 3 * denoise(x, 0.7, condition) - 2 * denoise(x, 0.7, condition.dropped())
+        torch.testing.assert_close(guided(x, 0.7, condition), expected)
+
+
+def test_nested_scales_multiply() -> None:
+    """D_u + s (D_u + r (D_c - D_u) - D_u): the inner one's null branch is null already."""
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    inner = wrap(denoise, condition, guidance_scale=2.0)
+    outer = wrap(inner, condition, guidance_scale=3.0)
+    for _ in range(2):
+        nested = outer(x, 0.7, condition)
+    assert [items for items, _ in denoise.calls] == [4 * BATCH] * 2
+    assert denoise.calls[0][1] is denoise.calls[1][1]
+    single = wrap(denoise, condition, guidance_scale=6.0)(x, 0.7, condition)
+    torch.testing.assert_close(nested, single)
+
+
+def test_works_around_another_guidance() -> None:
+    """What is inside sees both branches; what is outside sees the guided answer."""
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    denoise = Exact()
+
+    def shifted(x: Tensor, sigma: float, condition: Condition) -> Tensor:
+        return denoise(x, sigma, condition) + 1
+
+    plain = wrap(denoise, condition)(x, 0.7, condition)
+    torch.testing.assert_close(wrap(shifted, condition)(x, 0.7, condition), plain + 1)
+
+
+def test_gradients_pass_through_both_branches() -> None:
+    condition, x = given(), normal(BATCH, CHANNELS, 5).requires_grad_()
+    wrap(Exact(), condition, guidance_scale=3.0)(x, 0.7, condition).sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 1 / 1.49))
+
+
+def test_nothing_given_is_changed() -> None:
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    copies = x.clone(), condition.map(torch.clone)
+    wrap(Exact(), condition, rescale=1.0)(x, 0.7, condition)
+    assert x.equal(copies[0])
+    assert condition.vector is not None and copies[1].vector is not None
+    assert condition.vector.equal(copies[1].vector)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_run_without_a_condition_is_refused(scale: float) -> None:
+    with pytest.raises(UsageError, match="this run has no condition; choose a task that gives one"):
+        wrap(Exact(), Condition(origin=normal(1, CHANNELS, 5)), guidance_scale=scale)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"guidance_scale": -1.0}, "greater than or equal to 0"),
+        ({"rescale": 1.5}, "less than or equal to 1"),
+        ({"sigma_low": 2.0, "sigma_high": 1.0}, "sigma_low 2.0 is not below sigma_high 1.0"),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Cfg(**options)

@@ -1,0 +1,55 @@
+"""Hold every plugin that we ship to the promises of its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kernel.registry import Registry
+from kernel.testing import Check, Inapplicable, Subject, checks_for
+
+NEUTRAL = {"guidance.cfg": {"guidance_scale": 1.0}}
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "solver.heun": ({"s_churn": 20.0},),
+    "solver.unipc": ({"corrector": False}, {"predictor_order": 3, "prediction": "noise"}),
+    "schedule.rf": ({"shift": 3.0},),
+    "objective.rf": ({"sigma_data": 0.5},),
+    "objective.edm": ({"sigma_data": 1.0},),
+    "codec.waveform": ({"fold": 16},),
+    "codec.stft": ({"layout": "channels"},),
+    "codec.mel": ({"layout": "image"},),
+    "guidance.cfg": ({"sigma_low": 0.2, "sigma_high": 5.0, "rescale": 0.5},),
+}
+SMALL = {
+    "backbone.dit": {"width": 48, "depth": 2},
+    "backbone.unet": {"width": 16, "blocks": 1},
+}
+
+registry = Registry.scan()
+ours = [info for info in registry.plugins if info.distribution == "kernel-audio-plugins"]
+
+
+def cases() -> Any:
+    for info in ours:
+        name = info.spelling
+        for number, options in enumerate((SMALL.get(name, {}), *VARIANTS.get(name, ()))):
+            subject = Subject(info, registry, options, NEUTRAL.get(name, {}))
+            suffix = ",".join(f"{key}={value}" for key, value in options.items())
+            for check in checks_for(info.kind):
+                # What does not depend on the options is checked once.
+                if number == 0 or "_component" not in check.function.__module__:
+                    yield pytest.param(subject, check, id=f"{name}[{suffix}]-{check.name}")
+
+
+@pytest.mark.parametrize(("subject", "check"), list(cases()))
+def test_conformance(subject: Subject, check: Check) -> None:
+    try:
+        check.function(subject)
+    except Inapplicable as reason:
+        pytest.skip(str(reason))
+
+
+def test_every_kind_is_checked() -> None:
+    kinds = {"objective", "schedule", "solver", "guidance", "backbone", "codec", "task", "model"}
+    assert kinds <= {info.kind for info in ours}
