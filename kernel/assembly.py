@@ -22,7 +22,7 @@ from kernel.components import (
 from kernel.config import explain
 from kernel.errors import MisfitError, UsageError, did_you_mean
 from kernel.registry import ACCUMULATES, PluginInfo, Registry, Selection
-from kernel.values import LatentSpec
+from kernel.values import ConditionSpec, LatentSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,8 +126,8 @@ class Assembly:
         """Return the shape of a training item's latent."""
         return self.codec.latent(self.task.audio, self.task.samples)
 
-    def build_network(self) -> nn.Module:
-        """Return the backbone's network for this task and codec, freshly initialised."""
+    def build_network(self, condition: ConditionSpec) -> nn.Module:
+        """Return the backbone's network for the codec's latents, freshly initialised."""
         latent = self.latent
         if latent.dims not in self.backbone.dims:
             takes = " or ".join(f"{dims}-D" for dims in self.backbone.dims)
@@ -135,7 +135,7 @@ class Assembly:
                 f"{self._name(Codec)} makes {latent.dims}-D latents but {self._name(Backbone)} "
                 f"takes {takes}; choose another of the two, or another layout of the codec"
             )
-        return self.backbone.build(latent, self.task.condition)
+        return self.backbone.build(latent, condition)
 
     def build_codec(self) -> nn.Module:
         """Return the codec's module for this task's audio."""
@@ -198,10 +198,15 @@ def _fill(
 ) -> Selection:
     if manifest is None:
         return selection
+    # Guidances are recommended for the task that the model was made for, not for any other.
+    other_task = [info.name for info in selection.of("task")] != list(
+        _recommended(manifest, "task")
+    )
     missing = [
         f"{kind}.{name}"
         for kind in kinds
         if not selection.of(kind)
+        and not (kind == "guidance" and selection.of("task") and other_task)
         for name in _recommended(manifest, kind)
     ]
     return selection.union(registry.select(missing))

@@ -19,6 +19,7 @@ from kernel.errors import InputError, KernelError, PluginError
 from kernel.locate import locate
 from kernel.provenance import folder_hash, origin
 from kernel.registry import ACCUMULATES, KINDS, MODEL_KINDS, PluginInfo, Registry, Selection
+from kernel.values import ConditionSpec
 
 __all__ = [
     "MANIFEST",
@@ -47,6 +48,11 @@ class Trained(BaseModel):
     steps: int = Field(ge=0, description="optimizer steps")
     batch: int = Field(ge=1, description="items in a step")
     seed: int = Field(ge=0, description="seed of the training")
+    sample_rate: int = Field(gt=0, description="sample rate of the training's audio in Hz")
+    channels: int = Field(1, ge=1, description="channels of the training's audio")
+    condition: dict[Literal["vector", "sequence", "aligned"], int] = Field(
+        default_factory=dict, description="width of each part of the condition"
+    )
     loss: float | None = Field(None, description="mean loss of the last steps")
 
 
@@ -73,7 +79,7 @@ class Manifest(BaseModel):
     @field_validator("plugins")
     @classmethod
     def _complete(cls, plugins: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-        if missing := [kind for kind in MODEL_KINDS if kind not in plugins]:
+        if missing := [kind for kind in (*MODEL_KINDS, "task") if kind not in plugins]:
             raise ValueError(f"no {missing[0]} is named")
         for kind, names in plugins.items():
             if kind not in KINDS or kind == "model":
@@ -103,6 +109,11 @@ class ModelPack:
     def weights(self) -> Path:
         """Return the path of the weights."""
         return self.folder / WEIGHTS
+
+    @property
+    def condition(self) -> ConditionSpec:
+        """Return how wide the parts of the condition are that the network takes."""
+        return ConditionSpec(**self.manifest.trained.condition)
 
     def describe(self) -> dict[str, Any]:
         """Return what `run.json` says of the model: whose it is, its licence, its content hash."""

@@ -41,7 +41,7 @@ KINDS = (
     "model",
 )
 ACCUMULATES = frozenset({"guidance", "observer"})
-MODEL_KINDS = ("objective", "backbone", "codec", "task")
+MODEL_KINDS = ("objective", "backbone", "codec")
 """The kinds that trained weights belong to."""
 
 INSTALL_HINT = (

@@ -9,7 +9,7 @@ from torch import Tensor
 
 RIDGE = 1e-6
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5)
-SUSPECT = 0.05
+SUSPECT = 0.08
 
 
 def wilson(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
@@ -87,8 +87,8 @@ def copies(generated: Tensor, real: Tensor) -> dict[str, object]:
 
     `closer` is the share of generated items below the 1 % quantile of the real ones; `copied` are
     the places of those nearer than half the nearest real one. `suspect` is true when there is any
-    of these or when `closer` exceeds SUSPECT, which honest samples do in fewer than 1 of 100 runs
-    (the 1 % quantile of 150 items is itself uncertain).
+    of these or when `closer` exceeds SUSPECT, which 100 or more honest samples do in fewer than
+    1 of 100 runs, by simulation (the 1 % quantile of 150 real items is itself uncertain).
     """
     points = torch.tensor(QUANTILES, dtype=torch.float64)
     limits = real.quantile(points)

@@ -7,11 +7,13 @@ from typing import Any
 import attrs
 
 from kernel.assembly import Assembly, assemble
+from kernel.components import Task
 from kernel.config import RunConfig, TrainConfig
 from kernel.errors import MisfitError, UsageError
 from kernel.models import ModelPack, find_pack, fitting, packs
 from kernel.provenance import describe
 from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
+from kernel.values import ConditionSpec
 
 __all__ = ["Plan", "plan_run", "plan_training"]
 
@@ -28,6 +30,11 @@ class Plan:
     steps: int
     pack: ModelPack | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def condition(self) -> ConditionSpec:
+        """Return what condition the model's network takes."""
+        return self.pack.condition if self.pack else self.assembly.task.condition
 
     def record(self) -> dict[str, Any]:
         """Return what a manifest says of the components, their origin and their options."""
@@ -58,6 +65,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
     assembly, selection = assemble(registry, selection, RUN_KINDS, config.options, pack.manifest)
     trained = pack.manifest.trained
+    _check_task(assembly.task, pack)
     offered = set() if config.cuda_graph else {"gradient"}
     if trained.condition_dropout and assembly.task.condition:
         offered.add("null-condition")
@@ -87,6 +95,25 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     assembly.check(frozenset({"gradient", "null-condition", "measurement", "origin"}))
     notes = tuple(f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced)
     return Plan(registry, selection, assembly, config.steps, notes=notes)
+
+
+def _check_task(task: Task, pack: ModelPack) -> None:
+    """Raise MisfitError when the task's audio or condition is not what the network knows."""
+    trained = pack.manifest.trained
+    for field, unit in (("sample_rate", " Hz"), ("channels", " channels")):
+        wants, has = getattr(task.audio, field), getattr(trained, field)
+        if wants != has:
+            raise MisfitError(
+                f"the task works at {wants}{unit}, but model {pack.name} was trained at "
+                f"{has}{unit}; set task.{field}={has}"
+            )
+    for part, wants in attrs.asdict(task.condition).items():
+        has = getattr(pack.condition, part)
+        if wants not in (0, has):
+            raise MisfitError(
+                f"the task's condition has a {part} of width {wants}, but model {pack.name} was "
+                f"trained with {has or 'none'}; choose the task that it was trained for"
+            )
 
 
 def _choose_pack(

@@ -65,10 +65,12 @@ def execute(
         }
         for observer in observers:
             observer.started(stage, record)
-        network = assembly.build_network()
+        network = assembly.build_network(plan.condition)
         if pack is not None:
             load_weights(network, pack.weights, f"model {pack.name}")
-        sampler = Sampler(assembly, network, assembly.build_codec(), machine, observers)
+        sampler = Sampler(
+            assembly, plan.condition, network, assembly.build_codec(), machine, observers
+        )
         rate = assembly.task.audio.sample_rate
         sounds = []
         started = time.monotonic()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kernel.assembly import Assembly
     from kernel.components import CodecModule, NetworkModule, Observer
     from kernel.runner.device import Machine
-    from kernel.values import GuidedDenoise
+    from kernel.values import ConditionSpec, GuidedDenoise, LatentSpec
 
 __all__ = ["Sampler", "Sound"]
 
@@ -44,12 +44,14 @@ class Sampler:
     def __init__(
         self,
         assembly: Assembly,
+        condition: ConditionSpec,
         network: nn.Module,
         codec: nn.Module,
         machine: Machine,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._assembly = assembly
+        self._condition = condition
         self._module = machine.place(network).eval().requires_grad_(False)
         self._codec = machine.place(codec).eval().requires_grad_(False)
         self._network = machine.network(network)
@@ -79,7 +81,8 @@ class Sampler:
         sigmas = assembly.schedule.sigmas(steps)
         latent = assembly.codec.latent(assembly.task.audio, samples)
         noise = ItemNoise(seed, [index for index, _ in group], latent.shape, machine)
-        condition = Condition.cat([each.condition for each in requests]).map(machine.put)
+        condition = Condition.cat([each.condition for each in requests])
+        condition = _complete(condition, self._condition, len(requests), latent).map(machine.put)
         context = Context(condition, tuple(sigmas), assembly.task.measurement(requests))
 
         module = cast("NetworkModule", self._module)
@@ -121,6 +124,21 @@ def _batches(requests: Sequence[Request], batch: int) -> Iterator[list[tuple[int
         run = list(same)
         for start in range(0, len(run), batch):
             yield run[start : start + batch]
+
+
+def _complete(
+    condition: Condition, spec: ConditionSpec, batch: int, latent: LatentSpec
+) -> Condition:
+    """Return the condition with the parts that the network takes and the task lacks made null."""
+    lacking: dict[str, Tensor] = {}
+    if spec.vector and condition.vector is None:
+        lacking["vector"] = torch.zeros(batch, spec.vector)
+    if spec.sequence and condition.sequence is None:
+        lacking["sequence"] = torch.zeros(batch, 1, spec.sequence)
+        lacking["mask"] = torch.zeros(batch, 1, dtype=torch.bool)
+    if spec.aligned and condition.aligned is None:
+        lacking["aligned"] = torch.zeros(batch, spec.aligned, *latent.size)
+    return attrs.evolve(condition, **lacking)
 
 
 def _refuse_nonfinite(finite: Tensor, sigmas: Sequence[float]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import torch
 
 from kernel.checkpoint import write_tensors
@@ -140,7 +141,7 @@ def _write_model(
         else:
             plugins[kind] = part.info.name
             options |= {kind: given} if given else {}
-    schedule = assembly.schedule
+    schedule, parts = assembly.schedule, attrs.asdict(assembly.task.condition)
     manifest = Manifest(
         format=1,
         title=config.title or folder.parent.name,
@@ -158,6 +159,9 @@ def _write_model(
             steps=config.steps,
             batch=config.batch,
             seed=config.seed,
+            sample_rate=assembly.task.audio.sample_rate,
+            channels=assembly.task.audio.channels,
+            condition={part: width for part, width in parts.items() if width},
             loss=loss,
         ),
     )

@@ -44,7 +44,9 @@ class Trainer:
         self._machine = machine
         self._observers = observers
         self._codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
-        self.module: nn.Module = machine.place(assembly.build_network()).train()
+        self.module: nn.Module = machine.place(
+            assembly.build_network(assembly.task.condition)
+        ).train()
         self._network = machine.network(self.module)
         self._average = {
             name: value.detach().clone() for name, value in self.module.state_dict().items()

@@ -158,7 +158,7 @@ def check_shapes(subject: Subject) -> str | None:
             for found in _guided(guidance, x, condition):
                 require(
                     (found.shape, found.dtype) == (x.shape, dtype),
-                    f"a result is {tuple(found.shape)} {found.dtype} for x {tuple(x.shape)} {dtype}",
+                    f"a result is {tuple(found.shape)} {found.dtype}, x {tuple(x.shape)} {dtype}",
                 )
                 finite(found, "a guided estimate")
                 require(not found.requires_grad, "a result still carries a graph of gradients")

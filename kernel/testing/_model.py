@@ -47,13 +47,14 @@ def check_components(subject: Subject) -> str | None:
         require(
             kind in names, f"the manifest recommends no {kind}, so that the model cannot be run"
         )
-    assembly.build_network()
+    assembly.build_network(_pack(subject).condition)
     return ", ".join(part.info.spelling for part in assembly.parts)
 
 
 def check_weights(subject: Subject) -> str | None:
     """Check that the weights fit the network, name by name and shape by shape, and are finite."""
-    pack, network = _pack(subject), _assembly(subject).build_network()
+    pack = _pack(subject)
+    network = _assembly(subject).build_network(pack.condition)
     try:
         load_weights(network, pack.weights, f"model {pack.name}")
     except KernelError as error:
@@ -65,7 +66,8 @@ def check_weights(subject: Subject) -> str | None:
 
 def check_parameters(subject: Subject) -> str | None:
     """Check that the network has as many parameters as the manifest says."""
-    network, claimed = _assembly(subject).build_network(), _pack(subject).manifest.parameters
+    pack = _pack(subject)
+    network, claimed = _assembly(subject).build_network(pack.condition), pack.manifest.parameters
     found = sum(parameter.numel() for parameter in network.parameters())
     require(found == claimed, f"the network has {found} parameters and the manifest says {claimed}")
     return f"{found / 1e6:.2f} M"
@@ -74,12 +76,12 @@ def check_parameters(subject: Subject) -> str | None:
 def check_sounds(subject: Subject) -> str | None:
     """Check that one step of its recommended solver makes a finite sound that is not silent."""
     pack, assembly = _pack(subject), _assembly(subject)
-    network = assembly.build_network()
+    network = assembly.build_network(pack.condition)
     try:
         load_weights(network, pack.weights, f"model {pack.name}")
         requests = assembly.task.requests((), 1)
         machine = Machine.choose(RunConfig(device="cpu"))
-        sampler = Sampler(assembly, network, assembly.build_codec(), machine)
+        sampler = Sampler(assembly, pack.condition, network, assembly.build_codec(), machine)
         (sound,) = sampler.sounds(requests, steps=1, seed=0, batch=1)
     except KernelError as error:
         raise Violation(str(error)) from None

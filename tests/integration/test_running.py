@@ -120,10 +120,12 @@ def test_an_interrupted_run_leaves_nothing(planned: Planned, tmp_path: Path) -> 
 def test_a_state_that_is_not_finite_names_the_step(planned: Planned) -> None:
     config, plan = planned()
     assembly = plan.assembly
-    network = assembly.build_network()
+    network = assembly.build_network(plan.condition)
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    sampler = Sampler(assembly, network, assembly.build_codec(), Machine.choose(config))
+    sampler = Sampler(
+        assembly, plan.condition, network, assembly.build_codec(), Machine.choose(config)
+    )
     requests = assembly.task.requests((), 1)
     with pytest.raises(NumericalError, match=r"step 1 of 3 \(to sigma .*use more steps"):
         list(sampler.sounds(requests, 3, 0, 1))
@@ -221,3 +223,35 @@ def test_reduced_precision_stays_close(planned: Planned, tmp_path: Path) -> None
         audio[precision] = listen(tmp_path / precision)[0]
     difference = np.abs(audio["float32"] - audio["bfloat16"])
     assert 0 < difference.max() < np.abs(audio["float32"]).max()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"sample_rate": 16000}, "the task works at 16000 Hz, but model .* was trained at 8000 Hz"),
+        ({"channels": 2}, "works at 2 channels, but .*; set task.channels=1"),
+        ({"labels": ["a", "b", "c"]}, "has a vector of width 3, but model .* was trained with 2"),
+    ],
+)
+def test_a_task_that_is_not_the_trained_one_is_one_sentence(
+    planned: Planned, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(MisfitError, match=sentence):
+        planned(options={"task": options})
+
+
+def test_another_task_samples_the_null_condition_without_the_guidance(
+    planned: Planned, tmp_path: Path
+) -> None:
+    options = {"task": {"sample_rate": 8000, "seconds": 0.25}}
+    config, plan = planned(plugins=("task.unconditional",), options=options, count=2)
+    assert plan.assembly.guidances == ()
+    record = execute(config, plan, tmp_path / "out")
+    assert record["sampling"]["network_items"] == 3 * 2
+    assert all(np.isfinite(sound).all() for sound in listen(tmp_path / "out"))
+
+
+def test_a_guidance_that_compares_conditions_needs_a_task_that_gives_one(planned: Planned) -> None:
+    options = {"task": {"sample_rate": 8000, "seconds": 0.25}}
+    with pytest.raises(MisfitError, match="guidance.cfg needs 'null-condition', which none of"):
+        planned(plugins=("unconditional", "cfg"), options=options)

@@ -83,7 +83,9 @@ class Site:
             if not place.name.startswith(("kernel_audio_plugins", "kernel_plugins")):
                 (alone / place.name).symlink_to(place)
         standard = [
-            place for place in sys.path if Path(place) == Path(sysconfig.get_path("stdlib"))
+            place
+            for place in sys.path
+            if Path(place).is_relative_to(sysconfig.get_path("stdlib")) and Path(place) != packages
         ]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "path", [str(self.folder), *standard, str(alone), str(ROOT)])

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from kernel.registry import Registry
+
 pytestmark = pytest.mark.slow
 
 GRID = """
@@ -41,6 +43,14 @@ def install(site: Any, name: str, top: str = "", body: str = "pass", last: str =
     site.install(f"dist-{name}", {f"schedule.{name}": module}, {f"{module}.py": text})
 
 
+@pytest.fixture
+def alone(site: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """See no plugins but those of the site."""
+    scan = Registry.scan
+    monkeypatch.setattr(Registry, "scan", lambda prefer=None: scan(prefer, site.path))
+    return site
+
+
 def test_a_plugin_that_keeps_its_promises_under_options(site: Any) -> None:
     install(site, "good", top="print('hello from the plugin')")
     done = site.invoke("check", "good", "-o", "sigma_max=20", "-o", "schedule.sigma_min=0.02")
@@ -62,13 +72,13 @@ def test_a_failed_check_exits_with_8_and_counts_more_than_an_unusable_plugin(sit
     assert "kernel: 1 of 15 checks failed, in schedule.short; " in done.stderr
 
 
-def test_all_survives_everything_at_once(site: Any) -> None:
-    install(site, "bad", top="import os; os._exit(1)")
-    install(site, "quits", body="import os; os._exit(0)")
-    install(site, "good")
-    site.install("empty", {"sampler.x": "nowhere"})
-    done = site.invoke_alone("check", "--all", "--json")
-    assert done.exit_code == 8
+def test_all_survives_everything_at_once(alone: Any) -> None:
+    install(alone, "bad", top="import os; os._exit(1)")
+    install(alone, "quits", body="import os; os._exit(0)")
+    install(alone, "good")
+    alone.install("empty", {"sampler.x": "nowhere"})
+    done = alone.invoke("check", "--all", "--json")
+    assert done.exit_code == 8, done.output
     found = json.loads(done.stdout)
     statuses = {plugin["name"]: plugin["status"] for plugin in found["plugins"]}
     assert statuses == {"bad": "unusable", "good": "passed", "quits": "failed"}
@@ -140,7 +150,7 @@ def test_several_unusable_plugins_are_named(site: Any) -> None:
     assert "2 plugins cannot be loaded: schedule.bad, schedule.worse; see above" in done.stderr
 
 
-def test_nothing_to_check_says_how_to_get_plugins(site: Any) -> None:
-    done = site.invoke_alone("check", "--all")
+def test_nothing_to_check_says_how_to_get_plugins(alone: Any) -> None:
+    done = alone.invoke("check", "--all")
     assert done.exit_code == 2
     assert "no plugins are installed; `pip install`" in done.stderr

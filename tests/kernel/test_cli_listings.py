@@ -36,7 +36,15 @@ title = "Tones"
 parameters = 1500000
 steps = 16
 plugins = { objective = "edm", backbone = "dit", codec = "mel", task = "labelled" }
-trained = { sigma_min = 0.1, sigma_max = 8, condition_dropout = 0, steps = 9, batch = 2, seed = 0 }
+
+[trained]
+sigma_min = 0.1
+sigma_max = 8
+condition_dropout = 0
+steps = 9
+batch = 2
+seed = 0
+sample_rate = 8000
 """
 
 

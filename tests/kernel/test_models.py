@@ -21,7 +21,7 @@ plugins = {{ objective = "{objective}", schedule = "{objective}", guidance = ["c
 backbone = "dit", codec = "mel", task = "labelled" }}
 options = {{ backbone = {{ depth = 4 }}, "guidance.cfg" = {{ guidance_scale = 2.0 }} }}
 trained = {{ sigma_min = 0.002, sigma_max = 80, condition_dropout = 0.1, steps = 1500, batch = 32, \
-seed = 0 }}
+seed = 0, sample_rate = 8000 }}
 """
 
 
@@ -130,7 +130,7 @@ BROKEN = {
     "not TOML": ("[", "model.toml is not a manifest ("),
     "no title": (GOOD.replace('title = "Spoken digits"', ""), "(title: Field required)"),
     "unknown key": ("colour = 1\n" + GOOD, "(colour: Extra inputs are not permitted)"),
-    "not finite": (GOOD.replace("= 80", "= inf"), "(trained.sigma_max: "),
+    "not finite": (GOOD.replace("= 80,", "= inf,"), "(trained.sigma_max: "),
     "no codec": (GOOD.replace('codec = "mel",', ""), "(plugins: no codec is named)"),
     "two codecs": (GOOD.replace('"mel"', '["mel", "stft"]'), "(plugins: codec has to be one name)"),
     "unknown kind": (GOOD.replace("schedule =", "sched ="), "'sched' is not a kind of plugin"),

@@ -661,7 +661,7 @@ def test_an_unexpected_error_ends_one_check_only() -> None:
 
 def test_options_are_refused_before_any_check_runs() -> None:
     tested = subject(Grid)
-    with pytest.raises(UsageError, match="option of schedule.tested 'sigma_mix' does not exist"):
+    with pytest.raises(UsageError, match=r"option of schedule.tested 'sigma_mix' does not exist"):
         run_checks(tested.registry, tested.info, {"sigma_mix": 1})
 
 

@@ -17,6 +17,8 @@ from kernel.errors import PluginError
 from kernel.models import Manifest
 from kernel.registry import KINDS, PluginInfo, Registry, Selection
 from kernel.testing import Outcome, run_checks
+from kernel.values import ConditionSpec
+from kernel.values import ConditionSpec
 
 MANIFEST: dict[str, Any] = {
     "format": 1,
@@ -44,6 +46,8 @@ MANIFEST: dict[str, Any] = {
         "steps": 1,
         "batch": 1,
         "seed": 0,
+        "sample_rate": 16000,
+        "sample_rate": 16000,
     },
 }
 
@@ -68,7 +72,9 @@ class Pack:
         kinds = [kind for kind in KINDS if kind != "model"]
         manifest = Manifest.model_validate(MANIFEST)
         torch.manual_seed(0)
-        return assemble(self.registry, Selection(), kinds, {}, manifest)[0].build_network()
+        return assemble(self.registry, Selection(), kinds, {}, manifest)[0].build_network(
+            ConditionSpec(**manifest.trained.condition)
+        )
 
     def weights(self, change: Callable[[dict[str, Any]], Any]) -> None:
         path = self.folder / "model.safetensors"

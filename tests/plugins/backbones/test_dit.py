@@ -172,6 +172,7 @@ def test_noise_levels_are_told_apart_over_both_ranges() -> None:
     embedding = NoiseEmbedding(8)
     angle = torch.linspace(-2, 2, 801)[:, None] * embedding.frequencies
     features = torch.cat([angle.cos(), angle.sin()], dim=1)
+    assert 4 * embedding.frequencies[0] < torch.pi
     distance = torch.cdist(features, features) + 10 * torch.eye(801)
     assert distance.min() > 0.2
     assert distance.argmin(1).sub(torch.arange(801)).abs().max() == 1

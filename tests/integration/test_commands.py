@@ -1,0 +1,141 @@
+"""The commands as a user types them: every way in, and every way it can go wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plugins", "model", "nfe"),
+    [
+        ("edm,unipc", "digits-edm", 3),
+        ("rf,heun", "digits-rf", 5),
+        ("edm,schedule.rf,dpmpp-2m", "digits-edm", 3),
+    ],
+)
+def test_the_shipped_models_speak_at_once(
+    command: Command, tmp_path: Path, plugins: str, model: str, nfe: int
+) -> None:
+    done = command("run", "--plugins", plugins, "--steps", 3, "-n", 2, "--name", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 sounds in runs/r" in done.stdout and "Traceback" not in done.stderr
+    record = json.loads((tmp_path / "runs" / "r" / "run.json").read_text())
+    assert record["model"]["name"] == model
+    assert record["sampling"]["nfe"] == nfe
+    assert [item["label"] for item in record["items"]] == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_a_run_can_be_read_by_a_program(command: Command, model: Path, tmp_path: Path) -> None:
+    done = command("run", "--model", model, "--steps", 2, "-n", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (tmp_path / record["folder"] / record["items"][0]["file"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["run", "--plugins", "edm,unipk"], 2, "there is no plugin 'unipk'; did you mean 'unipc'"),
+        (["run", "--plugins", "edm", "-o", "solver"], 2, "is not of the form KIND.OPTION=VALUE"),
+        (["run", "--steps", "0"], 2, "setting 'steps' cannot be 0: input should be greater than"),
+        (["run", "--name", "../x"], 2, "setting 'name' cannot be '../x'"),
+        (["run", "-c", "absent.toml"], 4, "configuration absent.toml cannot be read: No such file"),
+        (["run", "-c", "bad.toml"], 4, "configuration bad.toml is not valid TOML"),
+        (["run", "-c", "odd.toml"], 2, "setting 'stepz' does not exist; did you mean 'steps'"),
+        (["run", "--model", "absent/model"], 4, "absent/model/model.toml is missing"),
+        (["run", "--model", "digits-emd"], 2, "did you mean 'digits-edm'"),
+        (["run", "--device", "tpu"], 6, "device 'tpu' is unknown; use auto, cpu, cuda"),
+        (["run", "--out", "file/runs"], 5, "a part of its path is not a directory"),
+        (["run", "-i", "song.wav"], 2, "takes no input"),
+        (["train", "--plugins", "edm,dit,mel"], 2, "no task was named and no model recommends one"),
+        (["train", "--resume", "absent"], 4, "absent holds no training to resume"),
+        (["train", "--resume", "absent", "--steps", "9"], 2, "--resume takes every setting from"),
+        (["rnu"], 2, "there is no command 'rnu'; did you mean 'run'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_a_code(
+    command: Command, tmp_path: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    (tmp_path / "bad.toml").write_text("steps = = 3")
+    (tmp_path / "odd.toml").write_text("stepz = 3")
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    done = command(*arguments, cwd=tmp_path)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == code, done.stderr
+    assert last.startswith("kernel: ") and sentence in last
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _nan(path: Path) -> None:
+    soundfile.write(path, np.full(2000, np.nan, np.float32), 8000, subtype="FLOAT")
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_cut, "low_1.wav"),
+        (_nan, "low_1.wav"),
+        (_remove, "does not exist"),
+    ],
+)
+def test_bad_audio_is_named_and_nothing_is_trained(
+    command: Command, tones: Path, tmp_path: Path, spoil: Any, sentence: str
+) -> None:
+    sounds = Path(shutil.copytree(tones, tmp_path / "sounds"))
+    spoil(sounds / "low_1.wav")
+    arguments = ["--plugins", "edm,dit,mel,labelled", "-o", f"task.path={sounds}"]
+    done = command("train", *arguments, "--steps", 1, "--out", tmp_path / "t", cwd=tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert sentence in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "t" / "model").exists()
+
+
+@pytest.mark.slow
+def test_control_c_ends_a_run_with_130_and_leaves_nothing(tmp_path: Path, model: Path) -> None:
+    kernel = Path(sys.executable).with_name("kernel")
+    arguments = ["run", "--model", model, "--steps", "100000", "-n", "1", "--out", tmp_path / "o"]
+    process = subprocess.Popen([kernel, *arguments], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("o/.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "kernel: interrupted"
+    assert "Traceback" not in errors
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_help_shows_an_example_of_every_command(command: Command, tmp_path: Path) -> None:
+    for name in ("run", "train", "plugins", "models", "check"):
+        done = command(name, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert f"kernel {name}" in done.stdout.split("Example", 1)[1]
