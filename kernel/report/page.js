@@ -24,8 +24,13 @@
     const seconds = Number(card.dataset.seconds);
     const title = card.dataset.title;
 
+    // A seek or a play during a seek can stall a player, so each waits until the one before is done.
+    let wanted = null;
+    let eager = false;
+
+    const position = () => Math.min(wanted ?? audio.currentTime, seconds);
     const paint = () => {
-      const now = Math.min(audio.currentTime, seconds);
+      const now = position();
       card.style.setProperty("--at", seconds ? now / seconds : 0);
       track.setAttribute("aria-valuenow", now.toFixed(3));
       track.setAttribute("aria-valuetext", `${now.toFixed(2)} s of ${seconds.toFixed(2)} s`);
@@ -35,16 +40,34 @@
       if (!audio.paused) requestAnimationFrame(follow);
     };
     const seek = (time) => {
-      audio.currentTime = Math.min(Math.max(time, 0), seconds);
+      wanted = Math.min(Math.max(time, 0), seconds);
+      settle();
       paint();
+    };
+    const settle = () => {
+      if (audio.seeking) return;
+      if (wanted !== null) {
+        audio.currentTime = wanted;
+        wanted = null;
+      }
+      if (eager && !audio.seeking) {
+        eager = false;
+        audio.play().catch(() => undefined);
+      }
     };
     const play = () => {
       choose(index);
-      audio.play().catch(() => undefined);
+      eager = true;
+      settle();
     };
+    const halt = () => {
+      eager = false;
+      audio.pause();
+    };
+    const idle = () => audio.paused && !eager;
     const toggle = () => {
       setSequence(false);
-      if (audio.paused) play(); else audio.pause();
+      if (idle()) play(); else halt();
     };
     const point = (event) => {
       const box = track.getBoundingClientRect();
@@ -60,7 +83,7 @@
     audio.addEventListener("error", () => count("errors"));
     audio.addEventListener("play", () => { show(); follow(); });
     audio.addEventListener("pause", show);
-    audio.addEventListener("seeked", paint);
+    audio.addEventListener("seeked", () => { settle(); paint(); });
     audio.addEventListener("ended", () => {
       show();
       if (!sequence) return;
@@ -77,11 +100,11 @@
     track.addEventListener("pointermove", (event) => {
       if (track.hasPointerCapture(event.pointerId)) point(event);
     });
-    track.addEventListener("focus", () => { if (players[current]?.audio.paused ?? true) choose(index); });
+    track.addEventListener("focus", () => { if (players[current]?.idle() ?? true) choose(index); });
     track.addEventListener("keydown", (event) => {
       const step = seconds / 20;
       const target = {
-        ArrowLeft: audio.currentTime - step, ArrowRight: audio.currentTime + step,
+        ArrowLeft: position() - step, ArrowRight: position() + step,
         Home: 0, End: seconds,
       }[event.key];
       if (target === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -89,13 +112,13 @@
       event.stopPropagation();
       seek(target);
     });
-    return { card, audio, seek, play, toggle };
+    return { card, seek, play, halt, idle, toggle };
   });
 
   function choose(index) {
     players.forEach((player, other) => {
       player.card.classList.toggle("current", other === index);
-      if (other !== index) player.audio.pause();
+      if (other !== index) player.halt();
     });
     current = index;
   }
@@ -115,7 +138,7 @@
   all?.addEventListener("click", () => {
     const begin = !sequence;
     setSequence(begin);
-    if (begin) start(0); else players[current]?.audio.pause();
+    if (begin) start(0); else players[current]?.halt();
   });
 
   addEventListener("keydown", (event) => {

@@ -13,7 +13,7 @@
     setTimeout(() => fail(missed()), 60000);
   });
   const stopped = (index) => audios[index].paused || event(audios[index], "pause");
-  const now = (index) => audios[index].currentTime / audios[index].duration;
+  const now = (index) => tracks[index].ariaValueNow / tracks[index].ariaValueMax;
   const playing = () => [...cards.keys()].filter((i) => cards[i].classList.contains("playing"));
   const key = (name, target = document.body) => target.dispatchEvent(
     new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
@@ -56,7 +56,7 @@
     press(tracks[0], 0.5);
     story.seek = now(0);
     story.head = Number(cards[0].style.getPropertyValue("--at"));
-    story.value = Number(tracks[0].ariaValueNow);
+    story.heard = audios[0].currentTime;
     story.current = cards.map((card) => card.classList.contains("current"));
     await event(audios[0], "ended");
 
@@ -65,6 +65,7 @@
     key("ArrowRight", tracks[0]);
     story.step = now(0);
 
+    audios.forEach((audio) => { audio.playbackRate = 4; });
     const order = [];
     audios.forEach((audio, index) => audio.addEventListener("ended", () => order.push(index)));
     const last = event(audios[2], "ended");

@@ -18,7 +18,6 @@ from kernel.models import Manifest
 from kernel.registry import KINDS, PluginInfo, Registry, Selection
 from kernel.testing import Outcome, run_checks
 from kernel.values import ConditionSpec
-from kernel.values import ConditionSpec
 
 MANIFEST: dict[str, Any] = {
     "format": 1,
@@ -46,7 +45,6 @@ MANIFEST: dict[str, Any] = {
         "steps": 1,
         "batch": 1,
         "seed": 0,
-        "sample_rate": 16000,
         "sample_rate": 16000,
     },
 }
