@@ -212,8 +212,21 @@ def test_every_item_is_drawn_on_the_sheet(tmp_path: Path) -> None:
             assert (np.abs(first - second) > 0.1).any(-1).mean() > 0.05
 
 
+def test_each_panel_has_the_waveform_of_its_own_item(tmp_path: Path) -> None:
+    items = [(f"{i}", burst(1) * (i == 2)) for i in range(4)]
+    spectrogram_sheet(items, RATE, tmp_path / "sheet.png")
+    pixels = image((tmp_path / "sheet.png").read_bytes())[::-1]
+    strips = []
+    for index in range(4):
+        left, below, width, height = sheet_module._Grid.of(4).panel(index)
+        rows = slice(*(int((below + part * height) * len(pixels)) for part in (0.78, 0.98)))
+        columns = slice(*(int(edge * pixels.shape[1]) for edge in (left, left + width)))
+        strips.append(pixels[rows, columns, :3].mean())
+    assert strips[2] > 2 * max(strips[:2] + strips[3:])
+
+
 def test_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
-    labels = ["$\\frac{", "漢字 \U0001f3b5", "a\nb\tc", "very long " * 40, "", "<b>&"]
+    labels = ["$\\frac{$", "漢字 \U0001f3b5", "a\nb\tc", "very long " * 40, "", "<b>&"]
     items = [(label, burst(i)) for i, label in enumerate(labels)]
     spectrogram_sheet(items, RATE, tmp_path / "sheet.png")
     height, width = image((tmp_path / "sheet.png").read_bytes()).shape[:2]

@@ -1,0 +1,3 @@
+from kernel.testing import conformance
+
+test_midpoint = conformance("solver.midpoint")
