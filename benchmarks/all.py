@@ -82,7 +82,8 @@ def judged(pack: str, report: Any) -> list[tuple[str, str, str]]:
     return [
         (
             f"`digits-{pack}`: 200 digits, 16 steps of `unipc` with `cfg`, heard right",
-            f"{heard['hits'] / heard['count']:.1%} (real test set {real['hits'] / real['count']:.1%})",
+            f"{heard['hits'] / heard['count']:.1%} "
+            f"(real test set {real['hits'] / real['count']:.1%})",
             "97 %",
         ),
         *((f"`digits-{pack}`: {what}", value, "") for what, value in distances(report)),

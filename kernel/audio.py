@@ -26,7 +26,7 @@ _OGG_PAGE = 27 + 255 + 255 * 255  # the longest page, RFC 3533, section 6
 
 
 def read_audio(
-    path: Path, sample_rate: int | None = None, channels: int | None = None
+    path: str | Path, sample_rate: int | None = None, channels: int | None = None
 ) -> tuple[Tensor, int]:
     """Read a file of any format that libsndfile knows; return audio [C, L] (float32) and its rate.
 
@@ -37,6 +37,7 @@ def read_audio(
     """
     import torch
 
+    path = Path(path)
     samples, source = _decode(path)
     audio = torch.from_numpy(samples.T).contiguous()
     finite = audio.isfinite().all(0)

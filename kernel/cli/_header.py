@@ -20,7 +20,7 @@ def show(plan: Plan) -> None:
     for part in plan.assembly.parts:
         info = part.info
         given = part.component.model_dump(mode="json", exclude_defaults=True, exclude={"labels"})
-        options = " ".join(f"{name}={value}" for name, value in sorted(given.items()))
+        options = " ".join(f"{name}={_short(value)}" for name, value in sorted(given.items()))
         table.add_row(
             f"[dim]{info.kind}[/dim]",
             f"[bold]{info.name}[/bold]",
@@ -34,3 +34,7 @@ def show(plan: Plan) -> None:
     console.print(table)
     for note in plan.notes:
         console.print(f"[yellow]note:[/yellow] {note}", soft_wrap=True)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

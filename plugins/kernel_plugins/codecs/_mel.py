@@ -68,8 +68,12 @@ class MelModule(nn.Module):
         levels = latent.reshape(-1, self.bands, latent.shape[-1]) * self.std + self.mean
         amplitudes = (levels.clamp(max=_LOUDEST) / _DB).exp() - self.floor
         magnitudes = self._invert(amplitudes.relu())
-        with torch.no_grad():
-            phase = torch.polar(torch.ones_like(magnitudes), self._phase(magnitudes))
+        # From zero phase Griffin-Lim stays symmetric but for rounding errors, which it then blows
+        # up; from this random phase, the same for every item, it forgets them.
+        own = [magnitudes.device] if magnitudes.is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices=own):
+            angles = torch.cat([self._phase(item[None]) for item in magnitudes])
+            phase = torch.polar(torch.ones_like(magnitudes), angles)
         audio = synthesise(magnitudes * phase, self.window, self.hop, samples)
         return audio.view(-1, self.channels, samples)
 
@@ -82,7 +86,8 @@ class MelModule(nn.Module):
         return magnitudes
 
     def _phase(self, magnitudes: Tensor) -> Tensor:
-        """Return the phase, like `magnitudes` [N, F, T], that Griffin-Lim arrives at."""
+        """Return the phase, like `magnitudes` [1, F, T], that Griffin-Lim arrives at."""
+        torch.manual_seed(0)
         frames = magnitudes.shape[-1]
         # Griffin-Lim reflects half a window at each end, and needs that much sound to do so.
         enough = max(frames, self.n_fft // 2 // self.hop + 2)
@@ -97,7 +102,7 @@ class MelModule(nn.Module):
             n_iter=self.griffin_lim_iters,
             momentum=self.momentum,
             length=(enough - 1) * self.hop,
-            rand_init=False,
+            rand_init=True,
         )
         spectrum = torch.stft(
             audio,

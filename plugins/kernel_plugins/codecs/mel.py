@@ -24,8 +24,9 @@ class Mel(Codec):
 
     The phase and the fine structure are lost: decoding estimates magnitudes by multiplicative
     non-negative least squares (Lee and Seung 2001, eq. 4) and a phase by fast Griffin-Lim
-    (Perraudin et al. 2013, Algorithm 2), starting from zero phase, so that no randomness enters and
-    no item depends on its batch. Gradients pass through the magnitudes; the phase is held constant.
+    (Perraudin et al. 2013, Algorithm 2), starting from one random phase that is always the same, so
+    that no item depends on its batch. Gradients pass through the magnitudes; the phase is held
+    constant.
 
     What that costs, with the default options on 150 spoken digits at 8 kHz: mel levels within 40 dB
     of the loudest move by 0.65 dB on average, short-time spectra of 256 samples by 2.5 dB rms.

@@ -102,7 +102,7 @@ def test_an_impulse_stays_where_it_was(position: int) -> None:
     audio[..., position] = 1
     energy = module().decode(module().encode(audio), 3000)[0, 0].square()
     centre = float((energy * torch.arange(3000)).sum() / energy.sum())
-    assert abs(centre - position) < 64
+    assert abs(centre - position) < 128  # a hop
 
 
 def mel_distance(audio: Tensor, decoded: Tensor) -> float:
