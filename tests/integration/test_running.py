@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import soundfile
@@ -255,3 +256,19 @@ def test_a_guidance_that_compares_conditions_needs_a_task_that_gives_one(planned
     options = {"task": {"sample_rate": 8000, "seconds": 0.25}}
     with pytest.raises(MisfitError, match="guidance.cfg needs 'null-condition', which none of"):
         planned(plugins=("unconditional", "cfg"), options=options)
+
+
+def test_a_run_starts_from_the_origin_that_a_condition_gives(planned: Planned) -> None:
+    config, plan = planned(options={"schedule": {"sigma_min": 1e-4, "sigma_max": 1e-3}})
+    assembly = plan.assembly
+    codec = assembly.build_codec()
+    codec.decode = lambda latent, samples: latent  # type: ignore[assignment]
+    origin = torch.randn(2, *assembly.latent.shape, generator=torch.Generator().manual_seed(3))
+    requests = [
+        attrs.evolve(each, condition=attrs.evolve(each.condition, origin=start[None]))
+        for each, start in zip(assembly.task.requests((), 2), origin, strict=True)
+    ]
+    network = assembly.build_network(plan.condition)
+    sampler = Sampler(assembly, plan.condition, network, codec, Machine.choose(config))
+    found = torch.stack([each.audio for each in sampler.sounds(requests, 2, 0, 2)])
+    assert (found - origin / assembly.objective.sigma_data).abs().max() < 0.02
