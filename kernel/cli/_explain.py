@@ -54,7 +54,7 @@ def show(record: dict[str, Any]) -> str:
     lines = [f"{spelling}  ({record['distribution']} {record['version']}, {record['target']})", ""]
     if "error" in record:
         return "\n".join([*lines, paragraph(record["error"], "  ")])
-    lines += [paragraph(line, "  ") for line in record["doc"].splitlines()]
+    lines.append("\n\n".join(_prose(part) for part in record["doc"].split("\n\n")))
     key = spelling if record["kind"] in ACCUMULATES else record["kind"]
     for option in record["options"]:
         lines += ["", f"  {key}.{option['name']} {_written(option)}"]
@@ -63,6 +63,13 @@ def show(record: dict[str, Any]) -> str:
     if record["options"]:
         lines += ["", f"  Set one with -o {key}.{record['options'][0]['name']}=VALUE"]
     return "\n".join(lines)
+
+
+def _prose(text: str) -> str:
+    """Return a paragraph filled anew and indented; what is laid out by spaces keeps its lines."""
+    if text.startswith(" ") or "   " in text:
+        return "\n".join(f"  {line}" for line in text.splitlines())
+    return paragraph(" ".join(text.split()), "  ")
 
 
 def _options(component: type[Component]) -> list[dict[str, Any]]:

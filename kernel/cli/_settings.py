@@ -44,11 +44,14 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
                 help="TOML file with any of these settings, e.g. -c night.toml.",
             ),
             click.option("--seed", type=int, help="Seed, e.g. --seed 7.  [default: 0]"),
-            click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]"),
+            click.option(
+                "--device",
+                help="auto, cpu, cuda, cuda:1 or mps, e.g. --device cpu.  [default: auto]",
+            ),
             click.option(
                 "--precision",
                 type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-                help="Of the network: auto is bfloat16 on CUDA and float32 elsewhere.",
+                help="Of the network; auto is bfloat16 on CUDA, else float32.",
             ),
             click.option(
                 "--compile/--no-compile", default=None, help="Compile the network (torch.compile)."

@@ -25,20 +25,30 @@ that was trained with the named components is taken.
 
 @click.command(epilog=EPILOG)
 @shared
-@click.option("-m", "--model", help="A model of `kernel models`, or a folder with model.toml.")
-@click.option("--steps", type=int, help="Solver steps.  [default: the model's]")
-@click.option("-n", "--count", type=int, help="Sounds to make.  [default: 10]")
-@click.option("--batch", type=int, help="Sounds made at once; they stay the same.  [default: 16]")
+@click.option(
+    "-m", "--model", help="A model of `kernel models` or a trained folder, e.g. -m digits-rf."
+)
+@click.option("--steps", type=int, help="Solver steps, e.g. --steps 32.  [default: the model's]")
+@click.option("-n", "--count", type=int, help="Sounds to make, e.g. -n 100.  [default: 10]")
+@click.option(
+    "--batch", type=int, help="Sounds made at once, e.g. --batch 64; changes none.  [default: 16]"
+)
 @click.option(
     "-i",
     "--input",
     "inputs",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="An audio file, for tasks that take any (may be repeated).",
+    help="An audio file, for tasks that take any, e.g. -i song.wav (may be repeated).",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Where runs go.  [default: runs]")
-@click.option("--name", help="Name of this run's folder.  [default: the plugins and a number]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where runs go, e.g. --out /tmp.  [default: runs]",
+)
+@click.option(
+    "--name", help="The run's folder, e.g. --name night.  [default: plugins and a number]"
+)
 @click.option("--cuda-graph/--no-cuda-graph", default=None, help="Replay the network on CUDA.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record for programs.")
 def command(

@@ -24,17 +24,21 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 
 @click.command(epilog=EPILOG)
 @shared
-@click.option("--steps", type=int, help="Optimizer steps.  [default: 1500]")
-@click.option("--batch", type=int, help="Items in a step.  [default: 32]")
-@click.option("--learning-rate", type=float, help="Peak learning rate.  [default: 5e-4]")
+@click.option("--steps", type=int, help="Optimizer steps, e.g. --steps 4000.  [default: 1500]")
+@click.option("--batch", type=int, help="Items in a step, e.g. --batch 8.  [default: 32]")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: trainings/latest]"
+    "--learning-rate", type=float, help="Peak rate, e.g. --learning-rate 1e-4.  [default: 5e-4]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to make, e.g. --out trainings/drums.  [default: trainings/latest]",
 )
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Go on with the training in DIR, with the settings it was started with.",
+    help="Go on with a training and its settings, e.g. --resume trainings/drums.",
 )
 def command(
     config: Path | None, options: tuple[str, ...], resume: Path | None, **values: Any

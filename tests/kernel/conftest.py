@@ -80,7 +80,11 @@ class Site:
         alone = self.folder.with_name("alone")
         alone.mkdir(exist_ok=True)
         for place in packages.iterdir():
-            if not place.name.startswith(("kernel_audio_plugins", "kernel_plugins")):
+            entries = place / "entry_points.txt"
+            plugins = entries.is_file() and "kernel.v" in entries.read_text("utf-8")
+            if not plugins and not place.name.startswith(
+                ("kernel_audio_plugins", "kernel_plugins")
+            ):
                 (alone / place.name).symlink_to(place)
         standard = [
             place
