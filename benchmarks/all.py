@@ -63,7 +63,19 @@ def rows(data: Path) -> tuple[list[tuple[str, str, str]], str]:
         )
     with tempfile.TemporaryDirectory() as folder:
         for pack in PACKS:
-            words = ["run", "--plugins", pack, "--count", "200", "--steps", "16", "--name", pack]
+            words = [
+                "run",
+                "--plugins",
+                pack,
+                "--count",
+                "200",
+                "--steps",
+                "16",
+                "--seed",
+                "1",
+                "--name",
+                pack,
+            ]
             kernel = Path(sys.executable).with_name("kernel")
             subprocess.run([kernel, *words, "--batch", "50", "--out", folder], check=True)
             report = run("digits/judge.py", Path(folder) / pack, "--data", data)

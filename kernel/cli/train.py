@@ -74,7 +74,8 @@ def command(
         record = execute(settings, plan, (bar, *plan.assembly.observers))
     finally:
         bar.close()
+    solver = "" if plan.selection.of("solver") else " --plugins SOLVER"
     click.echo(
         f"{record['parameters'] / 1e6:.2f} M parameters, {settings.steps} steps; "
-        f"try: kernel run --model {settings.out / 'model'}"
+        f"try: kernel run --model {settings.out / 'model'}{solver}"
     )
