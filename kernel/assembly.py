@@ -178,12 +178,7 @@ def assemble(
     used = set()
     for kind in kinds:
         for info in selection.of(kind):
-            recommended = _recommended(manifest, kind)
-            given = (
-                dict(manifest.options.get(kind, {}))
-                if manifest and info.name in recommended
-                else {}
-            )
+            given = _trained_options(manifest, info)
             for key in (kind, f"{kind}.{info.name}"):
                 if key in options and not (key == kind and len(selection.of(kind)) > 1):
                     given |= options[key]
@@ -210,6 +205,13 @@ def _fill(
         for name in _recommended(manifest, kind)
     ]
     return selection.union(registry.select(missing))
+
+
+def _trained_options(manifest: Manifest | None, info: PluginInfo) -> dict[str, Any]:
+    if manifest is None or info.name not in _recommended(manifest, info.kind):
+        return {}
+    key = info.spelling if info.kind in ACCUMULATES else info.kind
+    return dict(manifest.options.get(key, {}))
 
 
 def _recommended(manifest: Manifest | None, kind: str) -> tuple[str, ...]:

@@ -197,6 +197,20 @@ def test_an_option_that_cannot_be_is_one_sentence(
         planned(plugins=("heun",), options=options)
 
 
+def test_a_component_has_the_options_that_the_model_was_trained_with(
+    train: Callable[..., Path], registry: Registry, tmp_path: Path
+) -> None:
+    options = {"guidance": {"guidance_scale": 1.7}, "schedule": {"rho": 5.0}}
+    folder = train(tmp_path / "t", options=options)
+    config = RunConfig(model=str(folder / "model"), options={"guidance": {"sigma_low": 0.1}})
+    assembly = plan_run(config, registry).assembly
+    (guidance,) = assembly.guidances
+    assert (
+        guidance.model_dump() | {"guidance_scale": 1.7, "sigma_low": 0.1} == guidance.model_dump()
+    )
+    assert assembly.schedule.rho == 5.0  # type: ignore[attr-defined]
+
+
 def test_an_option_may_carry_the_name_of_its_component(planned: Planned) -> None:
     _, plan = planned(options={"guidance.cfg": {"guidance_scale": 3.5}})
     assert plan.assembly.guidances[0].guidance_scale == 3.5  # type: ignore[attr-defined]
