@@ -193,15 +193,13 @@ def _fill(
 ) -> Selection:
     if manifest is None:
         return selection
+    tasks = tuple(info.name for info in selection.of("task"))
     # Guidances are recommended for the task that the model was made for, not for any other.
-    other_task = [info.name for info in selection.of("task")] != list(
-        _recommended(manifest, "task")
-    )
+    idle = "guidance" if tasks and tasks != _recommended(manifest, "task") else None
     missing = [
         f"{kind}.{name}"
         for kind in kinds
-        if not selection.of(kind)
-        and not (kind == "guidance" and selection.of("task") and other_task)
+        if kind != idle and not selection.of(kind)
         for name in _recommended(manifest, kind)
     ]
     return selection.union(registry.select(missing))

@@ -13,7 +13,6 @@ from kernel.errors import MisfitError, UsageError
 from kernel.models import ModelPack, find_pack, fitting, packs
 from kernel.provenance import describe
 from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
-from kernel.values import ConditionSpec
 
 __all__ = ["Plan", "plan_run", "plan_training"]
 
@@ -32,9 +31,11 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
-    def condition(self) -> ConditionSpec:
-        """Return what condition the model's network takes."""
-        return self.pack.condition if self.pack else self.assembly.task.condition
+    def model(self) -> ModelPack:
+        """Return the model of a run. Raises ValueError for the plan of a training."""
+        if self.pack is None:
+            raise ValueError("the plan of a training has no model yet")
+        return self.pack
 
     def record(self) -> dict[str, Any]:
         """Return what a manifest says of the components, their origin and their options."""

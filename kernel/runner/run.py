@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernel.audio import write_audio
-from kernel.checkpoint import load_weights
 from kernel.errors import OutputError
 from kernel.files import staged
 from kernel.provenance import library_versions
@@ -49,7 +48,7 @@ def execute(
     Returns the record that `run.json` holds.
     """
     machine = Machine.choose(config, config.cuda_graph)
-    assembly, pack = plan.assembly, plan.pack
+    assembly = plan.assembly
     requests = assembly.task.requests(config.inputs, config.count)
     began = time.monotonic()
     with staged(folder) as stage:
@@ -65,12 +64,7 @@ def execute(
         }
         for observer in observers:
             observer.started(stage, record)
-        network = assembly.build_network(plan.condition)
-        if pack is not None:
-            load_weights(network, pack.weights, f"model {pack.name}")
-        sampler = Sampler(
-            assembly, plan.condition, network, assembly.build_codec(), machine, observers
-        )
+        sampler = Sampler.of(assembly, plan.model, machine, observers)
         rate = assembly.task.audio.sample_rate
         sounds = []
         started = time.monotonic()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import attrs
 import torch
 
+from kernel.checkpoint import load_weights
 from kernel.denoiser import Denoiser
 from kernel.errors import NumericalError
 from kernel.runner.noise import ItemNoise
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from kernel.assembly import Assembly
     from kernel.components import CodecModule, NetworkModule, Observer
+    from kernel.models import ModelPack
     from kernel.runner.device import Machine
     from kernel.values import ConditionSpec, GuidedDenoise, LatentSpec
 
@@ -59,6 +61,20 @@ class Sampler:
         self._observers = observers
         self.evaluations = 0
         self.network_items = 0
+
+    @classmethod
+    def of(
+        cls,
+        assembly: Assembly,
+        pack: ModelPack,
+        machine: Machine,
+        observers: Sequence[Observer] = (),
+    ) -> Self:
+        """Return the sampler of a model. Raises InputError when its weights do not fit."""
+        network = assembly.build_network(pack.condition)
+        load_weights(network, pack.weights, f"model {pack.name}")
+        codec = assembly.build_codec()
+        return cls(assembly, pack.condition, network, codec, machine, observers)
 
     def sounds(
         self, requests: Sequence[Request], steps: int, seed: int, batch: int

@@ -14,16 +14,17 @@ import torch
 from kernel.checkpoint import write_tensors
 from kernel.components import Codec, Task
 from kernel.errors import InputError, OutputError, UsageError
-from kernel.files import output_error, staged, write_atomic
+from kernel.files import output_error, staged
 from kernel.models import MANIFEST, WEIGHTS, Manifest, Trained
 from kernel.provenance import library_versions
 from kernel.registry import ACCUMULATES
+from kernel.report import write_json
 from kernel.runner.device import Machine
 from kernel.runner.training import Trainer
 
 if TYPE_CHECKING:
     from kernel.assembly import Assembly
-    from kernel.components import Observer
+    from kernel.components import Dataset, Observer
     from kernel.config import TrainConfig
     from kernel.runner.plan import Plan
 
@@ -38,9 +39,13 @@ RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the settings that the training in `folder` was started with."""
+    return _read(folder, "config")
+
+
+def _read(folder: Path, part: str) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))["config"]
-        return config
+        found: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))[part]
+        return found
     except FileNotFoundError:
         raise InputError(f"{folder} holds no training to resume ({RECORD} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -84,8 +89,16 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
     """
     folder = config.out
     machine = Machine.choose(config)
-    assembly = _fitted(plan.assembly, folder)
-    trainer = Trainer(assembly, config, machine, observers)
+    resumed = (folder / RECORD).exists()
+    assembly = (
+        _recalled(plan.assembly, folder)
+        if resumed
+        else plan.assembly.swap(plan.assembly.task.resolve())
+    )
+    data = assembly.task.dataset("train")
+    if not resumed:
+        assembly = _fitted(assembly, data)
+    trainer = Trainer(assembly, data, config, machine, observers)
     record = {
         "config": config.model_dump(mode="json"),
         "device": machine.facts(),
@@ -94,7 +107,7 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
         **plan.record(),
         "fitted": {kind.kind: assembly.get(kind).model_dump(mode="json") for kind in (Codec, Task)},
     }
-    write_atomic(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+    write_json(folder / RECORD, record)
     for observer in observers:
         observer.started(folder, record)
     trainer.resume(folder)
@@ -105,20 +118,20 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
     return record
 
 
-def _fitted(assembly: Assembly, folder: Path) -> Assembly:
-    """Return the assembly with what the data decides; a resumed training takes what it had."""
-    if (folder / RECORD).exists():
-        fitted = json.loads((folder / RECORD).read_text("utf-8"))["fitted"]
-        for component in (assembly.task, assembly.codec):
-            assembly = assembly.swap(type(component).model_validate(fitted[component.kind]))
-        return assembly
-    assembly = assembly.swap(assembly.task.resolve())
-    task = assembly.task
-    data = task.dataset("train")
+def _recalled(assembly: Assembly, folder: Path) -> Assembly:
+    """Return the assembly with what the data decided when the training in `folder` was begun."""
+    fitted = _read(folder, "fitted")
+    for component in (assembly.task, assembly.codec):
+        assembly = assembly.swap(type(component).model_validate(fitted[component.kind]))
+    return assembly
+
+
+def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
+    """Return the assembly with its codec fitted to the data."""
     draws = torch.Generator().manual_seed(0)
     examples = (data.example(index, draws) for index in range(len(data)))
     audio = (example.audio[:, : example.valid] for example in examples)
-    return assembly.swap(assembly.codec.fit(task.audio, audio))
+    return assembly.swap(assembly.codec.fit(assembly.task.audio, audio))
 
 
 def _write_model(

@@ -29,11 +29,12 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Trains an assembly's network on its task's data, from step 0 or from a checkpoint."""
+    """Trains an assembly's network on a data set of its task, from step 0 or from a checkpoint."""
 
     def __init__(
         self,
         assembly: Assembly,
+        data: Dataset,
         config: TrainConfig,
         machine: Machine,
         observers: Sequence[Observer] = (),
@@ -54,7 +55,7 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             self.module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._data: Dataset = assembly.task.dataset("train")
+        self._data = data
         self.step = 0
 
     @property

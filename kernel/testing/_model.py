@@ -76,12 +76,9 @@ def check_parameters(subject: Subject) -> str | None:
 def check_sounds(subject: Subject) -> str | None:
     """Check that one step of its recommended solver makes a finite sound that is not silent."""
     pack, assembly = _pack(subject), _assembly(subject)
-    network = assembly.build_network(pack.condition)
     try:
-        load_weights(network, pack.weights, f"model {pack.name}")
         requests = assembly.task.requests((), 1)
-        machine = Machine.choose(RunConfig(device="cpu"))
-        sampler = Sampler(assembly, pack.condition, network, assembly.build_codec(), machine)
+        sampler = Sampler.of(assembly, pack, Machine.choose(RunConfig(device="cpu")))
         (sound,) = sampler.sounds(requests, steps=1, seed=0, batch=1)
     except KernelError as error:
         raise Violation(str(error)) from None

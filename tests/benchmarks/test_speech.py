@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel.checkpoint import load_weights
 from kernel.config import RunConfig
 from kernel.registry import Registry
 from kernel.runner.device import Machine
@@ -26,11 +25,7 @@ def test_ten_digits_are_heard_as_what_they_are(
 
     config = RunConfig(plugins=plugins, device="cpu")
     plan = plan_run(config, Registry.scan())
-    assert plan.pack is not None
-    network = plan.assembly.build_network(plan.condition)
-    load_weights(network, plan.pack.weights, "model")
-    codec, machine = plan.assembly.build_codec(), Machine.choose(config)
-    sampler = Sampler(plan.assembly, plan.condition, network, codec, machine)
+    sampler = Sampler.of(plan.assembly, plan.model, Machine.choose(config))
     requests = plan.assembly.task.requests((), 10)
     sounds = [sound.audio[0] for sound in sampler.sounds(requests, plan.steps, 0, 10)]
     _, _, chances = listen(load(), torch.stack([clip(sound) for sound in sounds]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,14 @@ Planned = Callable[..., tuple[RunConfig, Plan]]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 
-def sounds(config: RunConfig, plan: Plan, machine: Machine, model: Path) -> list[torch.Tensor]:
-    from kernel.checkpoint import load_weights
-
-    network = plan.assembly.build_network(plan.condition)
-    load_weights(network, model / "model.safetensors", "model")
-    sampler = Sampler(plan.assembly, plan.condition, network, plan.assembly.build_codec(), machine)
+def sounds(config: RunConfig, plan: Plan, machine: Machine) -> list[torch.Tensor]:
+    sampler = Sampler.of(plan.assembly, plan.model, machine)
     requests = plan.assembly.task.requests((), config.count)
     return [each.audio for each in sampler.sounds(requests, plan.steps, 0, config.batch)]
 
 
 def test_a_compiled_network_makes_the_same_sounds(
-    planned: Planned, model: Path, monkeypatch: pytest.MonkeyPatch
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = []
     compile_ = torch.compile
@@ -42,29 +37,29 @@ def test_a_compiled_network_makes_the_same_sounds(
 
     monkeypatch.setattr(torch, "compile", eagerly)
     config, plan = planned(count=1, compile=True)
-    one = sounds(config, plan, Machine.choose(config), model)
+    one = sounds(config, plan, Machine.choose(config))
     assert len(compiled) == 1
-    two = sounds(config, plan, Machine(torch.device("cpu")), model)
+    two = sounds(config, plan, Machine(torch.device("cpu")))
     assert len(compiled) == 1
     torch.testing.assert_close(one, two)
 
 
 @pytest.mark.gpu
 @needs_cuda
-def test_items_are_the_same_on_cuda(planned: Planned, model: Path) -> None:
+def test_items_are_the_same_on_cuda(planned: Planned) -> None:
     config, plan = planned(count=2)
-    here = sounds(config, plan, Machine(torch.device("cpu")), model)
-    there = sounds(config, plan, Machine(torch.device("cuda")), model)
+    here = sounds(config, plan, Machine(torch.device("cpu")))
+    there = sounds(config, plan, Machine(torch.device("cuda")))
     for one, two in zip(here, there, strict=True):
         assert np.abs(one - two).max() < 2e-2 * one.abs().max()
 
 
 @pytest.mark.gpu
 @needs_cuda
-def test_a_captured_network_makes_the_same_sounds(planned: Planned, model: Path) -> None:
+def test_a_captured_network_makes_the_same_sounds(planned: Planned) -> None:
     config, plan = planned(count=3, batch=2, steps=4)
-    eager = sounds(config, plan, Machine(torch.device("cuda")), model)
-    captured = sounds(config, plan, Machine(torch.device("cuda"), cuda_graph=True), model)
+    eager = sounds(config, plan, Machine(torch.device("cuda")))
+    captured = sounds(config, plan, Machine(torch.device("cuda"), cuda_graph=True))
     torch.testing.assert_close(eager, captured, rtol=1e-3, atol=1e-4)
 
 

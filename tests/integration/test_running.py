@@ -13,13 +13,14 @@ import torch
 
 from kernel import UsageError
 from kernel.components import Observer
-from kernel.config import RunConfig
+from kernel.config import RunConfig, TrainConfig
 from kernel.errors import DeviceError, MisfitError, NumericalError, OutputError
 from kernel.registry import Registry
 from kernel.runner.device import Machine
-from kernel.runner.plan import Plan, plan_run
+from kernel.runner.plan import Plan, plan_run, plan_training
 from kernel.runner.run import execute, folder_for
-from kernel.runner.sampling import Sampler
+from kernel.runner.sampling import Sampler, _complete
+from kernel.values import Condition, ConditionSpec, LatentSpec
 
 Planned = Callable[..., tuple[RunConfig, Plan]]
 
@@ -121,11 +122,11 @@ def test_an_interrupted_run_leaves_nothing(planned: Planned, tmp_path: Path) -> 
 def test_a_state_that_is_not_finite_names_the_step(planned: Planned) -> None:
     config, plan = planned()
     assembly = plan.assembly
-    network = assembly.build_network(plan.condition)
+    network = assembly.build_network(plan.model.condition)
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     sampler = Sampler(
-        assembly, plan.condition, network, assembly.build_codec(), Machine.choose(config)
+        assembly, plan.model.condition, network, assembly.build_codec(), Machine.choose(config)
     )
     requests = assembly.task.requests((), 1)
     with pytest.raises(NumericalError, match=r"step 1 of 3 \(to sigma .*use more steps"):
@@ -282,7 +283,25 @@ def test_a_run_starts_from_the_origin_that_a_condition_gives(planned: Planned) -
         attrs.evolve(each, condition=attrs.evolve(each.condition, origin=start[None]))
         for each, start in zip(assembly.task.requests((), 2), origin, strict=True)
     ]
-    network = assembly.build_network(plan.condition)
-    sampler = Sampler(assembly, plan.condition, network, codec, Machine.choose(config))
+    network = assembly.build_network(plan.model.condition)
+    sampler = Sampler(assembly, plan.model.condition, network, codec, Machine.choose(config))
     found = torch.stack([each.audio for each in sampler.sounds(requests, 2, 0, 2)])
     assert (found - origin / assembly.objective.sigma_data).abs().max() < 0.02
+
+
+def test_the_plan_of_a_training_has_no_model(
+    training: Callable[..., TrainConfig], registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="has no model yet"):
+        plan_training(training(tmp_path), registry).model  # noqa: B018
+
+
+def test_every_part_that_a_task_lacks_is_null() -> None:
+    spec, latent = ConditionSpec(vector=3, sequence=4, aligned=2), LatentSpec(5, (6, 7))
+    vector = torch.ones(2, 3)
+    found = _complete(Condition(vector=vector), spec, 2, latent)
+    assert found.vector is vector
+    whole = Condition(vector, torch.ones(2, 1, 4), torch.ones(2, 1) > 0, torch.ones(2, 2, 6, 7))
+    null = whole.dropped()
+    for part in ("sequence", "mask", "aligned"):
+        torch.testing.assert_close(getattr(found, part), getattr(null, part))
