@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kernel.components import Component as Component
     from kernel.components import Dataset as Dataset
     from kernel.components import Guidance as Guidance
+    from kernel.components import Metric as Metric
+    from kernel.components import MetricModule as MetricModule
     from kernel.components import NetworkModule as NetworkModule
     from kernel.components import Objective as Objective
     from kernel.components import Observer as Observer
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from kernel.components import Task as Task
     from kernel.errors import InputError as InputError
     from kernel.errors import KernelError as KernelError
+    from kernel.errors import OutputError as OutputError
     from kernel.errors import UsageError as UsageError
     from kernel.errors import did_you_mean as did_you_mean
     from kernel.hookspecs import hookimpl as hookimpl
@@ -61,6 +64,8 @@ _HOMES = {
         "Component",
         "Dataset",
         "Guidance",
+        "Metric",
+        "MetricModule",
         "NetworkModule",
         "Objective",
         "Observer",
@@ -68,7 +73,7 @@ _HOMES = {
         "Solver",
         "Task",
     ),
-    "kernel.errors": ("InputError", "KernelError", "UsageError", "did_you_mean"),
+    "kernel.errors": ("InputError", "KernelError", "OutputError", "UsageError", "did_you_mean"),
     "kernel.hookspecs": ("hookimpl",),
     "kernel.scalars": ("atan", "exp", "log", "sqrt"),
     "kernel.values": (

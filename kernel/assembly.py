@@ -13,6 +13,7 @@ from kernel.components import (
     Codec,
     Component,
     Guidance,
+    Metric,
     Objective,
     Observer,
     Schedule,
@@ -38,6 +39,8 @@ REMEDIES = {
     "measurement": "choose a task that knows something about the sound, such as an edit of a file",
     "null-condition": "choose a task with a condition and a model trained with condition dropout",
     "origin": "choose a task that starts from a recording",
+    "reference": "choose a task that knows what the sound should be, or compare files with "
+    "`kernel evaluate --reference`",
     "path": "choose an objective that is defined in a native time of its own",
 }
 
@@ -102,6 +105,15 @@ class Assembly:
         return self.all(Guidance)
 
     @property
+    def metrics(self) -> dict[str, Metric]:
+        """Return the metrics by name."""
+        return {
+            part.info.name: part.component
+            for part in self.parts
+            if isinstance(part.component, Metric)
+        }
+
+    @property
     def observers(self) -> tuple[Observer, ...]:
         """Return the observers."""
         return self.all(Observer)
@@ -152,9 +164,8 @@ class Assembly:
                     for other in self.parts
                     if other.component is not part.component
                 )
-                raise MisfitError(
-                    f"{part.info.spelling} needs {need!r}, which none of {others} offers; {remedy}"
-                )
+                nobody = f"none of {others} offers" if others else "nothing here offers"
+                raise MisfitError(f"{part.info.spelling} needs {need!r}, which {nobody}; {remedy}")
 
     def _name(self, base: type[Component]) -> str:
         return next(part.info.spelling for part in self.parts if isinstance(part.component, base))

@@ -13,9 +13,9 @@ a `torch.nn.Module` that the component builds; only the runner moves it to a dev
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,6 +47,8 @@ __all__ = [
     "Component",
     "Dataset",
     "Guidance",
+    "Metric",
+    "MetricModule",
     "NetworkModule",
     "Objective",
     "Observer",
@@ -60,12 +62,19 @@ class Component(BaseModel):
     """A part of a model or a run; its fields are its options.
 
     Needs are words that some other selected component must offer before a run starts. The kernel
-    knows `gradient`, `measurement`, `null-condition`, `origin` and `path`; plugins may coin more.
+    knows `gradient`, `measurement`, `null-condition`, `origin`, `path` and `reference`; plugins may
+    coin more.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str]
+
+    shortfalls: ClassVar[Mapping[str, str]] = {}
+    """Checks of the conformance kit that are known to fail, by name, each with the reason.
+
+    One that passes after all is a failure, so that the list stays true.
+    """
 
     @property
     def needs(self) -> frozenset[str]:
@@ -211,6 +220,9 @@ class Guidance(Component):
 
     kind: ClassVar[str] = "guidance"
 
+    neutral: ClassVar[Mapping[str, Any] | None] = None
+    """Options under which the guidance changes nothing; None when there are none."""
+
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
         """Return a denoiser that calls `denoise` and passes on the condition it is called with."""
         return denoise
@@ -316,11 +328,18 @@ class Task(Component):
         return self
 
     def dataset(self, split: str) -> Dataset:
-        """Return the data of a split, `train` or `valid`. Raises InputError naming bad files."""
+        """Return the data of a split, `train` or `valid`.
+
+        Raises InputError naming the bad files, or the folder that has none.
+        """
         raise NotImplementedError
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        """Return `count` requests, made from the files in `inputs` if the task takes any."""
+        """Return `count` requests, made from the files in `inputs` if the task takes any.
+
+        The first of many requests are those of few. Raises UsageError for inputs that the task does
+        not take and InputError, naming it, for a file that cannot be read.
+        """
         raise NotImplementedError
 
     def measurement(self, requests: Sequence[Request]) -> Measurement | None:
@@ -330,6 +349,41 @@ class Task(Component):
     def finish(self, audio: Tensor, request: Request) -> Tensor:
         """Return the audio to write. audio: [C, L]."""
         return audio
+
+
+class MetricModule(Protocol):
+    """The `torch.nn.Module` that a metric builds; a `torchmetrics.Metric` is one."""
+
+    def update(self, *audio: Tensor) -> None:
+        """Take in a sound [C, L] and, when the metric needs one, its reference [C, L].
+
+        Raises InputError, here or in `compute`, for a sound that has no score (silence, say).
+        """
+
+    def compute(self) -> Tensor | Mapping[str, Tensor]:
+        """Return the score of what was taken in: a scalar, or several by name."""
+
+    def reset(self) -> None:
+        """Forget what was taken in."""
+
+
+class Metric(Component):
+    """Scores sounds: each by itself, or all of them together as one set.
+
+    A metric that compares needs the word `reference`, and is then given one beside every sound.
+    """
+
+    kind: ClassVar[str] = "metric"
+
+    scope: ClassVar[Literal["item", "set"]] = "item"
+    """Whether each sound has a score, of which the mean is told, or only all of them together."""
+
+    higher_is_better: ClassVar[bool | None] = None
+    """Which way is better; None when neither is."""
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        """Return a MetricModule for such audio. Raises UsageError for audio it cannot score."""
+        raise NotImplementedError
 
 
 class Observer(Component):
@@ -347,4 +401,4 @@ class Observer(Component):
         """Note that a checkpoint was written."""
 
     def finished(self, directory: Path) -> None:
-        """Note that everything was written."""
+        """Note that everything was written; `directory` has the manifest and any sounds."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Backbone,
         Codec,
         Guidance,
+        Metric,
         Objective,
         Observer,
         Schedule,
@@ -61,6 +62,11 @@ def codec(name: str) -> type[Codec] | None:
 @hookspec
 def task(name: str) -> type[Task] | None:
     """Return the task called `name`, or None when the plugin has no such task."""
+
+
+@hookspec
+def metric(name: str) -> type[Metric] | None:
+    """Return the metric called `name`, or None when the plugin has no such metric."""
 
 
 @hookspec

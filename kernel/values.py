@@ -232,9 +232,13 @@ class Example:
 
 @attrs.frozen(eq=False)
 class Request:
-    """One sound to make: a `name` for its file, its samples, a condition of batch size 1."""
+    """One sound to make: a `name` for its file, its samples, a condition of batch size 1.
+
+    reference: audio [C, samples] that the sound should equal, when a task offers `reference`.
+    """
 
     name: str
     samples: int
     condition: Condition = Condition()
     label: str | None = None
+    reference: Tensor | None = None

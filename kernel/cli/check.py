@@ -146,14 +146,20 @@ def _show(report: Report) -> None:
         console.print(
             Text(f"  {report.error}"), *map(Text, report.log.splitlines()[-20:]), sep="\n"
         )
-    styles = {"passed": "green", "failed": "bold red", "error": "bold red", "inapplicable": "dim"}
+    styles = {
+        "passed": "green",
+        "failed": "bold red",
+        "error": "bold red",
+        "expected": "yellow",
+        "inapplicable": "dim",
+    }
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for outcome in report.outcomes:
         detail = Text(outcome.detail or outcome.promise)
-        if outcome in report.broken:
+        if outcome.status in ("failed", "error", "expected"):
             detail = Text(f"{outcome.promise}\n{outcome.detail}")
         table.add_row(outcome.check, Text(outcome.status, styles[outcome.status]), detail)
     console.print(table)

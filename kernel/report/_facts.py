@@ -10,7 +10,7 @@ from typing import Any
 
 from kernel.report._html import Html, element
 
-__all__ = ["count", "duration", "facts", "making", "moment", "plugins"]
+__all__ = ["count", "duration", "facts", "making", "moment", "plugins", "score"]
 
 
 def count(number: int, noun: str) -> str:
@@ -29,6 +29,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def score(name: str, value: Any) -> str:
+    """Return a score as a person would write it, one that could not be had as a dash."""
+    return f"{name} {value:.3g}" if isinstance(value, (int, float)) else f"{name} \u2013"
 
 
 def moment(created: Any) -> str:
@@ -58,6 +63,7 @@ def facts(record: Mapping[str, Any], total: float) -> Html:
         ("Device", device.get("name") or device.get("device"), device.get("precision")),
         ("Wall time", None if wall is None else duration(wall), None),
         ("Real-time factor", factor, speed),
+        *(_score(entry) for entry in record.get("scores", ())),
     ]
     return element(
         "dl",
@@ -125,6 +131,16 @@ def making(record: Mapping[str, Any]) -> Html:
         *parts,
         element("p", "All of it, for programs: ", element("a", "run.json", href="run.json")),
     )
+
+
+def _score(entry: Mapping[str, Any]) -> tuple[str, str | None, str]:
+    name, value, std = (entry.get(key) for key in ("name", "value", "std"))
+    better = {True: "higher is better", False: "lower is better", None: None}[
+        entry.get("higher_is_better")
+    ]
+    spread = None if std is None else f"\u00b1 {std:.2g} over {count(entry['count'], 'sound')}"
+    note = ", ".join(part for part in (spread, better) if part)
+    return str(name), None if value is None else f"{value:.3g}", note
 
 
 def _part(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kernel.files import write_atomic
-from kernel.report._facts import count, duration, facts, making, moment, plugins
+from kernel.report._facts import count, duration, facts, making, moment, plugins, score
 from kernel.report._html import Html, element, join
 from kernel.report.sheet import paint
 from kernel.report.spectrum import RANGE, levels, outline, ticks, top
@@ -174,6 +174,8 @@ def _card(entry: Mapping[str, Any], view: Html, source: str, seconds: float) -> 
     under = f"{duration(seconds)} \u00b7 {file}"
     if gain != 1:
         under += f" \u00b7 {20 * math.log10(gain):+.1f} dB"
+    for name, value in sorted(dict(entry.get("scores") or {}).items()):
+        under += f" \u00b7 {score(name, value)}"
     return element(
         "li",
         element(

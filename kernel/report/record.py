@@ -13,7 +13,8 @@
     versions    {library: version}
     seconds     wall time of the whole run
     warnings    [sentence, ...]
-    items       [{name, file, label, seconds, gain, seed}]
+    items       [{name, file, label, seconds, gain, seed, scores}]
+    scores      [{name, scope, value, std, count, higher_is_better}]
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ A plugin's whole test file is one line for each component:
     test_mine = conformance("solver.mine")
 
 `kernel check NAME` runs the same checks from the shell. A check is a function of a Subject; its
-first docstring line says which promise it checks.
+first docstring line says which promise it checks. One that a component fails for a good reason is
+listed, with the reason, in the class's `shortfalls`, and is then expected to fail.
 """
 
 from __future__ import annotations

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from kernel.errors import KernelError
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
-from kernel.testing._tools import finite, generator_untouched, normal, same, unchanged
+from kernel.testing._tools import (
+    finite,
+    generator_untouched,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
 from kernel.values import Condition, ConditionSpec, LatentSpec
 
 __all__ = ["CHECKS"]
@@ -181,8 +189,13 @@ def check_null_condition(subject: Subject) -> str | None:
         finite(null, "F under the null condition")
         longer = scene.inputs(length=6, seed=7)[2].dropped()
         same(scene(x, c_noise, longer), null, "F under the nulls of two conditions")
-        change = float((scene(x, c_noise, condition) - null).abs().max())
+        told = scene(x, c_noise, condition)
+        change = float((told - null).abs().max())
         require(change > 1e-9, "F is the same under a condition and under the null condition")
+        which = torch.tensor([False, True, False])
+        mixed = scene(x, c_noise, condition.drop(which))
+        wanted = torch.where(which.view(-1, *[1] * (x.ndim - 1)), null, told)
+        same(mixed, wanted, "F of a batch of which one item has the null condition")
     return None
 
 
@@ -254,6 +267,18 @@ def check_precision(subject: Subject) -> str | None:
     return f"differ by {worst:.1e}"
 
 
+@torch.no_grad()
+def check_device(subject: Subject) -> str | None:
+    """Check that F is computed where x is, without looking at values."""
+    for scene in _scenes(subject):
+        x, c_noise, condition = scene.inputs()
+        scene.module.to("meta")
+        with on_meta("the network"):
+            put = condition.map(lambda part: part.to("meta"))
+            require_meta(scene(x.to("meta"), c_noise.to("meta"), put), "F")
+    return None
+
+
 def check_meta(subject: Subject) -> str | None:
     """Check that it can be built without memory and be filled from a checkpoint alone."""
     for scene in _scenes(subject):
@@ -309,6 +334,7 @@ CHECKS = (
     check_gradient,
     check_prepared,
     check_precision,
+    check_device,
     check_meta,
     check_state,
     check_pure,

@@ -9,47 +9,34 @@ from torch import Tensor
 
 from kernel.components import Codec
 from kernel.errors import KernelError
-from kernel.testing._subject import Inapplicable, Subject, Violation, require
-from kernel.testing._tools import finite, generator_untouched, normal, same, unchanged
+from kernel.testing._sounds import first_taken, tones
+from kernel.testing._subject import Inapplicable, Subject, require
+from kernel.testing._tools import (
+    finite,
+    generator_untouched,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
 from kernel.values import AudioSpec
 
 __all__ = ["CHECKS"]
 
-RATES = (16000, 24000, 44100, 48000, 22050, 32000, 8000)
 LENGTHS = (1, 333, 4096, 5001)
 
 
 def _codec(subject: Subject) -> tuple[Codec, AudioSpec]:
     """Return the codec and the first kind of audio that it takes."""
     codec: Codec = subject.make()
-    reason: KernelError | None = None
-    for rate in RATES:
-        for channels in (1, 2):
-            audio = AudioSpec(rate, channels)
-            try:
-                codec.latent(audio, 4096)
-                return codec, audio
-            except KernelError as error:
-                reason = reason or error
-    raise Violation(f"it takes no audio of a usual rate, mono or stereo: {reason}")
+    return codec, first_taken(lambda audio: codec.latent(audio, 4096))
 
 
 def _built(subject: Subject) -> tuple[Any, Codec, AudioSpec]:
     codec, audio = _codec(subject)
     module: Any = codec.build(audio)
     return module.eval().requires_grad_(False), codec, audio
-
-
-def tones(audio: AudioSpec, samples: int, batch: int = 2, seed: int = 0) -> Tensor:
-    """Return decaying harmonic sounds with a little noise, of rms 0.1. [batch, C, samples]."""
-    time = torch.arange(samples) / audio.sample_rate
-    pitch = 110.0 * 2 ** (torch.arange(batch * audio.channels) / 3 + seed)
-    partials = torch.arange(1, 9)
-    angles = 2 * torch.pi * pitch[:, None, None] * partials[:, None] * time
-    sound = (angles.sin() / partials[:, None]).sum(1) * (-3 * time).exp()
-    sound = sound + 0.02 * normal(*sound.shape, seed=seed, dtype=torch.float32)
-    sound = 0.1 * sound / sound.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-6)
-    return sound.view(batch, audio.channels, samples)
 
 
 @torch.no_grad()
@@ -190,6 +177,19 @@ def check_batch(subject: Subject) -> str | None:
 
 
 @torch.no_grad()
+def check_device(subject: Subject) -> str | None:
+    """Check that sound is coded where it is: no tensor on the way is made elsewhere."""
+    module, _, audio = _built(subject)
+    module.to("meta")
+    with on_meta("encode", may_look=True):
+        latent = module.encode(tones(audio, 4096).to("meta"))
+        require_meta(latent, "the latent")
+    with on_meta("decode", may_look=True):
+        require_meta(module.decode(latent, 4096), "the decoded sound")
+    return None
+
+
+@torch.no_grad()
 def check_fit(subject: Subject) -> str | None:
     """Check that fitted to sounds, its latents of them have about zero mean and unit variance."""
     codec, audio = _codec(subject)
@@ -231,6 +231,7 @@ CHECKS = (
     check_silence,
     check_gradient,
     check_batch,
+    check_device,
     check_fit,
     check_pure,
 )

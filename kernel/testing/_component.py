@@ -8,6 +8,8 @@ import sys
 
 from pydantic import ValidationError
 
+from kernel.errors import did_you_mean
+from kernel.testing._run import checks_for
 from kernel.testing._subject import Subject, Violation, require
 
 __all__ = ["CHECKS"]
@@ -91,6 +93,31 @@ def check_frozen(subject: Subject) -> str | None:
     return None
 
 
+def check_words(subject: Subject) -> str | None:
+    """Check that what it needs and what it offers are sets of words."""
+    component = subject.make()
+    facts = []
+    for name in ("needs", "offers"):
+        words = getattr(component, name)
+        whole = isinstance(words, frozenset) and all(isinstance(w, str) and w for w in words)
+        require(whole, f"{name} is {words!r}, not a frozenset of words")
+        facts += [f"{name} {', '.join(sorted(words))}"] if words else []
+    return "; ".join(facts)
+
+
+def check_shortfalls(subject: Subject) -> str | None:
+    """Check that `shortfalls` names checks of its kind, each with a reason."""
+    checks = [check.name for check in checks_for(subject.info.kind) if check.name != "shortfalls"]
+    for name, reason in sorted(subject.shortfalls.items()):
+        require(
+            name in checks,
+            f"`shortfalls` names {name!r}, which is no check of the kind {subject.info.kind}"
+            f"{did_you_mean(name, checks) or '; the checks are ' + ', '.join(checks)}",
+        )
+        require(bool(reason.strip()), f"`shortfalls` gives no reason for {name!r}")
+    return None
+
+
 CHECKS = (
     check_light_import,
     check_documented,
@@ -98,4 +125,6 @@ CHECKS = (
     check_saved_options,
     check_unknown_option,
     check_frozen,
+    check_words,
+    check_shortfalls,
 )

@@ -11,7 +11,16 @@ from torch import Tensor
 from kernel.components import Guidance
 from kernel.errors import KernelError
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
-from kernel.testing._tools import finite, generator_untouched, item, normal, same, unchanged
+from kernel.testing._tools import (
+    finite,
+    generator_untouched,
+    item,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
 from kernel.values import Condition, Context, Measurement
 
 __all__ = ["CHECKS"]
@@ -89,13 +98,14 @@ def _guided(guidance: Guidance, x: Tensor, condition: Condition) -> list[Tensor]
 def check_condition(subject: Subject) -> str | None:
     """Check that every call evaluates each item under the condition that the call was made with."""
     guidance = _guidance(subject)
-    x, condition = _scene()
-    planned = _condition(3, (8,), 50, x.dtype)
+    x, planned = _scene()
     denoiser = Denoiser()
     guided = guidance.wrap(denoiser, _context(planned))
-    assert condition.vector is not None
-    for sigma in SIGMAS[:-1]:
+    for index, sigma in enumerate(SIGMAS[:-1]):
+        # Another condition at every call: what is kept of one must not serve the next.
         denoiser.asked.clear()
+        condition = _condition(3, (8,), 50 + 10 * index, x.dtype)
+        assert condition.vector is not None
         guided(x, sigma, condition)
         asked = [each.vector for _, _, each in denoiser.asked if each.vector is not None]
         require(bool(asked), f"at sigma {sigma} the denoiser is not evaluated at all")
@@ -165,6 +175,16 @@ def check_shapes(subject: Subject) -> str | None:
     return None
 
 
+def check_device(subject: Subject) -> str | None:
+    """Check that it computes where x is and never waits for the device."""
+    guidance = _guidance(subject)
+    x, condition = _scene()
+    with on_meta("the guidance"):
+        for found in _guided(guidance, x.to("meta"), condition.map(lambda part: part.to("meta"))):
+            require_meta(found, "a result")
+    return None
+
+
 def check_acts(subject: Subject) -> str | None:
     """Check that with its default options it changes something."""
     guidance = _guidance(subject)
@@ -178,14 +198,13 @@ def check_acts(subject: Subject) -> str | None:
 
 def check_neutral(subject: Subject) -> str | None:
     """Check that with its neutral options it changes nothing."""
-    if not subject.neutral:
-        raise Inapplicable(
-            'no neutral options are known; conformance(..., neutral={"NAME": VALUE})'
-        )
+    neutral = subject.load().neutral
+    if neutral is None:
+        raise Inapplicable("its class says in `neutral` that no options switch it off")
     x, condition = _scene()
-    guided = _guided(_guidance(subject, **subject.neutral), x, condition)
+    guided = _guided(_guidance(subject, **neutral), x, condition)
     for found, plain in zip(guided, _guided(Guidance(), x, condition), strict=True):
-        same(found, plain, f"the results with {dict(subject.neutral)} and without guidance")
+        same(found, plain, f"the results with {dict(neutral)} and without guidance")
     return None
 
 
@@ -225,6 +244,7 @@ CHECKS = (
     check_whole_condition,
     check_batch,
     check_shapes,
+    check_device,
     check_acts,
     check_neutral,
     check_unconditional,

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from kernel.components import Objective
 from kernel.testing._subject import Inapplicable, Subject, require
-from kernel.testing._tools import finite, generator_untouched, normal, same, unchanged
+from kernel.testing._tools import (
+    finite,
+    generator_untouched,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
 from kernel.values import Condition
 
 __all__ = ["CHECKS"]
@@ -217,6 +225,51 @@ def check_loss_gradient(subject: Subject) -> str | None:
     return None
 
 
+def check_gaussian(subject: Subject) -> str | None:
+    """Check that the linear network with the least loss on Gaussian data is exact.
+
+    The loss is then quadratic in the one coefficient, so that three values of it tell the best; D
+    under that network has to be E[x0 | x] = s^2 / (s^2 + sigma^2) x.
+    """
+    objective = subject.make()
+    std = 0.7 * objective.sigma_data
+    x0, noise = std * _whitened(4096, 0), _whitened(4096, 1)
+    # Made uncorrelated, so that the sample's own posterior mean is the distribution's.
+    noise = noise - (noise * x0).sum() / x0.square().sum() * x0
+    noise = noise / noise.square().mean().sqrt()
+    worst = 0.0
+    for sigma in SIGMAS[2:-2]:
+
+        def loss(a: float, sigma: float = sigma) -> float:
+            level = torch.full((1,), sigma, dtype=torch.float64)
+            found = objective.loss(Recorder(_linear(a)), x0, level, noise, Condition())
+            return float(found)
+
+        low, middle, high = loss(-1.0), loss(0.0), loss(1.0)
+        curvature = low - 2 * middle + high
+        require(curvature > 0, f"at sigma {sigma:.3g} the loss has no least value")
+        best = (low - high) / (2 * curvature)
+        x = x0 + sigma * noise
+        found = objective.denoise(Recorder(_linear(best)), x, sigma, Condition())
+        share = std**2 / (std**2 + sigma**2)
+        error = float((found - share * x).square().mean().sqrt()) / (share * std)
+        where = f"at sigma {sigma:.3g} D of that network is off from E[x0 | x] by {error:.2g}"
+        require(error < 1e-3, f"{where} of its size")
+        worst = max(worst, error)
+    return f"off by {worst:.1e}"
+
+
+def _whitened(count: int, seed: int) -> Tensor:
+    """Return a batch of one, [1, 1, count], of exactly zero mean and unit variance."""
+    values = normal(1, 1, count, seed=seed)
+    values = values - values.mean()
+    return values / values.square().mean().sqrt()
+
+
+def _linear(a: float) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda x, c_noise: a * x
+
+
 def check_weight(subject: Subject) -> str | None:
     """Check that the weight is positive and finite, and the same for a float and in a tensor."""
     objective = subject.make()
@@ -262,6 +315,21 @@ def check_gradient(subject: Subject) -> str | None:
     return None
 
 
+def check_device(subject: Subject) -> str | None:
+    """Check that D and the loss are computed where x is, without looking at values."""
+    objective = subject.make()
+    x = torch.empty(3, 2, 8, device="meta")
+    with on_meta("denoise"):
+        found = objective.denoise(Recorder(elementwise), x, 0.7, Condition())
+        require_meta(found, "D")
+    with on_meta("loss"):
+        sigma, mask = x.new_empty(3), x.new_empty(3, 1, 8)
+        for given in (None, mask):
+            loss = objective.loss(Recorder(elementwise), x, sigma, x, Condition(), given)
+            require_meta(loss, "the loss")
+    return None
+
+
 def check_pure(subject: Subject) -> str | None:
     """Check that nothing is changed in place and nothing is drawn from a global generator."""
     objective = subject.make()
@@ -287,8 +355,10 @@ CHECKS = (
     check_loss_length,
     check_loss_mask,
     check_loss_gradient,
+    check_gaussian,
     check_weight,
     check_shapes,
     check_gradient,
+    check_device,
     check_pure,
 )

@@ -13,11 +13,12 @@ import attrs
 from kernel.errors import UsageError
 from kernel.models import find_pack
 from kernel.registry import KINDS, PluginInfo, Registry
-from kernel.testing._subject import Inapplicable, Subject, Violation
+from kernel.testing._subject import Inapplicable, Shortfall, Subject, Violation
 
-__all__ = ["Check", "Outcome", "checks_for", "outcomes", "run_checks", "subject_of"]
+__all__ = ["Check", "Outcome", "checks_for", "outcomes", "perform", "run_checks", "subject_of"]
 
-Status = Literal["passed", "failed", "inapplicable", "error"]
+Status = Literal["passed", "failed", "expected", "inapplicable", "error"]
+"""expected: a failure that the component lists in its `shortfalls`."""
 
 
 @attrs.frozen
@@ -53,26 +54,20 @@ def checks_for(kind: str) -> tuple[Check, ...]:
 
 
 def run_checks(
-    registry: Registry,
-    info: PluginInfo,
-    options: Mapping[str, Any] | None = None,
-    neutral: Mapping[str, Any] | None = None,
+    registry: Registry, info: PluginInfo, options: Mapping[str, Any] | None = None
 ) -> list[Outcome]:
     """Return how each check of a plugin ended.
 
     Raises PluginError when it cannot be loaded and UsageError when it does not take the options.
     """
-    return list(outcomes(subject_of(registry, info, options, neutral)))
+    return list(outcomes(subject_of(registry, info, options)))
 
 
 def subject_of(
-    registry: Registry,
-    info: PluginInfo,
-    options: Mapping[str, Any] | None = None,
-    neutral: Mapping[str, Any] | None = None,
+    registry: Registry, info: PluginInfo, options: Mapping[str, Any] | None = None
 ) -> Subject:
     """Return a subject that was loaded and configured once. Raises as `run_checks` does."""
-    subject = Subject(info, registry, options or {}, neutral or {})
+    subject = Subject(info, registry, options or {})
     if info.kind != "model":
         subject.make()
     elif subject.options:
@@ -93,6 +88,28 @@ def outcomes(
         yield Outcome(check.name, check.promise, status, detail, time.perf_counter() - began)
 
 
+def perform(check: Check, subject: Subject) -> str:
+    """Return what a check measured, if anything.
+
+    Raises Violation, Inapplicable, whatever the plugin raises, or, for a check that the component
+    lists in its `shortfalls`, Shortfall where it fails and Violation where it passes.
+    """
+    reason = subject.shortfalls.get(check.name)
+    if reason is None:
+        return check.function(subject) or ""
+    try:
+        check.function(subject)
+    except (Inapplicable, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        what = str(error) if isinstance(error, Violation) else _line(error)
+        raise Shortfall(f"{reason} ({what})") from error
+    raise Violation(
+        f"it is kept, and `shortfalls` says that it is not ({reason}); take {check.name!r} off "
+        "that list"
+    )
+
+
 def _check(function: Callable[[Subject], str | None]) -> Check:
     promise = (function.__doc__ or "").strip().splitlines()[0].removeprefix("Check that ")
     promise = promise[0].upper() + promise[1:]
@@ -101,9 +118,11 @@ def _check(function: Callable[[Subject], str | None]) -> Check:
 
 def _run(check: Check, subject: Subject) -> tuple[Status, str]:
     try:
-        return "passed", check.function(subject) or ""
+        return "passed", perform(check, subject)
     except Inapplicable as reason:
         return "inapplicable", str(reason)
+    except Shortfall as shortfall:
+        return "expected", str(shortfall)
     except Violation as violation:
         return "failed", str(violation)
     except KeyboardInterrupt:

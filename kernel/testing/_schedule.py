@@ -108,7 +108,7 @@ def check_draws(subject: Subject) -> str | None:
     """Check that draws are as many as asked for, float32, on the CPU and within the range."""
     schedule = subject.make()
     low, high = schedule.sigma_min, schedule.sigma_max
-    for count in (1, 2, 5000):
+    for count in (1, 2, 1_000_000):
         drawn = _draw(schedule, count, 0)
         require(drawn.shape == (count,), f"{count} draws have the shape {tuple(drawn.shape)}")
         require(drawn.dtype == torch.float32, f"the draws are {drawn.dtype}, not torch.float32")
@@ -119,8 +119,23 @@ def check_draws(subject: Subject) -> str | None:
             f"the draws go from {drawn.min():.4g} to {drawn.max():.4g}, outside {low:.4g} to "
             f"{high:.4g}",
         )
-    require(len(set(drawn.tolist())) > 1, "all draws are the same")
+    require(bool(drawn.min() < drawn.max()), "all draws are the same")
     return f"median {drawn.median():.3g}"
+
+
+def check_draws_cover(subject: Subject) -> str | None:
+    """Check that training reaches where sampling goes: draws span most of a grid."""
+    schedule = subject.make()
+    *grid, _ = _grid(schedule, 50)
+    drawn = _draw(schedule, 20000, 0)
+    low, high = float(drawn.min()) / _SLACK, float(drawn.max()) * _SLACK
+    outside = sum(not low <= sigma <= high for sigma in grid)
+    fact = (
+        f"draws from {low:.3g} to {high:.3g} leave out {outside} of {len(grid)} sigmas from "
+        f"{grid[-1]:.3g} to {grid[0]:.3g}"
+    )
+    require(outside <= len(grid) / 4, fact)
+    return fact
 
 
 def check_seeded(subject: Subject) -> str | None:
@@ -156,6 +171,7 @@ CHECKS = (
     check_grid_inside,
     check_no_steps,
     check_draws,
+    check_draws_cover,
     check_seeded,
     check_pure,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -12,19 +12,45 @@ from torch import Tensor
 
 from kernel.components import Solver
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
-from kernel.testing._tools import finite, generator_untouched, normal, same, unchanged
+from kernel.testing._tools import (
+    finite,
+    generator_untouched,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
 from kernel.testing.exact import Gaussian, Mixture
-from kernel.values import Denoise, Step
+from kernel.values import Denoise, Noise, Step
 
 __all__ = ["CHECKS"]
 
 _START, _END = 10.0, 0.05
+_ROUNDING = 1e-9
+"""How far a sigma that was computed from its logarithm may be from itself."""
+_CHURN = 2.0
+"""How far above the first sigma a stochastic solver may go by adding noise before a step."""
 
 
 def _grid(steps: int, start: float = _START, end: float = _END) -> tuple[float, ...]:
     """Return steps values from `start` to `end`, equally spaced in ln sigma, and 0."""
     ratio = (end / start) ** (1 / max(steps - 1, 1))
     return (*(start * ratio**index for index in range(steps)), 0.0)
+
+
+def _uneven(steps: int) -> tuple[float, ...]:
+    """Return a grid like `_grid`'s whose steps in ln sigma are long and short in turn, as 2 to 1.
+
+    There a multistep solver that forgets how long its last step was is of the first order.
+    """
+    ends = list(accumulate(2.0 - index % 2 for index in range(steps - 1)))
+    return (
+        _START,
+        *(_START * (_END / _START) ** (end / ends[-1]) for end in ends[:-1]),
+        _END,
+        0.0,
+    )
 
 
 class Draws:
@@ -54,9 +80,10 @@ def _steps(
     sigmas: Sequence[float],
     seeds: Sequence[int] | None = None,
     correct: Callable[[Step], Tensor] = lambda step: step.x,
+    noise: Noise | None = None,
 ) -> Generator[Step, None, None]:
     """Yield copies of a trajectory's steps, sending back what `correct` makes of each state."""
-    trajectory = solver.trajectory(denoise, x, sigmas, Draws(solver, x, seeds))
+    trajectory = solver.trajectory(denoise, x, sigmas, noise or Draws(solver, x, seeds))
     step = next(trajectory, None)
     while step is not None:
         yield Step(step.index, step.sigma, step.x.clone(), step.x0.clone())
@@ -91,8 +118,8 @@ def check_order(subject: Subject) -> str | None:
     wanted = mixture.flow(x, _START, _END)
     errors = []
     for count in (24, 48, 96):
-        steps = _run(solver, mixture.denoise, x, _grid(count))
-        found = next((step for step in steps if step.sigma == _grid(count)[-2]), None)
+        steps = _run(solver, mixture.denoise, x, _uneven(count))
+        found = next((step for step in steps if step.sigma == _END), None)
         if found is None:
             raise Violation("no step reaches the last sigma above 0")
         errors.append(float((found.x - wanted).abs().max()))
@@ -143,7 +170,7 @@ def check_reaches_zero(subject: Subject) -> str | None:
 
 
 def check_nfe(subject: Subject) -> str | None:
-    """Check that it evaluates the denoiser as often as `nfe` says, at sigmas above 0."""
+    """Check that it evaluates the denoiser as often as `nfe` says, at sigmas inside the grid."""
     solver, mixture, x = subject.make(), _mixture(), _start()
     for count in (1, 2, 3, 10):
         seen: list[float] = []
@@ -155,6 +182,10 @@ def check_nfe(subject: Subject) -> str | None:
         _run(solver, denoise, x, _grid(count))
         strange = [sigma for sigma in seen if type(sigma) is not float or not 0 < sigma < math.inf]
         require(not strange, f"the denoiser is called with sigma {strange[:1]}")
+        floor, ceiling = _grid(count)[-2] * (1 - _ROUNDING), _START * (1 + _ROUNDING)
+        ceiling *= _CHURN if solver.stochastic else 1
+        wild = [sigma for sigma in seen if not floor <= sigma <= ceiling]
+        require(not wild, f"the denoiser is called at sigma {wild[:1]}, outside the grid")
         require(
             len(seen) == solver.nfe(count),
             f"{count} steps take {len(seen)} evaluations and nfe says {solver.nfe(count)}",
@@ -183,6 +214,24 @@ def check_dtypes(subject: Subject) -> str | None:
         for step in _run(solver, data.denoise, _start().to(dtype), _grid(5)):
             require(step.x.dtype == dtype, f"a {dtype} state becomes {step.x.dtype}")
             finite(step.x, f"the state in {dtype}")
+    return None
+
+
+def check_device(subject: Subject) -> str | None:
+    """Check that a step is computed where x is and never waits for the device."""
+    solver = subject.make()
+    x = torch.empty(2, 3, 8, device="meta")
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        return x / (1 + sigma**2)
+
+    def noise(sigma: float, following: float) -> Tensor:
+        return torch.empty_like(x)
+
+    with on_meta("a step"):
+        for step in _run(solver, denoise, x, _grid(5), noise=noise):
+            require_meta(step.x, "the state")
+            require_meta(step.x0, "the x0 of a step")
     return None
 
 
@@ -271,6 +320,7 @@ CHECKS = (
     check_nfe,
     check_shapes,
     check_dtypes,
+    check_device,
     check_pure,
     check_repeatable,
     check_batch,

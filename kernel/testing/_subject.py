@@ -1,4 +1,4 @@
-"""What a check is about, and the two ways in which it can end but pass."""
+"""What a check is about, and the ways in which it can end but pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernel.config import explain
 from kernel.errors import UsageError
 from kernel.registry import PluginInfo, Registry
 
-__all__ = ["Inapplicable", "Subject", "Violation", "require"]
+__all__ = ["Inapplicable", "Shortfall", "Subject", "Violation", "require"]
 
 
 class Violation(AssertionError):
@@ -23,6 +23,13 @@ class Inapplicable(Exception):
     """A check has nothing to say about a component; the message is the reason."""
 
 
+class Shortfall(Exception):
+    """A promise that is not kept, as the component says; the message is its reason and what fails.
+
+    The component lists the check in its `shortfalls`.
+    """
+
+
 def require(kept: bool, sentence: str) -> None:
     """Raise Violation with `sentence` unless the promise was kept."""
     if not kept:
@@ -31,19 +38,20 @@ def require(kept: bool, sentence: str) -> None:
 
 @attrs.frozen
 class Subject:
-    """A plugin under test and the options to test it with.
-
-    `neutral` are options with which a guidance changes nothing.
-    """
+    """A plugin under test and the options to test it with."""
 
     info: PluginInfo
     registry: Registry
     options: Mapping[str, Any] = attrs.field(factory=dict)
-    neutral: Mapping[str, Any] = attrs.field(factory=dict)
 
     def load(self) -> Any:
         """Return the component's class. Raises PluginError."""
         return self.registry.load(self.info)
+
+    @property
+    def shortfalls(self) -> Mapping[str, str]:
+        """Return the checks that the component is known to fail, each with the reason."""
+        return {} if self.info.kind == "model" else self.load().shortfalls
 
     def make(self, **changes: Any) -> Any:
         """Return the component with the subject's options and `changes`. Raises UsageError."""

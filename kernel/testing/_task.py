@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +14,10 @@ import torch
 from kernel.audio import write_audio
 from kernel.components import Task
 from kernel.errors import KernelError, UsageError
-from kernel.testing._codec import tones
-from kernel.testing._subject import Inapplicable, Subject, require
+from kernel.testing._sounds import tones
+from kernel.testing._subject import Inapplicable, Subject, Violation, require
 from kernel.testing._tools import finite, generator_untouched, refuses
-from kernel.values import AudioSpec, Condition, ConditionSpec, Request
+from kernel.values import Condition, ConditionSpec, Request
 
 __all__ = ["CHECKS"]
 
@@ -26,11 +26,10 @@ LABELS = ("alpha", "beta", "gamma")
 
 @attrs.frozen
 class Scene:
-    """A task, the files it may be given, and whether they are its data."""
+    """A task and the files that it may be given."""
 
     task: Task
     files: tuple[Path, ...]
-    has_data: bool
 
     def requests(self, count: int) -> list[Request]:
         """Return requests from no inputs or, where the task wants some, from all files."""
@@ -48,22 +47,23 @@ def _scene(subject: Subject) -> Iterator[Scene]:
     """Yield the resolved task; its option `path`, if it has one, is a folder of sounds."""
     task: Task = subject.make()
     with TemporaryDirectory() as folder:
-        files = tuple(_sounds(Path(folder), task.audio))
-        wanted = "path" in type(task).model_fields and "path" not in subject.options
-        if wanted:
+        files = tuple(_sounds(Path(folder), task))
+        if "path" in type(task).model_fields and "path" not in subject.options:
             task = subject.make(path=folder)
         try:
             task = task.resolve()
         except KernelError as error:
             raise Inapplicable(f"the task cannot be resolved: {error}") from None
-        yield Scene(task, files, wanted)
+        yield Scene(task, files)
 
 
-def _sounds(folder: Path, audio: AudioSpec) -> Iterator[Path]:
+def _sounds(folder: Path, task: Task) -> Iterator[Path]:
+    """Write six sounds, three of them shorter than an item of the task and three longer."""
     for number in range(6):
         place = folder / f"{LABELS[number % 3]}_{number}.wav"
-        sound = tones(audio, audio.sample_rate // 2 + 1001 * number, batch=1, seed=number % 2)
-        write_audio(place, sound[0], audio.sample_rate)
+        samples = task.samples * (2 + number) // 4 + 501 * (number > 2)
+        sound = tones(task.audio, samples, batch=1, seed=number % 2)
+        write_audio(place, sound[0], task.audio.sample_rate)
         yield place
 
 
@@ -134,6 +134,79 @@ def check_repeatable(subject: Subject) -> str | None:
     return None
 
 
+def check_prefix(subject: Subject) -> str | None:
+    """Check that a request does not depend on how many more are asked for."""
+    with _scene(subject) as scene:
+        many = scene.requests(7)
+        for count in (1, 3):
+            for index, few in enumerate(scene.requests(count)):
+                other = many[index]
+                alike = (few.samples, few.label) == (other.samples, other.label)
+                require(
+                    alike and _alike(few.condition, other.condition),
+                    f"request {index} of {count} is another than request {index} of {len(many)}",
+                )
+    return None
+
+
+def check_references(subject: Subject) -> str | None:
+    """Check that a task that offers `reference` gives every request one as long as its sound."""
+    with _scene(subject) as scene:
+        if "reference" not in scene.task.offers:
+            raise Inapplicable("it does not offer `reference`")
+        for request in scene.requests(3):
+            wanted = (scene.task.audio.channels, request.samples)
+            found = None if request.reference is None else tuple(request.reference.shape)
+            require(found == wanted, f"the reference of {request.name!r} is {found}, not {wanted}")
+            assert request.reference is not None
+            finite(request.reference, f"the reference of {request.name!r}")
+    return None
+
+
+def check_bad_inputs(subject: Subject) -> str | None:
+    """Check that an input file that is missing or no audio is refused by its name."""
+    with _scene(subject) as scene:
+        folder = scene.files[0].parent
+        (folder / "text.wav").write_text("This is no sound.")
+        for name, what in (("absent.wav", "that does not exist"), ("text.wav", "that is no audio")):
+            _refused(name, f"an input file {what}", scene.task.requests, [folder / name], 1)
+    return None
+
+
+def check_bad_folders(subject: Subject) -> str | None:
+    """Check that a folder of data that is missing, empty or damaged is refused by its name."""
+    if "path" not in subject.load().model_fields or "path" in subject.options:
+        raise Inapplicable("the task has no option `path` that the kit could set to a folder")
+    with TemporaryDirectory() as place:
+        empty, damaged = Path(place, "empty"), Path(place, "damaged")
+        empty.mkdir()
+        damaged.mkdir()
+        *_, last = _sounds(damaged, subject.make())
+        last.write_text("This is no sound.")
+
+        def train(folder: Path) -> None:
+            subject.make(path=str(folder)).resolve().dataset("train")
+
+        cases = (("absent", "missing"), ("empty", "empty"), (last.name, "damaged"))
+        for (name, what), folder in zip(
+            cases, (Path(place, "absent"), empty, damaged), strict=True
+        ):
+            _refused(name, f"a folder that is {what}", train, folder)
+    return None
+
+
+def _refused(name: str, what: str, call: Callable[..., object], *arguments: object) -> None:
+    """Raise Violation unless the call raises a KernelError whose message has `name` in it."""
+    try:
+        call(*arguments)
+    except KernelError as error:
+        require(name in str(error), f"{what} is refused without naming {name}: {error}")
+    except Exception as error:
+        raise Violation(f"{what} raises {type(error).__name__}, not a KernelError") from error
+    else:
+        raise Violation(f"{what} is accepted")
+
+
 def check_resolve(subject: Subject) -> str | None:
     """Check that resolving a second time changes nothing, and the result can be saved."""
     with _scene(subject) as scene:
@@ -161,15 +234,17 @@ def check_portable(subject: Subject) -> str | None:
 
 
 def check_dataset(subject: Subject) -> str | None:
-    """Check that examples have the length of an item and depend on index and generator only."""
+    """Check that examples are as long as an item and depend on index and generator alone."""
     with _scene(subject) as scene:
         task = scene.task
         data, again = _dataset(scene), _dataset(scene)
         require(len(data) > 0, "the training data is empty")
         require(len(data) == len(again), "the training data has another length each time")
         with generator_untouched("the data set"):
-            for index in range(len(data)):
-                one, other = (d.example(index, _seeded()) for d in (data, again))
+            chosen = _some(len(data))
+            backwards = {index: again.example(index, _seeded()) for index in reversed(chosen)}
+            for index in chosen:
+                one, other = data.example(index, _seeded()), backwards[index]
                 wanted = (task.audio.channels, task.samples)
                 shape = tuple(one.audio.shape)
                 require(shape == wanted, f"example {index} has the shape {shape}, not {wanted}")
@@ -181,9 +256,9 @@ def check_dataset(subject: Subject) -> str | None:
                 _fits(one.condition, task.condition, f"example {index}")
                 require(
                     torch.equal(one.audio, other.audio) and _alike(one.condition, other.condition),
-                    f"example {index} is another one the second time",
+                    f"example {index} is another one in another order",
                 )
-    return f"{len(data)} examples from 6 files"
+    return f"{len(data)} examples"
 
 
 def _seeded() -> torch.Generator:
@@ -191,12 +266,17 @@ def _seeded() -> torch.Generator:
 
 
 def _dataset(scene: Scene) -> Any:
-    if not scene.has_data:
-        raise Inapplicable("the task has no option `path` that the kit could set to a folder")
     try:
         return scene.task.dataset("train")
+    except NotImplementedError:
+        raise Inapplicable("the task has no data") from None
     except KernelError as error:
-        raise Inapplicable(f"the kit's folder is no data for it: {error}") from None
+        raise Inapplicable(f"the kit has no data for it: {error}") from None
+
+
+def _some(count: int) -> list[int]:
+    """Return the first indices of so many, and the last one."""
+    return sorted({*range(min(count, 8)), count - 1})
 
 
 def check_finish(subject: Subject) -> str | None:
@@ -217,8 +297,12 @@ CHECKS = (
     check_request_conditions,
     check_request_count,
     check_repeatable,
+    check_prefix,
+    check_references,
     check_resolve,
     check_portable,
     check_dataset,
+    check_bad_inputs,
+    check_bad_folders,
     check_finish,
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kernel.errors import KernelError
-from kernel.testing._subject import Violation, require
+from kernel.testing._subject import Inapplicable, Violation, require
 from kernel.values import Condition
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "generator_untouched",
     "item",
     "normal",
+    "on_meta",
     "refuses",
+    "require_meta",
     "same",
     "unchanged",
 ]
@@ -75,6 +77,31 @@ def generator_untouched(what: str) -> Iterator[None]:
             _equal(before.get(name, state), state),
             f"{what} draws from {name}, so that results depend on what ran before",
         )
+
+
+@contextmanager
+def on_meta(what: str, may_look: bool = False) -> Iterator[None]:
+    """Raise Violation when tensors without values are looked at or mixed with those of the CPU.
+
+    What computes on the device `meta` computes on any, and never waits for one. With `may_look`,
+    looking at values ends the check as Inapplicable.
+    """
+    try:
+        yield
+    except (NotImplementedError, RuntimeError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0][:160]
+        if "device" in reason:
+            raise Violation(f"{what} makes tensors elsewhere than its input: {reason}") from error
+        if may_look:
+            raise Inapplicable(
+                f"{what} cannot be tried on tensors without values: {reason}"
+            ) from error
+        raise Violation(f"{what} looks at values, for which a device waits: {reason}") from error
+
+
+def require_meta(tensor: Tensor, what: str) -> None:
+    """Raise Violation unless a tensor is on the device `meta`."""
+    require(tensor.is_meta, f"{what} is on {tensor.device}, not on the device of its input")
 
 
 def refuses(error: type[KernelError], what: str, call: Any, *arguments: Any) -> None:

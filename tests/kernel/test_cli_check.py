@@ -19,6 +19,7 @@ GRID = """
         "Equal steps."
         sigma_min: float = pydantic.Field(0.01, gt=0, description="smallest")
         sigma_max: float = pydantic.Field(10.0, gt=0, description="largest")
+        {within}
 
         def sigmas(self, steps):
             {body}
@@ -37,9 +38,16 @@ GRID = """
 """
 
 
-def install(site: Any, name: str, top: str = "", body: str = "pass", last: str = "0.0") -> None:
+def install(
+    site: Any,
+    name: str,
+    top: str = "",
+    body: str = "pass",
+    last: str = "0.0",
+    within: str = "",
+) -> None:
     module = f"{name}_module"
-    text = GRID.format(top=top, body=body, last=last)
+    text = GRID.format(top=top, body=body, last=last, within=within)
     site.install(f"dist-{name}", {f"schedule.{name}": module}, {f"{module}.py": text})
 
 
@@ -55,11 +63,37 @@ def test_a_plugin_that_keeps_its_promises_under_options(site: Any) -> None:
     install(site, "good", top="print('hello from the plugin')")
     done = site.invoke("check", "good", "-o", "sigma_max=20", "-o", "schedule.sigma_min=0.02")
     assert done.exit_code == 0, done.output
-    assert "schedule.good (dist-good 1.0): 15 passed in" in done.stdout
+    assert "schedule.good (dist-good 1.0): 18 passed in" in done.stdout
     assert "0.02 to 20" in done.stdout
     assert "The last value of a grid is exactly 0." in done.stdout
     assert "hello" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_shortfall_is_expected_and_shown_with_its_reason(site: Any) -> None:
+    shortfalls = "shortfalls = {'ends_at_zero': 'it stops where hearing does'}"
+    install(site, "short", last="self.sigma_min / 2", within=shortfalls)
+    done = site.invoke("check", "short")
+    assert done.exit_code == 0, done.output
+    assert "1 expected, 17 passed in" in done.stdout
+    assert "it stops where hearing does" in " ".join(done.stdout.split())
+    (plugin,) = json.loads(site.invoke("check", "short", "--json").stdout)["plugins"]
+    (expected,) = [check for check in plugin["checks"] if check["status"] == "expected"]
+    assert plugin["status"] == "passed" and expected["check"] == "ends_at_zero"
+    assert expected["detail"].startswith("it stops where hearing does (the grid of 1 steps ends")
+
+
+def test_a_shortfall_that_is_none_is_a_failure(site: Any) -> None:
+    shortfalls = "shortfalls = {'ends_at_zero': 'hm', 'end_at_zero': 'hm'}"
+    install(site, "good", within=shortfalls)
+    done = site.invoke("check", "good")
+    assert done.exit_code == 8, done.output
+    told = " ".join(done.stdout.split())
+    assert "it is kept, and `shortfalls` says that it is not (hm); take 'ends_at_zero' off" in told
+    assert (
+        "names 'end_at_zero', which is no check of the kind schedule; did you mean 'ends_at" in told
+    )
+    assert "2 of 18 checks failed" in done.stderr
 
 
 def test_a_failed_check_exits_with_8_and_counts_more_than_an_unusable_plugin(site: Any) -> None:
@@ -69,7 +103,7 @@ def test_a_failed_check_exits_with_8_and_counts_more_than_an_unusable_plugin(sit
     assert done.exit_code == 8
     assert "schedule.bad (dist-bad 1.0): cannot be loaded" in done.stdout
     assert "the grid of 1 steps ends at 0.005, not at 0" in done.stdout
-    assert "kernel: 1 of 15 checks failed, in schedule.short; " in done.stderr
+    assert "kernel: 1 of 18 checks failed, in schedule.short; " in done.stderr
 
 
 def test_all_survives_everything_at_once(alone: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,8 @@ class Cfg(Guidance):
     condition. Where sigma is outside (sigma_low, sigma_high], D_c is returned (Kynkaanniemi et al.
     2024, section 3) at the price of one evaluation of the batch, as when guidance_scale is 1.
     """
+
+    neutral: ClassVar[Mapping[str, Any] | None] = {"guidance_scale": 1.0}
 
     guidance_scale: float = Field(2.0, ge=0, description="1 is no guidance, 0 no condition")
     sigma_low: float = Field(0.0, ge=0, description="guide only where sigma is above this")

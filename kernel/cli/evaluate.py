@@ -1,0 +1,77 @@
+"""`kernel evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kernel.cli._settings import split
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  kernel evaluate runs/edm-unipc-1 --plugins level
+  kernel evaluate enhanced --reference clean --plugins pesq,estoi,si-sdr
+  kernel evaluate out.wav --reference clean.wav --plugins pesq -o metric.mode=nb
+
+`kernel run --plugins ...,METRIC` scores what it makes in the same way.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("sounds", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path, exists=True),
+    help="A folder with what the sounds should be, by the same names; or a file for a file.",
+)
+@click.option(
+    "-p",
+    "--plugins",
+    metavar="A,B,...",
+    callback=split,
+    required=True,
+    help="Metrics, each NAME[@DISTRIBUTION], e.g. pesq,si-sdr.",
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="metric.OPTION=VALUE",
+    help="A metric's option, e.g. -o metric.pesq.mode=nb (may be repeated).",
+)
+@click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]")
+@click.option("--json", "as_json", is_flag=True, help="Print every score for programs.")
+def command(
+    sounds: Path,
+    reference: Path | None,
+    plugins: tuple[str, ...],
+    options: tuple[str, ...],
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Score the SOUNDS in a folder (a run's, say) or a file with metrics."""
+    from kernel.assembly import assemble
+    from kernel.config import Settings, load
+    from kernel.registry import Registry, Selection
+
+    settings = load(Settings, None, {"plugins": plugins, "device": device}, options)
+    registry = Registry.scan()
+    picked = dict.fromkeys(registry.pick(name, "metric") for name in plugins)
+    assembly, _ = assemble(registry, Selection(tuple(picked)), ("metric",), settings.options)
+    from kernel.runner.evaluate import execute
+
+    record = execute(settings, assembly, sounds, reference)
+    if as_json:
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    from kernel.cli._scores import scores
+
+    click.echo(scores(record["scores"]))
+    for note in record["warnings"]:
+        click.echo(f"note: {note}", err=True)

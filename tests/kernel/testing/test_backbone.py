@@ -1,0 +1,101 @@
+"""The checks of backbones catch what they are there to catch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from kernel import Backbone, Condition, ConditionSpec, LatentSpec
+
+
+class Net(nn.Module):
+    """A pointwise network whose faults can be switched on."""
+
+    def __init__(self, latent: LatentSpec, spec: ConditionSpec, faults: frozenset[str]) -> None:
+        super().__init__()
+        channels = latent.channels
+        self.dims, self.faults, self.width = latent.dims, faults, channels
+        self.embed = nn.Linear(channels + 1 + spec.vector + spec.sequence + spec.aligned, 8)
+        self.out = nn.Linear(8, channels)
+        nn.init.zeros_(self.out.weight)
+        self.norm = nn.BatchNorm1d(8) if "batchnorm" in faults else None
+        self.unused = nn.Linear(2, 2) if "unused" in faults else None
+        if "buffer" in faults:
+            self.register_buffer("scale", torch.ones(1), persistent=False)
+        self.spec, self.seen = spec, 0
+
+    def prepare(self, condition: Condition) -> Any:
+        vector, sequence = condition.vector, condition.sequence
+        if "deaf" in self.faults and vector is not None:
+            vector = vector * 0
+        if "any" in self.faults and vector is not None:
+            vector = vector + self.embed.bias.sum() * bool(vector.any())
+        if sequence is not None:
+            mask = condition.mask if "mask" not in self.faults else None
+            weight = sequence.new_ones(sequence.shape[:2]) if mask is None else mask.to(sequence)
+            count = weight.sum(1, keepdim=True)
+            count = count if "null" in self.faults else count.clamp(min=1)
+            sequence = (sequence * weight[..., None]).sum(1) / count
+        parts = [part for part in (vector, sequence) if part is not None]
+        return [torch.cat(parts, 1) if parts else None, condition.aligned]
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
+        told, aligned = condition
+        size = x.shape[2:]
+        if "even" in self.faults:
+            size = torch.Size([*size[:-1], size[-1] // 2 * 2])
+            x = x[..., : size[-1]]
+        flat = [c_noise[:, None]] + ([] if told is None else [told])
+        wide = torch.cat(flat, 1).view(len(x), -1, *[1] * self.dims).expand(-1, -1, *size)
+        planes = [x, wide] + ([] if aligned is None else [aligned[..., : size[-1]]])
+        hidden = self.embed(torch.cat(planes, 1).movedim(1, -1)).tanh()
+        if self.norm is not None:
+            hidden = self.norm(hidden.flatten(0, -2)).view(hidden.shape)
+        if "waits" in self.faults:
+            hidden = hidden / max(1.0, float(hidden.max()))
+        if "random" in self.faults:
+            hidden = hidden * (torch.rand_like(hidden) > 0.1)
+        if "spent" in self.faults:
+            condition[0] = None if told is None else told * 0
+        if "overwrite" in self.faults:
+            x.mul_(0.5)
+        return self.out(hidden).movedim(-1, 1)
+
+
+class Pointwise(Backbone):
+    """Look at each position alone."""
+
+    faults: tuple[str, ...] = Field((), description="what is broken")
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        return Net(latent, condition, frozenset(self.faults))
+
+
+def test_what_is_sound_passes(broken: Any) -> None:
+    assert broken(Pointwise) == set()
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "check"),
+    [
+        (Pointwise, {"faults": ["batchnorm"]}, "items_apart"),
+        (Pointwise, {"faults": ["deaf"]}, "items_apart"),
+        (Pointwise, {"faults": ["unused"]}, "gradient"),
+        (Pointwise, {"faults": ["buffer"]}, "meta"),
+        (Pointwise, {"faults": ["mask"]}, "mask"),
+        (Pointwise, {"faults": ["null"]}, "null_condition"),
+        (Pointwise, {"faults": ["any"]}, "null_condition"),
+        (Pointwise, {"faults": ["waits"]}, "device"),
+        (Pointwise, {"faults": ["even"]}, "sizes"),
+        (Pointwise, {"faults": ["random"]}, "pure"),
+        (Pointwise, {"faults": ["spent"]}, "prepared"),
+        (Pointwise, {"faults": ["overwrite"]}, "pure"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
+    assert catch(component, check, **options)

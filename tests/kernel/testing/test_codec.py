@@ -1,0 +1,86 @@
+"""The checks of codecs catch what they are there to catch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from kernel import AudioSpec, Codec, LatentSpec
+
+
+class Blocks(nn.Module):
+    """Samples in blocks of 64, with faults."""
+
+    def __init__(self, faults: frozenset[str], std: float) -> None:
+        super().__init__()
+        self.faults, self.std = faults, std
+
+    def encode(self, audio: Tensor) -> Tensor:
+        if "clip" in self.faults:
+            audio.clamp_(-0.1, 0.1)
+        missing = -audio.shape[-1] % 64
+        blocks = nn.functional.pad(audio, (0, missing)).unflatten(-1, (-1, 64))
+        if "level" in self.faults:
+            blocks = blocks / blocks.square().mean().sqrt()
+        if "silence" in self.faults:
+            blocks = blocks / blocks.square().sum((1, 2, 3), keepdim=True).sqrt()
+        return blocks.transpose(2, 3).flatten(1, 2) / self.std
+
+    def decode(self, latent: Tensor, samples: int) -> Tensor:
+        blocks = latent.unflatten(1, (-1, 64)).transpose(2, 3) * self.std
+        audio = blocks.flatten(2)
+        if "hop" in self.faults:
+            audio = audio.roll(64, -1)
+        if "global" in self.faults:
+            audio = audio + 1e-9 * torch.randn_like(audio)
+        if "elsewhere" in self.faults:
+            audio = audio * torch.hann_window(audio.shape[-1], device="cpu").clamp(min=1.0)
+        if "detached" in self.faults:
+            audio = audio * 0 + audio.detach()
+        return audio if "long" in self.faults else audio[..., :samples]
+
+
+class Block(Codec):
+    """Cut sound into blocks."""
+
+    faults: tuple[str, ...] = Field((), description="what is broken")
+    std: float | None = Field(None, description="scale")
+
+    def latent(self, audio: AudioSpec, samples: int) -> LatentSpec:
+        up = samples // 64 if "floor" in self.faults else -(-samples // 64)
+        return LatentSpec(64 * audio.channels, (up,))
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        return Blocks(frozenset(self.faults), self.std or 0.1)
+
+    def fit(self, audio, examples):  # type: ignore[no-untyped-def]
+        power = torch.cat([each.flatten() for each in examples]).square().mean()
+        return self.model_copy(update={"std": float(power if "fit" in self.faults else power**0.5)})
+
+
+def test_what_is_sound_passes(broken: Any) -> None:
+    assert broken(Block) == set()
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "check"),
+    [
+        (Block, {"faults": ["hop"]}, "alignment"),
+        (Block, {"faults": ["floor"]}, "latent_shape"),
+        (Block, {"faults": ["long"]}, "samples"),
+        (Block, {"faults": ["level"]}, "batch"),
+        (Block, {"faults": ["silence"]}, "silence"),
+        (Block, {"faults": ["global"]}, "pure"),
+        (Block, {"faults": ["clip"]}, "pure"),
+        (Block, {"faults": ["elsewhere"]}, "device"),
+        (Block, {"faults": ["detached"]}, "gradient"),
+        (Block, {"faults": ["fit"]}, "fit"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
+    assert catch(component, check, **options)

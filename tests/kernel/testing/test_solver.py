@@ -1,0 +1,118 @@
+"""The checks of solvers catch what they are there to catch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from pydantic import Field
+
+from kernel import Solver, Step
+
+
+class Midway(Solver):
+    """Take Heun's step, from options that break it."""
+
+    correct: bool = Field(True, description="use the corrector")
+    finish: bool = Field(True, description="make the last step")
+    reach: bool = Field(True, description="remove the last noise")
+    in_place: bool = Field(False, description="overwrite x")
+    listen: bool = Field(True, description="go on from what is sent")
+    claim: int = Field(2, description="order")
+    extra: int = Field(0, description="evaluations that nfe does not tell of")
+    draw: bool = Field(False, description="draw noise and throw it away")
+    global_noise: bool = Field(False, description="use the global generator")
+    batch: bool = Field(False, description="mix the batch")
+    below: bool = Field(False, description="look once more, below the grid")
+    wait: bool = Field(False, description="look at the state on the host")
+    four_d: bool = Field(False, description="take 4-D states only")
+
+    shared: ClassVar[list[Any]] = []
+
+    @property
+    def order(self) -> int:
+        return self.claim
+
+    def nfe(self, steps: int) -> int:
+        return 2 * steps - 1 if self.correct else steps
+
+    def trajectory(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        pairs = list(pairwise(sigmas))
+        for index, (sigma, following) in enumerate(pairs if self.finish else pairs[:-1]):
+            if self.four_d:
+                x = (
+                    x * x.new_ones(1, 1, *x.shape[2:])[..., :, :]
+                    if x.ndim == 4
+                    else x.clone()[:, :1]
+                )
+            x0 = denoise(x, sigma)
+            for _ in range(self.extra):
+                denoise(x, sigma)
+            if self.below:
+                denoise(x, sigma / 1000)
+            if self.wait and float(x.max()) > 1e9:
+                return
+            slope = (x - x0) / sigma
+            end = following if following or self.reach else sigma / 10
+            new = x + (end - sigma) * slope
+            if following > 0 and self.correct:
+                late = (new - denoise(new, following)) / following
+                new = x + (following - sigma) * (slope + late) / 2
+            if self.in_place:
+                new = x.copy_(new)
+            if self.draw:
+                noise(sigma, following)
+            if self.global_noise:
+                new = new + 0 * torch.randn_like(new)
+            if self.batch:
+                new = new + 0.01 * following * new.mean(0, keepdim=True)
+            sent = yield Step(index, following, new, x0)
+            x = sent if self.listen else new
+
+
+class Chatty(Midway):
+    """Keep the last evaluation of a run in the class."""
+
+    def trajectory(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        self.shared.clear()
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            self.shared.append(x0)
+            x = yield Step(index, following, self.shared[index // 2].lerp(x, following / sigma), x0)
+
+    def nfe(self, steps: int) -> int:
+        return steps
+
+    @property
+    def order(self) -> int:
+        return 1
+
+
+def test_what_is_sound_passes(broken: Any) -> None:
+    assert broken(Midway) == set()
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "check"),
+    [
+        (Midway, {"finish": False}, "steps"),
+        (Midway, {"reach": False}, "reaches_zero"),
+        (Midway, {"correct": False}, "order"),
+        (Midway, {"claim": 3}, "order"),
+        (Midway, {"in_place": True}, "pure"),
+        (Midway, {"listen": False}, "send"),
+        (Midway, {"extra": 1}, "nfe"),
+        (Midway, {"below": True}, "nfe"),
+        (Midway, {"wait": True}, "device"),
+        (Midway, {"draw": True}, "noise"),
+        (Midway, {"global_noise": True}, "pure"),
+        (Midway, {"batch": True}, "batch"),
+        (Midway, {"four_d": True}, "shapes"),
+        (Chatty, {}, "repeatable"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
+    assert catch(component, check, **options)

@@ -1,0 +1,120 @@
+"""The checks of tasks catch what they are there to catch."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import Field
+
+from kernel import (
+    AudioSpec,
+    Condition,
+    ConditionSpec,
+    InputError,
+    Request,
+    Task,
+    UsageError,
+    read_audio,
+)
+
+
+class Plain(Task):
+    """Ask for sounds."""
+
+    faults: tuple[str, ...] = Field((), description="what is broken")
+    path: str | None = Field(None, description="folder")
+
+    @property
+    def audio(self) -> AudioSpec:
+        return AudioSpec(8000)
+
+    @property
+    def samples(self) -> int:
+        return 800
+
+    @property
+    def condition(self) -> ConditionSpec:
+        return ConditionSpec(vector=3)
+
+    def portable(self):  # type: ignore[no-untyped-def]
+        return self if "path" in self.faults else self.model_copy(update={"path": None})
+
+    def resolve(self):  # type: ignore[no-untyped-def]
+        more = ("again", *self.faults)
+        return self.model_copy(update={"faults": more}) if "resolve" in self.faults else self
+
+    def dataset(self, split: str) -> Any:
+        files = sorted(Path(self.path or ".").glob("*.wav"))
+        if not files and "folder" not in self.faults:
+            raise InputError(f"there is no audio in {self.path}; name another folder")
+        if "damage" not in self.faults:
+            for file in files:
+                read_audio(file, 8000, 1)
+        return Data(self.faults)
+
+    def requests(self, inputs, count):  # type: ignore[no-untyped-def]
+        if inputs and "inputs" not in self.faults:
+            raise UsageError(f"no inputs are taken, and {inputs[0]} is one; leave it out")
+        if count < 1 and "count" not in self.faults:
+            raise UsageError("at least one; ask for more")
+        width = 2 if "width" in self.faults else 3
+        shift = random.random() if "random" in self.faults else 0.0
+        shift += count if "prefix" in self.faults else 0
+        condition = Condition(vector=torch.ones(1, width) + shift)
+        names = ["sound" if "names" in self.faults else f"{index:02d}" for index in range(count)]
+        reference = torch.zeros(1, 799 if "reference" in self.faults else 800)
+        return [Request(name, 800, condition, None, reference) for name in names]
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"reference"})
+
+
+class Data:
+    """Four examples of noise."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        self.faults, self.asked = faults, 0
+
+    def __len__(self) -> int:
+        return 4
+
+    def example(self, index: int, generator: torch.Generator) -> Any:
+        from kernel import Example
+
+        source = None if "crop" in self.faults else generator
+        self.asked += 1 if "order" in self.faults else 0
+        audio = self.asked + torch.rand(1, 700 if "short" in self.faults else 800, generator=source)
+        return Example(audio, 800, Condition(vector=torch.ones(1, 3)))
+
+
+def test_what_is_sound_passes(broken: Any) -> None:
+    assert broken(Plain) == set()
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "check"),
+    [
+        (Plain, {"faults": ["names"]}, "requests"),
+        (Plain, {"faults": ["width"]}, "request_conditions"),
+        (Plain, {"faults": ["count"]}, "request_count"),
+        (Plain, {"faults": ["random"]}, "repeatable"),
+        (Plain, {"faults": ["resolve"]}, "resolve"),
+        (Plain, {"faults": ["path"]}, "portable"),
+        (Plain, {"faults": ["prefix"]}, "prefix"),
+        (Plain, {"faults": ["reference"]}, "references"),
+        (Plain, {"faults": ["inputs"]}, "bad_inputs"),
+        (Plain, {"faults": ["folder"]}, "bad_folders"),
+        (Plain, {"faults": ["damage"]}, "bad_folders"),
+        (Plain, {"faults": ["order"]}, "dataset"),
+        (Plain, {"faults": ["short"]}, "dataset"),
+        (Plain, {"faults": ["crop"]}, "dataset"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
+    assert catch(component, check, **options)
