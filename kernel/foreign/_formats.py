@@ -1,0 +1,228 @@
+"""The files that checkpoints come in, told apart by how they begin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
+
+import attrs
+
+from kernel.errors import InputError
+from kernel.foreign._globals import GLOBALS
+from kernel.foreign._machine import Allowed, Malformed, interpret
+from kernel.foreign._names import flatten
+from kernel.foreign._stored import ITEM_SIZES, Storage, Stored, numbers
+
+__all__ = ["Checkpoint", "opened"]
+
+_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
+_EXPANDED = 4  # how many tensors may share the same values, on average
+_ALWAYS = 1 << 30
+_SAFETENSORS = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "U16": "uint16",
+    "U32": "uint32",
+    "U64": "uint64",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+}
+
+
+@attrs.frozen
+class Checkpoint:
+    """What a file holds: its tensors by name, and the names of what was not read, sorted."""
+
+    tensors: Mapping[str, Stored]
+    left_out: tuple[str, ...] = ()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Checkpoint]:
+    """Yield what a checkpoint holds; the file has to be open while tensors are loaded.
+
+    Takes the formats of `torch.save`, pickles, and safetensors. Raises InputError, also where a
+    tensor that is loaded inside the block turns out to be damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            yield _read(file, path.suffix == ".safetensors")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the spelling of the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a checkpoint; name the file in it") from None
+    except (Malformed, BadZipFile, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} cannot be read as a checkpoint ({error}); get the file again, or export its "
+            "weights anew where it was made"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+
+
+def _read(file: IO[bytes], safetensors: bool) -> Checkpoint:
+    unknown: set[str] = set()
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    if not head:
+        raise Malformed("it is empty")
+    if safetensors:
+        tensors = _safetensors(file, size)
+    elif head == b"PK\x03\x04":
+        tensors = flatten(_archive(ZipFile(file), size, unknown))
+    else:
+        tensors = flatten(_pickle(file, size, unknown))
+    if sum(tensor.size for tensor in tensors.values()) > max(_EXPANDED * size, _ALWAYS):
+        raise Malformed("it unpacks to more than it holds")
+    return Checkpoint(tensors, tuple(sorted(unknown)))
+
+
+def _table(unknown: set[str]) -> Mapping[tuple[str, str], Any]:
+    """Return what a pickle may name; a storage in a plain pickle is a file within the file."""
+
+    def nested(content: Any) -> Any:
+        return _pickle(BytesIO(content), len(content), unknown)
+
+    return {**GLOBALS, ("torch.storage", "_load_from_bytes"): Allowed(nested)}
+
+
+def _archive(archive: ZipFile, size: int, unknown: set[str]) -> Any:
+    """Read the format that torch.save has written since 1.6: a pickle beside its storages."""
+    names = [entry.filename for entry in archive.infolist()]
+    roots = [name.removesuffix("data.pkl") for name in names if Path(name).name == "data.pkl"]
+    if any(Path(name).name in ("constants.pkl", "model.json") for name in names):
+        raise Malformed("it is a TorchScript archive, which is a program and not weights")
+    if not roots:
+        raise Malformed("it is an archive without a pickle")
+    if sum(entry.file_size for entry in archive.infolist()) > size:
+        raise Malformed("it unpacks to more than it holds")
+    root = min(roots, key=len)
+    if f"{root}byteorder" in names and _record(archive, f"{root}byteorder") != b"little":
+        raise Malformed("it holds big-endian numbers")
+
+    def persistent(given: Any) -> Storage:
+        _, dtype, key, _, count = given
+        place = f"{root}data/{_key(key)}"
+        found = _storage(dtype, count, lambda: _record(archive, place))
+        if archive.getinfo(place).file_size < found.count * ITEM_SIZES[found.dtype]:
+            raise Malformed("it is cut short")
+        return found
+
+    pickle = BytesIO(_record(archive, f"{root}data.pkl"))
+    return interpret(pickle, _table(unknown), persistent, unknown)
+
+
+def _record(archive: ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except Exception as error:  # encrypted, packed by an unknown method, damaged
+        raise Malformed(f"its part {name} cannot be read: {error}") from error
+
+
+def _pickle(file: IO[bytes], size: int, unknown: set[str]) -> Any:
+    """Read a plain pickle, or the format of torch.save before 1.6, which is a row of them."""
+    table = _table(unknown)
+    value = interpret(file, table, _refuse, unknown)
+    if not isinstance(value, int) or value != _MAGIC:
+        return value
+    interpret(file, table, _refuse, unknown)  # the version of the format, 1001 for ever
+    system = interpret(file, table, _refuse, unknown)
+    if isinstance(system, dict) and system.get("little_endian") is False:
+        raise Malformed("it holds big-endian numbers")
+    places: dict[str, int] = {}
+    declared: dict[str, Storage] = {}
+
+    def persistent(given: Any) -> Any:
+        if given[0] == "module":  # a class with its source, of a whole network
+            return given[1]
+        _, dtype, key, _, count, view = given
+
+        name = _key(key)
+
+        def content() -> bytes:
+            file.seek(places[name])
+            return file.read(whole.count * ITEM_SIZES[whole.dtype])
+
+        whole = declared.setdefault(name, _storage(dtype, count, content))
+        if view is None:
+            return whole
+        _, start, count = view
+        return _storage(dtype, count, content, start)
+
+    value = interpret(file, table, persistent, unknown)
+    keys = interpret(file, table, _refuse, unknown)
+    for name in map(_key, keys):
+        # Each storage is the number of its values, in eight bytes, and the values.
+        places[name] = file.tell() + 8
+        storage = declared.get(name)
+        if storage is None or int.from_bytes(file.read(8), "little") != storage.count:
+            raise Malformed("its storages are not those that it lists")
+        end = places[name] + storage.count * ITEM_SIZES[storage.dtype]
+        if end > size:
+            raise Malformed("it is cut short")
+        file.seek(end)
+    if declared.keys() - places.keys():
+        raise Malformed("it is cut short")
+    return value
+
+
+def _storage(dtype: Any, count: Any, read: Callable[[], bytes], start: Any = 0) -> Storage:
+    if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
+        raise Malformed("a storage has no type")
+    count, start = numbers([count, start])
+    return Storage(dtype, count, read, start)
+
+
+def _key(given: Any) -> str:
+    """Return the name of a storage; of anything else not even the text is made."""
+    if not isinstance(given, str | int):
+        raise Malformed("a storage has no name")
+    return str(given)
+
+
+def _refuse(_: Any) -> Any:
+    raise Malformed("it refers to storages that it does not have")
+
+
+def _safetensors(file: IO[bytes], size: int) -> dict[str, Stored]:
+    """Read the header: its length in eight bytes, then JSON with the place of each tensor."""
+    begin = 8 + int.from_bytes(file.read(8), "little")
+    if not 8 < begin <= size:
+        raise Malformed("it has no header")
+    try:
+        header = json.loads(file.read(begin - 8))
+        header.pop("__metadata__", None)
+        return {name: _entry(file, begin, **entry) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Malformed(f"its header is damaged: {error}") from error
+
+
+def _entry(
+    file: IO[bytes], begin: int, dtype: str, shape: list[int], data_offsets: list[int]
+) -> Stored:
+    first, last = numbers(data_offsets)
+
+    def content() -> bytes:
+        file.seek(begin + first)
+        return file.read(last - first)
+
+    kind = _SAFETENSORS[dtype]
+    storage = _storage(kind, (last - first) // ITEM_SIZES[kind], content)
+    return Stored.of(storage, 0, shape, [prod(shape[axis + 1 :]) for axis in range(len(shape))])

@@ -1,0 +1,228 @@
+"""Interprets a pickle as data: its opcodes move values on a stack, and nothing else happens.
+
+Python's unpickler imports what a file names and calls it. This machine looks a name up in a table
+that it is given, and calls functions of that table alone; a name that is not in it is written down
+and stands for a value that was left out, which nothing can be done with. Opcodes are decoded by
+`pickletools.genops`, which documents each of them.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
+
+import attrs
+
+__all__ = ["Allowed", "LeftOut", "Malformed", "Mutable", "fill", "interpret"]
+
+_VALUES = frozenset(
+    opcode.name
+    for opcode in pickletools.opcodes
+    if opcode.arg and opcode.stack_after and opcode.stack_after != [pickletools.anyobject]
+)
+"""The opcodes that push their argument."""
+_KEYS = (str, bytes, int, float, type(None))
+
+
+class Malformed(Exception):
+    """Say what is wrong with a file, in words that complete `it cannot be read as ...`."""
+
+
+@attrs.frozen(eq=False)
+class Allowed:
+    """What a pickle may call; `make` gets the arguments that the file gives, whatever they are."""
+
+    make: Callable[..., Any]
+
+
+@attrs.frozen(eq=False)
+class LeftOut:
+    """Stands for an object that is not read; to call, fill or change it does nothing."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Mutable:
+    """What the opcode BUILD may give a state to."""
+
+    def build(self, state: Any) -> None:
+        """Take the state that the file gives, whatever it is."""
+        raise NotImplementedError
+
+
+def interpret(
+    file: IO[bytes],
+    table: Mapping[tuple[str, str], Any],
+    persistent: Callable[[Any], Any],
+    unknown: set[str],
+) -> Any:
+    """Return the value of the pickle at the position of `file`, which ends up behind it.
+
+    table: what (module, name) stands for. persistent: what a persistent id stands for. Names that
+    are not in the table are added to `unknown`, as `module.name`.
+    Raises Malformed for anything that is not a pickle, or does what no checkpoint does.
+    """
+    machine = _Machine(table, persistent, unknown)
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name == "STOP":
+                break
+            machine.step(opcode.name, argument)
+        return machine.pop()
+    except Malformed:
+        raise
+    except Exception as error:  # a file may say anything
+        raise Malformed(" ".join(str(error).split())[:120] or type(error).__name__) from error
+
+
+def fill(value: Any, members: Sequence[Any]) -> Any:
+    """Return a mapping with more items, given as key, value, key, value and so on."""
+    if isinstance(value, dict):
+        for key, each in zip(members[::2], members[1::2], strict=True):
+            # Anything else may take the process down when it is hashed: a tuple in a tuple in ...
+            value[key if isinstance(key, _KEYS) else LeftOut(type(key).__name__)] = each
+    elif not isinstance(value, LeftOut):
+        raise Malformed("its pickle sets items of what is no mapping")
+    return value
+
+
+class _Machine:
+    def __init__(
+        self,
+        table: Mapping[tuple[str, str], Any],
+        persistent: Callable[[Any], Any],
+        unknown: set[str],
+    ) -> None:
+        self._table = table
+        self._persistent = persistent
+        self._unknown = unknown
+        self._stack: list[Any] = []
+        self._marked: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def pop(self) -> Any:
+        return self._stack.pop()
+
+    def step(self, opcode: str, argument: Any) -> None:
+        """Do what one opcode says."""
+        push, pop = self._stack.append, self._stack.pop
+        match opcode:
+            case _ if opcode in _VALUES:
+                push(argument)
+            case "PROTO" | "FRAME":
+                pass
+            case "NONE":
+                push(None)
+            case "NEWTRUE" | "NEWFALSE":
+                push(opcode == "NEWTRUE")
+            case "EMPTY_TUPLE":
+                push(())
+            case "EMPTY_DICT":
+                push({})
+            case "EMPTY_LIST" | "EMPTY_SET":
+                push([])  # a set too, so that nothing that a file made up is ever hashed
+            case "MARK":
+                self._marked.append(self._stack)
+                self._stack = []
+            case "POP" if self._stack:
+                pop()
+            case "POP" | "POP_MARK":
+                self._since_mark()
+            case "DUP":
+                push(self._stack[-1])
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = self._stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = self._stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                push(self._memo[argument])
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                push(self._take(int(opcode[-1])))
+            case "TUPLE":
+                self._push(tuple(self._since_mark()))
+            case "LIST" | "FROZENSET":
+                self._push(self._since_mark())
+            case "DICT":
+                self._push(fill({}, self._since_mark()))
+            case "APPEND":
+                _extend(self._stack[-2], self._take(1))
+            case "APPENDS" | "ADDITEMS":
+                members = self._since_mark()
+                _extend(self._stack[-1], members)
+            case "SETITEM":
+                fill(self._stack[-3], self._take(2))
+            case "SETITEMS":
+                members = self._since_mark()
+                fill(self._stack[-1], members)
+            case "GLOBAL":
+                push(self._find(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                push(self._find(*self._take(2)))
+            case "EXT1" | "EXT2" | "EXT4":
+                push(self._find("copyreg extension", str(argument)))
+            case "REDUCE" | "NEWOBJ":
+                push(_call(*self._take(2)))
+            case "NEWOBJ_EX":
+                push(_call(*self._take(3)))
+            case "INST":
+                self._push(_call(self._find(*argument.split(" ", 1)), tuple(self._since_mark())))
+            case "OBJ":
+                what, *arguments = self._since_mark()
+                self._push(_call(what, tuple(arguments)))
+            case "BUILD":
+                _build(self._stack[-2], pop())
+            case "PERSID":
+                push(self._persistent(argument))
+            case "BINPERSID":
+                push(self._persistent(pop()))
+            case _:
+                raise Malformed(f"its pickle uses the opcode {opcode}")
+
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _take(self, count: int) -> tuple[Any, ...]:
+        taken = tuple(self._stack[-count:])
+        if len(taken) < count:
+            raise Malformed("its pickle takes more than it has")
+        del self._stack[-count:]
+        return taken
+
+    def _since_mark(self) -> list[Any]:
+        members, self._stack = self._stack, self._marked.pop()
+        return members
+
+    def _find(self, module: Any, name: Any) -> Any:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise Malformed("its pickle names something by what is no name")
+        if (module, name) in self._table:
+            return self._table[module, name]
+        self._unknown.add(f"{module}.{name}")
+        return LeftOut(f"{module}.{name}")
+
+
+def _call(what: Any, arguments: Any, keywords: Any = None) -> Any:
+    if isinstance(what, LeftOut):
+        return what
+    if not isinstance(what, Allowed) or not isinstance(arguments, tuple) or keywords:
+        raise Malformed("its pickle calls what cannot be called")
+    without = [argument for argument in arguments if isinstance(argument, LeftOut)]
+    return without[0] if without else what.make(*arguments)
+
+
+def _build(value: Any, state: Any) -> None:
+    if isinstance(value, Mutable):
+        value.build(state)
+    elif not isinstance(value, dict | LeftOut):  # a state_dict's attribute `_metadata` is no weight
+        raise Malformed("its pickle changes what cannot be changed")
+
+
+def _extend(value: Any, members: Sequence[Any]) -> None:
+    if isinstance(value, list):
+        value.extend(members)
+    elif not isinstance(value, LeftOut):
+        raise Malformed("its pickle appends to what is no list")

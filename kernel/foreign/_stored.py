@@ -1,0 +1,123 @@
+"""A tensor that still lies in its file: what it is, and where its values are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+import attrs
+
+from kernel.foreign._machine import Malformed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["ITEM_SIZES", "Storage", "Stored", "numbers"]
+
+ITEM_SIZES = {
+    "bool": 1,
+    "uint8": 1,
+    "uint16": 2,
+    "uint32": 4,
+    "uint64": 8,
+    "int8": 1,
+    "int16": 2,
+    "int32": 4,
+    "int64": 8,
+    "float8_e4m3fn": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2": 1,
+    "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+    "float16": 2,
+    "bfloat16": 2,
+    "float32": 4,
+    "float64": 8,
+    "complex64": 8,
+    "complex128": 16,
+}
+"""The types of values that are read, as torch names them, and their sizes in bytes."""
+
+_MOST_AXES = 64  # of numpy and of torch
+
+
+@attrs.frozen(eq=False)
+class Storage:
+    """A run of values in the file; `start` and `count` select them from what `read` returns."""
+
+    dtype: str
+    count: int
+    read: Callable[[], bytes]
+    start: int = 0
+
+    def content(self) -> bytearray:
+        """Return the bytes of the values. Raises Malformed when the file has fewer."""
+        size = ITEM_SIZES[self.dtype]
+        content = bytearray(self.read())[self.start * size :][: self.count * size]
+        if len(content) < self.count * size:
+            raise Malformed("it is cut short")
+        return content
+
+
+@attrs.frozen(eq=False)
+class Stored:
+    """A strided view of a storage, checked to lie inside it; the values are read by `load`."""
+
+    storage: Storage
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int = 0
+
+    @classmethod
+    def of(
+        cls, storage: object, offset: object, shape: object, stride: object, dtype: object = None
+    ) -> Stored:
+        """Return the view that a file describes. Raises Malformed when there cannot be one."""
+        dtype = dtype or getattr(storage, "dtype", None)
+        if not isinstance(storage, Storage) or not isinstance(dtype, str):
+            raise Malformed("a tensor has no storage")
+        sizes, steps = numbers(shape), numbers(stride)
+        (first,) = numbers([offset])
+        if dtype not in ITEM_SIZES:
+            raise Malformed(f"it holds values of the unknown type {dtype!r:.40}")
+        last = first + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
+        held = storage.count * ITEM_SIZES[storage.dtype]
+        if 0 not in sizes and (last + 1) * ITEM_SIZES[dtype] > held:
+            raise Malformed(f"a tensor of shape {sizes} needs more values than the file has")
+        return cls(storage, dtype, sizes, steps, first)
+
+    @property
+    def values(self) -> int:
+        """Return how many values the tensor has."""
+        return prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes the values take when each is written once."""
+        return self.values * ITEM_SIZES[self.dtype]
+
+    def load(self) -> Tensor:
+        """Read the values into a contiguous tensor that shares its memory with no other."""
+        import torch
+
+        dtype = getattr(torch, self.dtype)
+        if not self.values:
+            return torch.empty(self.shape, dtype=dtype)
+        content = self.storage.content()
+        whole = len(content) // ITEM_SIZES[self.dtype]
+        flat = torch.frombuffer(content, dtype=dtype, count=whole)
+        view = flat.as_strided(self.shape, self.stride, self.offset)
+        return view.clone(memory_format=torch.contiguous_format)
+
+
+def numbers(given: object) -> tuple[int, ...]:
+    """Return a shape, strides or an order of axes. Raises Malformed when it is none."""
+    if (
+        not isinstance(given, Sequence)
+        or len(given) > _MOST_AXES
+        or not all(isinstance(number, int) and 0 <= number < 2**63 for number in given)
+    ):
+        raise Malformed("a tensor has no shape")
+    return tuple(given)

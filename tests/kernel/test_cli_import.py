@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+PARTS = """
+    from kernel import AudioSpec, Backbone, Codec, LatentSpec, Objective, Task, hookimpl
+
+    class MyObjective(Objective):
+        "Predict."
+
+    class MyBackbone(Backbone):
+        "A linear network."
+        def build(self, latent, condition):
+            from torch import nn
+            return nn.Sequential(nn.Linear(latent.channels, 3), nn.BatchNorm1d(3))
+
+    class MyCodec(Codec):
+        "Samples."
+        def latent(self, audio, samples):
+            return LatentSpec(2, (samples,))
+
+    class MyTask(Task):
+        "Sounds."
+        audio = property(lambda self: AudioSpec(8000))
+        samples = property(lambda self: 100)
+
+    @hookimpl
+    def objective():
+        return MyObjective
+
+    @hookimpl
+    def backbone():
+        return MyBackbone
+
+    @hookimpl
+    def codec():
+        return MyCodec
+
+    @hookimpl
+    def task():
+        return MyTask
+"""
+MANIFEST = """
+format = 1
+title = "Tones"
+parameters = 9
+steps = 16
+plugins = { objective = "lab", backbone = "lab", codec = "lab", task = "lab" }
+trained = { sigma_min = 0.1, sigma_max = 8, condition_dropout = 0, steps = 9, batch = 2, seed = 0, \
+sample_rate = 8000 }
+"""
+
+
+class Config:
+    """Something that only the checkpoint's own project knows."""
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, network: nn.Module) -> Path:
+    state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    layers = {f"layers.{index}.weight": torch.ones(4, 4) for index in range(12)}
+    value = {"epoch": 3, "state_dict": state, "ema": layers, "hyper_parameters": {"c": Config()}}
+    torch.save(value, tmp_path / "last.ckpt")
+    return tmp_path / "last.ckpt"
+
+
+@pytest.fixture
+def run(site: Any, checkpoint: Path) -> Callable[..., Any]:
+    return lambda *args: site.invoke("import", str(checkpoint), *map(str, args))
+
+
+FOREIGN = f"{Config.__module__}.Config"
+
+
+def test_a_checkpoint_becomes_safetensors(
+    run: Callable[..., Any], tmp_path: Path, network: nn.Module
+) -> None:
+    out = tmp_path / "weights.safetensors"
+    done = run("--key", "state_dict", "--strip-prefix", "model.", "--drop", "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"{out}: 7 tensors, 0.0 MB\n"
+    assert done.stderr == f"note: left out {FOREIGN}\n"
+    network.load_state_dict(load_file(out))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "last.ckpt",
+        "site",
+        "weights.safetensors",
+    ]
+
+
+def test_foreign_objects_are_refused_by_name(run: Callable[..., Any], tmp_path: Path) -> None:
+    done = run("--out", tmp_path / "out.safetensors")
+    assert done.exit_code == 4
+    assert f"holds objects that are no tensors: {FOREIGN}; nothing of them was run" in done.stderr
+    assert done.stderr.endswith("add --drop to leave them out\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_the_list_groups_what_differs_by_numbers(run: Callable[..., Any]) -> None:
+    done = run("--list")
+    assert (done.exit_code, done.stderr) == (0, "")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["12", "float32", "4", "x", "4", "ema.layers.*.weight"] in rows
+    assert ["1", "int64", "one", "value", "state_dict.model.*.num_batches_tracked"] in rows
+    assert "19 tensors, 214 values, 0.0 MB" in done.stdout
+    assert "Groups for --key: state_dict (7), ema (12)" in done.stdout
+    assert f"Not tensors, to leave out with --drop: {FOREIGN}" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_the_list_for_programs(run: Callable[..., Any]) -> None:
+    found = json.loads(run("--list", "--json", "--key", "ema.layers").stdout)
+    assert len(found["tensors"]) == 12
+    assert found["tensors"][0] == {"name": "0.weight", "type": "float32", "shape": [4, 4]}
+    assert found["left_out"] == [FOREIGN]
+
+
+def test_a_name_cannot_steer_the_terminal(site: Any, tmp_path: Path) -> None:
+    torch.save({"a\x1b[2J\nb": torch.ones(1)}, tmp_path / "x.pt")
+    done = site.invoke("import", str(tmp_path / "x.pt"), "--list")
+    assert "a?[2J?b" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ((), "say where to write with --out model.safetensors, or look at what there is with --li"),
+        (("--list", "--out", "x"), "say where to write with --out"),
+        (("--out", "x", "--json"), "--json belongs to --list"),
+        (("--list", "--key", "stat_dict"), "below 'stat_dict' holds a tensor; did you mean 'state"),
+        (("--list", "--strip-prefix", "qqq"), "no tensor's name begins with 'qqq'"),
+    ],
+)
+def test_mistakes_exit_with_2(run: Callable[..., Any], args: tuple[str, ...], says: str) -> None:
+    done = run(*args)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"lr": 0.1}, "holds no tensors; export the weights"),
+        (Config(), f"holds no tensors beside what is left out ({FOREIGN}); export the weights"),
+    ],
+)
+def test_a_file_without_tensors_is_told(
+    site: Any, tmp_path: Path, value: object, says: str
+) -> None:
+    torch.save(value, tmp_path / "x.pt")
+    done = site.invoke("import", str(tmp_path / "x.pt"), "--drop", "--list")
+    assert done.exit_code == 4
+    assert says in done.stderr
+
+
+def test_a_place_that_is_taken_or_not_there_is_told(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("something dear")
+    done = run("--drop", "--out", tmp_path / "taken")
+    assert done.exit_code == 5
+    assert "taken exists already; choose another name or remove it first" in done.stderr
+    assert (tmp_path / "taken").read_text() == "something dear"
+    done = run("--drop", "--out", tmp_path / "not there" / "x.safetensors")
+    assert done.exit_code == 5
+    assert "its folder does not exist; create the folder first" in done.stderr
+
+
+def test_half(run: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "half.safetensors"
+    assert run("--drop", "--key", "ema", "--half", "--out", out).exit_code == 0
+    assert {tensor.dtype for tensor in load_file(out).values()} == {torch.float16}
+
+
+@pytest.fixture
+def model(site: Any, tmp_path: Path) -> Path:
+    """Return a folder with the manifest of a model whose weights are to come."""
+    entries = {f"{kind}.lab": "lab_parts" for kind in ("objective", "backbone", "codec", "task")}
+    site.install("lab-b", entries, {"lab_parts.py": PARTS})
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.toml").write_text(MANIFEST)
+    return folder
+
+
+def test_weights_are_tried_in_the_network_beside_them(run: Callable[..., Any], model: Path) -> None:
+    out = model / "model.safetensors"
+    done = run("--drop", "--key", "state_dict.model", "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"{out}: 7 tensors, 0.0 MB, which fit the model.toml in {model}\n"
+
+
+def test_weights_that_do_not_fit_are_not_written(run: Callable[..., Any], model: Path) -> None:
+    done = run("--drop", "--key", "state_dict", "--out", model / "model.safetensors")
+    assert done.exit_code == 4
+    assert f"model {model} does not fit the network: model.safetensors has no" in done.stderr
+    assert [path.name for path in model.iterdir()] == ["model.toml"]
+
+
+def test_weights_beside_a_broken_manifest_are_not_written(
+    run: Callable[..., Any], model: Path
+) -> None:
+    (model / "model.toml").write_text("title = 3")
+    done = run("--drop", "--key", "ema", "--out", model / "model.safetensors")
+    assert done.exit_code == 4
+    assert "model.toml is not a manifest (" in done.stderr
+    assert "mend it, or write the weights elsewhere" in done.stderr
+    assert run("--drop", "--key", "ema", "--out", model / "other.safetensors").exit_code == 0
+
+
+def test_safetensors_are_a_source_too(site: Any, tmp_path: Path, run: Callable[..., Any]) -> None:
+    run("--drop", "--out", tmp_path / "all.safetensors")
+    args = ["--key", "ema", "--out", str(tmp_path / "ema.safetensors")]
+    done = site.invoke("import", str(tmp_path / "all.safetensors"), *args)
+    assert done.exit_code == 0, done.stderr
+    assert len(load_file(tmp_path / "ema.safetensors")) == 12
+
+
+@pytest.mark.slow
+def test_the_list_needs_no_torch(site: Any, checkpoint: Path) -> None:
+    assert "torch" not in site.modules_after("import", str(checkpoint), "--list")
