@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 import traceback
-from importlib import import_module
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from importlib import import_module, metadata
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
 
@@ -22,7 +27,7 @@ __all__ = ["load"]
 
 def load(info: PluginInfo) -> type[Component]:
     """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
-    module = _import(info)
+    module = _run(info, f"importing {info.target}", lambda: import_module(info.target))
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
@@ -36,24 +41,25 @@ def load(info: PluginInfo) -> type[Component]:
     callers = {caller.name for caller in manager.get_hookcallers(module) or ()}
     if info.kind not in callers:
         _fail(info, f"its module has no hook implementation called {info.kind!r}")
-    try:
-        offers = getattr(manager.hook, info.kind)(name=info.name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        _fail(info, f"its hook {info.kind!r} raised {_cause(error)}", error)
+    hook = getattr(manager.hook, info.kind)
+    offers = _run(info, f"its hook {info.kind!r}", lambda: hook(name=info.name))
     if not offers:
         _fail(info, f"its hook {info.kind!r} returned None for the name {info.name!r}")
     return _checked(info, offers[0])
 
 
-def _import(info: PluginInfo) -> ModuleType:
+def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:
+    """Return what a plugin's code returns; what it prints goes to the standard error."""
     try:
-        return import_module(info.target)
-    except KeyboardInterrupt:
-        raise
+        with redirect_stdout(sys.stderr):
+            return call()
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"while {info.spelling} of {info.distribution} {info.version} was loaded; leave it "
+            f"out, or let `kernel check {info.spelling}` find out what it waits for"
+        ) from error
     except BaseException as error:  # a plugin may call sys.exit
-        _fail(info, f"importing {info.target} raised {_cause(error)}", error)
+        _fail(info, f"{what} raised {_cause(error)}", error)
 
 
 def _checked(info: PluginInfo, offer: object) -> type[Component]:
@@ -100,8 +106,31 @@ def _line(error: BaseException) -> str:
 
 def _fail(info: PluginInfo, what: str, cause: BaseException | None = None) -> NoReturn:
     place = locate(info.target) or info.target
+    missing = _missing(info.distribution) if isinstance(cause, ModuleNotFoundError) else []
+    remedy = (
+        f"`pip install {shlex.join(missing)}` installs what it requires and is not there"
+        if missing
+        else f"`kernel check {info.spelling}` says more, and leaving it out or reinstalling "
+        f"{info.distribution} may help"
+    )
     raise PluginError(
         f"{info.spelling} of {info.distribution} {info.version} ({place}) cannot be used: {what}; "
-        f"`kernel check {info.spelling}` says more, and leaving it out or reinstalling "
-        f"{info.distribution} may help"
+        f"{remedy}"
     ) from cause
+
+
+def _missing(distribution: str) -> list[str]:
+    """Return what a distribution requires in every environment and is not installed, sorted."""
+    try:
+        lines = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return []
+    return sorted(line for line in lines if ";" not in line and not _is_installed(line))
+
+
+def _is_installed(requirement: str) -> bool:
+    try:
+        metadata.distribution(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from configparser import ConfigParser, Error
+from configparser import ConfigParser, DuplicateOptionError, DuplicateSectionError, Error
+from pathlib import Path
 
 import attrs
 
 __all__ = ["Installed", "canonical", "installed"]
 
 _GROUP = re.compile(r"kernel\.v([1-9][0-9]*)")
+_REMOVED = "~"
+"""How pip begins the names of folders that it was about to remove when it was interrupted."""
 
 
 @attrs.frozen
 class Installed:
     """A distribution that registers plugins: entries are (API major, entry name, entry value).
 
-    `unreadable` says why there are no entries although there should be some.
+    `unreadable` says why there are no entries, or fewer than there should be.
     """
 
     distribution: str
@@ -55,8 +58,8 @@ def _quick(folder: str) -> Iterator[Installed]:
 
     files = entrypoints.iter_files_distros([folder], repeated_distro="all")  # type: ignore[no-untyped-call]
     for parser, distribution in files:
-        if entries := _entries(parser):
-            name, version = distribution.name, distribution.version
+        name, version = distribution.name, distribution.version
+        if not name.startswith(_REMOVED) and (entries := _entries(parser)):
             yield Installed(canonical(name), version or _version(name, folder), folder, entries)
 
 
@@ -66,22 +69,36 @@ def _tolerant(folder: str) -> Iterator[Installed]:
     for distribution in distributions(path=[folder]):
         try:
             text = distribution.read_text("entry_points.txt") or ""
-            if not _GROUP.search(text):
+            place = Path(str(getattr(distribution, "_path", folder)))
+            if not _GROUP.search(text) or place.name.startswith(_REMOVED):
                 continue
             name, version = distribution.metadata["Name"], distribution.metadata["Version"]
         except Exception:
             continue
         name, version = canonical(name or "unnamed"), version or "unknown"
-        parser = ConfigParser(delimiters=("=",), strict=False, interpolation=None)
-        parser.optionxform = str  # type: ignore[method-assign,assignment]
         try:
-            parser.read_string(text.removeprefix("\ufeff"))
+            parser, doubt = _parse(text.removeprefix("\ufeff"))
         except Error as error:
             reason = " ".join(str(error).split())
             yield Installed(name, version, folder, unreadable=reason)
             continue
         if entries := _entries(parser):
-            yield Installed(name, version, folder, entries)
+            yield Installed(name, version, folder, entries, doubt)
+
+
+def _parse(text: str) -> tuple[ConfigParser, str]:
+    """Return the sections of a file, and what is wrong with ours although they can be read."""
+    doubt = ""
+    for strict in (True, False):
+        parser = ConfigParser(delimiters=("=",), strict=strict, interpolation=None)
+        parser.optionxform = str  # type: ignore[method-assign,assignment]
+        try:
+            parser.read_string(text)
+            break
+        except (DuplicateOptionError, DuplicateSectionError) as error:
+            if isinstance(error, DuplicateOptionError) and _GROUP.fullmatch(error.section):
+                doubt = f"{error.option!r} is there twice, and the last one counts"
+    return parser, doubt
 
 
 def _entries(parser: ConfigParser) -> tuple[tuple[int, str, str], ...]:

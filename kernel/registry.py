@@ -37,10 +37,11 @@ KINDS = (
     "backbone",
     "codec",
     "task",
+    "metric",
     "observer",
     "model",
 )
-ACCUMULATES = frozenset({"guidance", "observer"})
+ACCUMULATES = frozenset({"guidance", "metric", "observer"})
 MODEL_KINDS = ("objective", "backbone", "codec")
 """The kinds that trained weights belong to."""
 
@@ -122,7 +123,7 @@ class Registry:
             if found.unreadable:
                 problems.add(
                     f"the entry points of {found.distribution} {found.version} in {found.place} "
-                    f"cannot be read ({found.unreadable}); reinstall it"
+                    f"are malformed ({found.unreadable}); reinstall it"
                 )
             for entry in found.entries:
                 read = _read(found, *entry)
@@ -148,8 +149,9 @@ class Registry:
         """Return what the spellings, each `[KIND.]NAME[@DISTRIBUTION]`, stand for.
 
         A bare name takes every kind but `model` that one distribution offers under it. A later
-        plugin replaces an earlier one of its kind; guidances and observers accumulate. Raises
-        UsageError for a name that is unknown, or offered by two distributions with no preference.
+        plugin replaces an earlier one of its kind; guidances, metrics and observers accumulate.
+        Raises UsageError for a name that is unknown, or that two distributions offer while no
+        preference settles it.
         """
         self._check_prefer()
         taken: dict[tuple[str, str], PluginInfo] = {}
@@ -204,6 +206,8 @@ class Registry:
                 return f"{what}; there is {', '.join(info.qualified for info in others)}"
         if foreign := wanted.among(self.foreign):
             return f"{what} for this kernel: {_other_major(foreign[0])}"
+        if told := [each for each in self.problems if f".{wanted.name}' of " in each]:
+            return f"{what} that can be used: {told[0]}"
         if not self.plugins:
             return f"{what}, because no plugins are installed; {INSTALL_HINT}"
         known = [info for info in self.plugins if wanted.kind in ("", info.kind)]

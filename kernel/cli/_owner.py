@@ -10,7 +10,8 @@ import click
 
 __all__ = ["second_owner", "warn_of_second_owner"]
 
-_OURS = "kernel_audio-"
+_OURS = ("kernel_audio-", "~")
+"""Our own metadata, and what pip renamed so and did not get to remove."""
 _FILE = b"\nkernel/__init__.py,"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from zipfile import ZipFile
 
@@ -119,10 +120,11 @@ def test_a_percent_sign_in_a_value_is_no_interpolation(site: Any) -> None:
     assert "'%(b)s', which is not the name of a module" in registry.problems[0]
 
 
-def test_an_entry_that_is_there_twice_is_read(site: Any) -> None:
+def test_an_entry_that_is_there_twice_is_read_and_told(site: Any) -> None:
     site.install("lab-b", "[kernel.v1]\nsolver.a = lab_a\nsolver.a = lab_b\n")
-    (info,) = Registry.scan(path=site.path).plugins
-    assert (info.spelling, info.target) == ("solver.a", "lab_b")
+    registry = Registry.scan(path=site.path)
+    assert [(info.spelling, info.target) for info in registry.plugins] == [("solver.a", "lab_b")]
+    assert "'solver.a' is there twice, and the last one counts" in registry.problems[0]
 
 
 def test_unreadable_metadata_of_a_plugin_is_a_problem(site: Any) -> None:
@@ -173,6 +175,19 @@ def test_a_stale_copy_is_reported_and_the_first_on_the_path_counts(tmp_path: Pat
     registry = Registry.scan(path=[str(fresh), str(stale)])
     assert [(info.name, info.version) for info in registry.plugins] == [("new", "2.0")]
     assert f"installed twice, 2.0 in {fresh} and 1.5 in {stale}" in registry.problems[0]
+
+
+def test_what_an_interrupted_pip_left_behind_is_not_installed(site: Any) -> None:
+    site.install("lab-b", {"solver.x": "lab_b"}, version="2.0")
+    left = site.install("lab-b", {"solver.x": "lab_b"}, version="1.0")
+    left.rename(left.with_name("~ab_b-1.0.dist-info"))
+    for _ in range(2):
+        registry = Registry.scan(path=site.path)
+        assert [(info.qualified, info.version) for info in registry.plugins] == [
+            ("solver.x@lab-b", "2.0")
+        ]
+        assert registry.problems == ()
+        site.install("a-stranger", "malformed\n")  # read by another way from now on
 
 
 def test_of_two_versions_in_one_folder_the_newer_counts(site: Any) -> None:
@@ -334,6 +349,7 @@ IMPORTS = "from kernel import Objective, Solver, hookimpl\n"
 BAD = {
     "raises": ("raise ValueError('one\\n two')", "ValueError: one two at "),
     "needs something": ("import not_there_at_all", "No module named 'not_there_at_all' at "),
+    "recurses": ("def f():\n    f()\nf()", "raised RecursionError: maximum recursion depth"),
     "exits": ("import sys\nsys.exit(3)", "raised SystemExit: 3 at "),
     "no Python": ("x = 1\ndef (:", "lab_code.py:2;"),
     "hook that does not exist": (
@@ -389,8 +405,15 @@ def test_the_line_of_the_plugin_that_failed_is_named(site: Any) -> None:
 
 
 def test_ctrl_c_is_not_the_fault_of_a_plugin(site: Any) -> None:
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^while solver.mine of lab-b 2.1 was loaded; "):
         load(site, "raise KeyboardInterrupt")
+
+
+def test_what_a_plugin_prints_is_not_our_output(site: Any, capsys: Any) -> None:
+    load(
+        site, "print('imported')\n" + dedent(SOLVER).replace("return", "print('asked')\n    return")
+    )
+    assert capsys.readouterr() == ("", "imported\nasked\n")
 
 
 def test_a_plugin_whose_module_is_gone(site: Any) -> None:
