@@ -78,14 +78,17 @@ class TrainConfig(Settings):
 
 
 def load(
-    schema: type[ConfigT], file: Path | None, values: Mapping[str, Any], options: Sequence[str] = ()
+    schema: type[ConfigT],
+    base: Path | Mapping[str, Any] | None,
+    values: Mapping[str, Any],
+    options: Sequence[str] = (),
 ) -> ConfigT:
     """Return the configuration from a TOML file, overlaid by `values`, overlaid by `-o` options.
 
-    Values that are None count as not given. Raises InputError for a file that cannot be read and
-    UsageError for a setting that cannot be.
+    base: the file, or settings in its place. Values that are None count as not given. Raises
+    InputError for a file that cannot be read and UsageError for a setting that cannot be.
     """
-    merged = _read(file) if file else {}
+    merged = _read(base) if isinstance(base, Path) else dict(base or {})
     merged.update({name: value for name, value in values.items() if value is not None})
     table = {kind: dict(entries) for kind, entries in merged.get("options", {}).items()}
     for text in options:

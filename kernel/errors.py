@@ -10,6 +10,7 @@ __all__ = [
     "DeviceError",
     "InputError",
     "KernelError",
+    "LockError",
     "MisfitError",
     "NumericalError",
     "OutputError",
@@ -69,6 +70,12 @@ class CheckFailed(KernelError):
     """A conformance check that did not pass."""
 
     exit_code = 8
+
+
+class LockError(KernelError):
+    """Something that is not what it was when it was recorded."""
+
+    exit_code = 9
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

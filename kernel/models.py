@@ -159,7 +159,7 @@ def find_pack(registry: Registry, name: str | Path) -> ModelPack:
     that is broken, InputError for a folder that holds no model.
     """
     path = Path(name)
-    is_path = isinstance(name, Path) or len(path.parts) > 1 or path.is_absolute()
+    is_path = isinstance(name, Path) or "/" in name or len(path.parts) > 1
     if is_path or (path.is_dir() and not registry.find(str(name), "model")):
         return ModelPack(None, path, _read(path, f"model {name}", InputError))
     return _installed(registry.pick(str(name), "model"))

@@ -6,31 +6,53 @@ import hashlib
 import json
 import platform
 import re
+import shlex
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+import kernel
 from kernel.locate import locate
 
 if TYPE_CHECKING:
     from kernel.registry import PluginInfo, Registry
 
-__all__ = ["describe", "folder_hash", "library_versions", "origin"]
+__all__ = [
+    "content_hash",
+    "describe",
+    "describe_kernel",
+    "folder_hash",
+    "library_versions",
+    "origin",
+    "requirements",
+]
+
+_READ_WHOLE = 2 << 30
+
+BASIS = ("kernel-audio", "torch", "torchaudio")
+"""What every environment of ours has, whichever plugins are in it."""
 
 
 def describe(info: PluginInfo, registry: Registry) -> dict[str, Any]:
     """Return what `run.json` says of a plugin: its name, whose it is, and the hash of its content.
 
-    The hash covers what the distribution installed, or the Python sources of the plugin's
-    top-level package when the installation is editable. `preferred` is there when the user's
-    preference chose this distribution.
+    The hash covers what the distribution installed, or the plugin's top-level package when the
+    installation is editable. `preferred` is there when the user's preference chose this
+    distribution.
     """
-    record = {"kind": info.kind, "name": info.name, **origin(info), "hash": _content_hash(info)}
+    record = {"kind": info.kind, "name": info.name, **origin(info), "hash": _plugin_hash(info)}
     if registry.prefer.get(info.spelling) == info.distribution:
         record["preferred"] = True
     return record
+
+
+def describe_kernel() -> dict[str, Any]:
+    """Return the version and the content hash of the kernel that is running."""
+    return {"version": kernel.__version__, "hash": folder_hash(Path(kernel.__file__).parent)}
 
 
 def origin(info: PluginInfo) -> dict[str, Any]:
@@ -44,12 +66,29 @@ def origin(info: PluginInfo) -> dict[str, Any]:
 
 
 def folder_hash(folder: Path) -> str:
-    """Return the sha256 of the names and contents of all files in a folder, caches left out."""
-    return _hash(
-        (path.relative_to(folder).as_posix(), path)
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    )
+    """Return the sha256 of the names and contents of all files in a folder.
+
+    Caches and hidden files are left out: nobody wrote them on purpose.
+    """
+    inside = ((path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file())
+    return _hash((name.as_posix(), path) for name, path in inside if not _incidental(name))
+
+
+def content_hash(path: Path) -> str | None:
+    """Return the sha256 of a file, the hash of a folder, or None when there is neither.
+
+    Of a folder with more than 2 GiB, which would take long to read at every start, it is that of
+    the names and sizes of its files, and says so.
+    """
+    if path.is_file():
+        return f"sha256:{_digest(path)}"
+    if not path.is_dir():
+        return None
+    sizes = {file: file.stat().st_size for file in path.rglob("*") if file.is_file()}
+    if sum(sizes.values()) <= _READ_WHOLE:
+        return folder_hash(path)
+    listing = sorted(f"{file.relative_to(path).as_posix()}\0{size}" for file, size in sizes.items())
+    return f"sizes-sha256:{hashlib.sha256(chr(10).join(listing).encode()).hexdigest()}"
 
 
 def library_versions() -> dict[str, str]:
@@ -67,7 +106,34 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def _content_hash(info: PluginInfo) -> str | None:
+def requirements(distributions: Iterable[str]) -> list[str]:
+    """Return what pip would have to be told to install these, kernel-audio and torch once more.
+
+    A line for each distribution, sorted by name: its version, or the place that it was installed
+    from (PEP 610), which for an editable installation is a folder of this machine.
+    """
+    found = {name: _distribution(name) for name in {*distributions, *BASIS}}
+    return [_requirement(name, each) for name, each in sorted(found.items()) if each is not None]
+
+
+def _requirement(name: str, distribution: metadata.Distribution) -> str:
+    given = _direct_url(distribution)
+    url = given.get("url")
+    if url is None:
+        return f"{name}=={distribution.version}"
+    if _editable(distribution):
+        return f"-e {shlex.quote(url2pathname(urlsplit(url).path))}"
+    vcs, fragments = given.get("vcs_info"), []
+    if vcs:
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    if folder := given.get("subdirectory"):
+        fragments.append(f"subdirectory={folder}")
+    if digest := given.get("archive_info", {}).get("hashes", {}).get("sha256"):
+        fragments.append(f"sha256={digest}")
+    return f"{name} @ {url}" + ("#" + "&".join(fragments) if fragments else "")
+
+
+def _plugin_hash(info: PluginInfo) -> str | None:
     distribution = _distribution(info.distribution)
     if distribution is None or _editable(distribution):
         return _sources_hash(info.target.partition(".")[0])
@@ -96,20 +162,27 @@ def _sources_hash(package: str) -> str | None:
     place = locate(package)
     if place is None:
         return None
-    if place.is_file():
-        return _hash([(place.name, place)])
-    return _hash((path.relative_to(place).as_posix(), path) for path in place.rglob("*.py"))
+    return folder_hash(place) if place.is_dir() else _hash([(place.name, place)])
+
+
+def _incidental(name: Path) -> bool:
+    return name.suffix == ".pyc" or any(
+        part == "__pycache__" or part.startswith(".") for part in name.parts
+    )
 
 
 def _hash(files: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, path in sorted(files):
-        content = hashlib.sha256()
-        if path.is_file():
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256")
-        digest.update(f"{name}\0{content.hexdigest()}\n".encode())
+        digest.update(f"{name}\0{_digest(path)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return hashlib.sha256().hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
@@ -124,8 +197,13 @@ def _editable(distribution: metadata.Distribution) -> bool:
     """Return whether the code runs from its sources: PEP 610, or no RECORD as with egg-info."""
     if distribution.read_text("RECORD") is None:
         return True
+    return bool(_direct_url(distribution).get("dir_info", {}).get("editable", False))
+
+
+def _direct_url(distribution: metadata.Distribution) -> dict[str, Any]:
+    """Return where an installer says that it got the distribution (PEP 610), {} for an index."""
     try:
         given = json.loads(distribution.read_text("direct_url.json") or "{}")
     except json.JSONDecodeError:
-        return False
-    return bool(given.get("dir_info", {}).get("editable", False))
+        return {}
+    return given if isinstance(given, dict) else {}

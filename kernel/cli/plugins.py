@@ -4,28 +4,57 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import click
 
 import kernel
 from kernel.cli._table import paragraph, problem, table
-from kernel.errors import PluginError
+from kernel.errors import PluginError, UsageError
 from kernel.registry import INSTALL_HINT, PluginInfo, Registry
 
 __all__ = ["command"]
 
 
-@click.command(epilog="Example: kernel plugins --json")
+EPILOG = """\b
+Examples:
+  kernel plugins --json
+  kernel plugins --requirements > requirements.txt
+  kernel plugins --requirements --from runs/edm-unipc-1
+"""
+
+
+@click.command(epilog=EPILOG)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option(
+    "--requirements", is_flag=True, help="Print what pip would have to be told to install them."
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="With --requirements: those of the run or the training in DIR.",
+)
 @click.pass_context
-def command(ctx: click.Context, name: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, name: str | None, as_json: bool, requirements: bool, source: Path | None
+) -> None:
     """List the installed plugins, or show the options of those called NAME.
 
     NAME is [KIND.]NAME[@DISTRIBUTION]. The list imports no plugin, so none can break it.
     """
+    if requirements and name is not None:
+        raise UsageError(f"--requirements are those of all plugins; leave {name} out")
+    if source is not None and not requirements:
+        raise UsageError("--from DIR says whose --requirements to print; add --requirements")
     registry = Registry.scan()
+    if requirements:
+        lines = _requirements(registry, source)
+        click.echo(_json(lines) if as_json else "\n".join(lines))
+        return
     if name is None:
         click.echo(_json(_listing(registry)) if as_json else _list(registry))
         return
@@ -39,6 +68,16 @@ def command(ctx: click.Context, name: str | None, as_json: bool) -> None:
     click.echo(_json(explained) if as_json else "\n\n".join(map(show, explained)))
     if any("error" in each for each in explained):
         ctx.exit(PluginError.exit_code)
+
+
+def _requirements(registry: Registry, source: Path | None) -> list[str]:
+    if source is None:
+        from kernel.provenance import requirements
+
+        return requirements(info.distribution for info in registry.plugins)
+    from kernel.repeat import RUN, TRAINING, read_record
+
+    return list(read_record(source, RUN, TRAINING).requirements)
 
 
 def _listing(registry: Registry) -> dict[str, Any]:

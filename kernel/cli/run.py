@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from kernel.cli._locked import compared, repeatable, settle
 from kernel.cli._settings import shared
 
 __all__ = ["command"]
@@ -17,6 +18,8 @@ Examples:
   kernel run --plugins rf,heun --steps 32 --seed 7
   kernel run --plugins edm,unipc -o solver.predictor_order=2 -o task.label=7 --count 4
   kernel run --model trainings/digits/model --plugins schedule.rf,dpmpp-2m
+  kernel run --from runs/edm-unipc-1 --seed 7
+  kernel run -c night.toml --locked
 
 Kinds that are not named come from the model's recommendation; with no model named, the first one
 that was trained with the named components is taken.
@@ -50,23 +53,34 @@ that was trained with the named components is taken.
     "--name", help="The run's folder, e.g. --name night.  [default: plugins and a number]"
 )
 @click.option("--cuda-graph/--no-cuda-graph", default=None, help="Replay the network on CUDA.")
+@repeatable
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record for programs.")
 def command(
     config: Path | None,
     options: tuple[str, ...],
     inputs: tuple[Path, ...],
+    source: Path | None,
+    locked: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
     """Generate sounds: WAV files, spectrograms, a page to listen on and a record."""
     from kernel.cli._header import show
     from kernel.cli._progress import Bar
-    from kernel.config import RunConfig, load
+    from kernel.config import RunConfig
     from kernel.registry import Registry
+    from kernel.repeat import RUN, read_record
     from kernel.runner.plan import plan_run
 
-    settings = load(RunConfig, config, values | {"inputs": inputs or None}, options)
+    values["inputs"] = inputs or None
+    before = None if source is None else (source, read_record(source, RUN))
+    settings = settle(RunConfig, config, before, values, options)
     plan = plan_run(settings, Registry.scan(settings.prefer))
+    plan = compared(plan, settings, config, before, locked)
+    if before is not None:
+        # A run is named after what was typed, the first time and ever after.
+        typed = (*before[1].config.get("plugins", ()), *(values["plugins"] or ()))
+        settings = settings.model_copy(update={"plugins": typed})
     if not as_json:
         show(plan)
     from kernel.runner.libraries import check_pair
@@ -85,6 +99,10 @@ def command(
 
         click.echo(json.dumps(record | {"folder": str(folder)}, indent=2))
         return
+    if record["scores"]:
+        from kernel.cli._scores import scores
+
+        click.echo(scores(record["scores"]))
     sampling = record["sampling"]
     click.echo(
         f"{sampling['count']} sounds in {folder} ({sampling['steps']} steps, "

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from kernel.cli._locked import compared, repeatable, settle
 from kernel.cli._settings import shared
 
 __all__ = ["command"]
@@ -15,6 +16,7 @@ EPILOG = """\b
 Examples:
   kernel train --plugins edm,dit,mel,labelled -o task.path=digits --out trainings/digits
   kernel train --resume trainings/digits
+  kernel train --from trainings/digits --seed 1 --out trainings/digits-1
   kernel run --model trainings/digits/model --plugins unipc
 
 Name a solver and guidances too, and the trained model recommends them. Every setting of
@@ -40,8 +42,14 @@ Name a solver and guidances too, and the trained model recommends them. Every se
     metavar="DIR",
     help="Go on with a training and its settings, e.g. --resume trainings/drums.",
 )
+@repeatable
 def command(
-    config: Path | None, options: tuple[str, ...], resume: Path | None, **values: Any
+    config: Path | None,
+    options: tuple[str, ...],
+    resume: Path | None,
+    source: Path | None,
+    locked: bool,
+    **values: Any,
 ) -> None:
     """Train a model on a task's data, resumable at any moment."""
     from kernel.cli._header import show
@@ -49,19 +57,27 @@ def command(
     from kernel.config import TrainConfig, load
     from kernel.errors import UsageError
     from kernel.registry import Registry
+    from kernel.repeat import TRAINING, Record, read_record
     from kernel.runner.plan import plan_training
 
+    before: tuple[Path, Record] | None = None
     if resume is not None:
         given = sorted(name for name, value in values.items() if value is not None)
-        if config or options or set(given) - {"device"}:
+        if config or options or source or set(given) - {"device"}:
             raise UsageError(
                 "--resume takes every setting from the training's folder; leave the others out"
             )
         from kernel.runner.train import read_config
 
         values = read_config(resume) | {"out": resume, "device": values["device"] or "auto"}
-    settings = load(TrainConfig, config, values, options)
+        settings = load(TrainConfig, None, values)
+        before = (resume, read_record(resume, TRAINING))
+    else:
+        if source is not None:
+            before = (source, read_record(source, TRAINING))
+        settings = settle(TrainConfig, config, before, values, options)
     plan = plan_training(settings, Registry.scan(settings.prefer))
+    plan = compared(plan, settings, config, before, locked)
     from kernel.runner.libraries import check_pair
 
     check_pair()

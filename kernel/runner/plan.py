@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from kernel.assembly import Assembly, assemble
 from kernel.components import Task
-from kernel.config import RunConfig, TrainConfig
+from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
 from kernel.models import ModelPack, find_pack, fitting, packs
-from kernel.provenance import describe
+from kernel.provenance import (
+    content_hash,
+    describe,
+    describe_kernel,
+    library_versions,
+    requirements,
+)
 from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
+
+if TYPE_CHECKING:
+    from kernel.runner.device import Machine
 
 __all__ = ["Plan", "plan_run", "plan_training"]
 
@@ -29,6 +39,7 @@ class Plan:
     steps: int
     pack: ModelPack | None = None
     notes: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
 
     @property
     def model(self) -> ModelPack:
@@ -37,8 +48,17 @@ class Plan:
             raise ValueError("the plan of a training has no model yet")
         return self.pack
 
+    def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
+        """Return all that a record can say before anything is computed."""
+        return {
+            "config": config.model_dump(mode="json") | {"steps": self.steps},
+            "device": machine.facts(),
+            "versions": library_versions(),
+            **self.record(),
+        }
+
     def record(self) -> dict[str, Any]:
-        """Return what a manifest says of the components, their origin and their options."""
+        """Return what a record says of the parts: whose they are, their options, what they read."""
         plugins = [
             describe(part.info, self.registry) | {"options": part.component.model_dump(mode="json")}
             for part in self.assembly.parts
@@ -46,10 +66,36 @@ class Plan:
         replaced = [
             {"replaced": old.qualified, "by": new.qualified} for old, new in self.selection.replaced
         ]
-        record: dict[str, Any] = {"plugins": plugins, "replaced": replaced}
+        owners = [part.info for part in self.assembly.parts]
+        if self.pack and self.pack.info:
+            owners.append(self.pack.info)
+        record: dict[str, Any] = {
+            "kernel": describe_kernel(),
+            "plugins": plugins,
+            "replaced": replaced,
+            "inputs": {
+                name: {"path": str(path.absolute()), "hash": content_hash(path)}
+                for name, path in self._read().items()
+            },
+            "requirements": requirements(info.distribution for info in owners),
+        }
         if self.pack:
             record["model"] = self.pack.describe()
         return record
+
+    def _read(self) -> dict[str, Path]:
+        """Return the files and folders that are read, by the setting or option that names them.
+
+        What an observer is told of is a place to write.
+        """
+        found = {f"inputs.{number}": path for number, path in enumerate(self.inputs)}
+        if self.pack and not self.pack.info:
+            found["model"] = self.pack.folder
+        for part in self.assembly.parts:
+            for name, value in part.component:
+                if isinstance(value, Path) and part.info.kind != "observer":
+                    found[f"{part.info.spelling}.{name}"] = value.expanduser()
+        return found
 
 
 def plan_run(config: RunConfig, registry: Registry) -> Plan:
@@ -80,7 +126,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
             f"trained from {trained.sigma_min:.4g} to {trained.sigma_max:.4g}; expect artefacts, "
             f"or set schedule.sigma_min and schedule.sigma_max"
         )
-    return Plan(registry, selection, assembly, steps, pack, tuple(notes))
+    return Plan(registry, selection, assembly, steps, pack, tuple(notes), config.inputs)
 
 
 def plan_training(config: TrainConfig, registry: Registry) -> Plan:
@@ -93,7 +139,7 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     assembly, selection = assemble(registry, selection, RUN_KINDS, config.options)
     for part in ("objective", "schedule", "backbone", "codec", "task"):
         getattr(assembly, part)
-    assembly.check(frozenset({"gradient", "null-condition", "measurement", "origin"}))
+    assembly.check(frozenset({"gradient", "null-condition", "measurement", "origin", "reference"}))
     notes = tuple(f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced)
     return Plan(registry, selection, assembly, config.steps, notes=notes)
 

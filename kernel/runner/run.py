@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from kernel.audio import write_audio
 from kernel.errors import OutputError
 from kernel.files import staged
-from kernel.provenance import library_versions
 from kernel.report import spectrogram_sheet, write_json, write_page
 from kernel.runner.device import Machine
+from kernel.runner.evaluation import Evaluation
 from kernel.runner.sampling import Sampler, Sound
 
 if TYPE_CHECKING:
@@ -56,22 +56,23 @@ def execute(
             "name": folder.name,
             "command": sys.argv[1:],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": config.model_dump(mode="json"),
-            "device": machine.facts(),
-            "versions": library_versions(),
             "warnings": list(plan.notes),
-            **plan.record(),
+            **plan.facts(config, machine),
         }
         for observer in observers:
             observer.started(stage, record)
         sampler = Sampler.of(assembly, plan.model, machine, observers)
+        evaluation = Evaluation(assembly.metrics, assembly.task.audio, machine)
         rate = assembly.task.audio.sample_rate
         sounds = []
         started = time.monotonic()
         for sound in sampler.sounds(requests, plan.steps, config.seed, config.batch):
             gain = write_audio(stage / f"{sound.request.name}.wav", sound.audio, rate)
-            sounds.append(_item(sound, rate, gain, config.seed))
+            scores = evaluation.add(sound.request.name, sound.audio, sound.request.reference)
+            sounds.append(_item(sound, rate, gain, config.seed, scores))
         record["items"] = [item for item, _ in sounds]
+        record["scores"] = evaluation.summary()
+        record["warnings"] += evaluation.notes
         record["sampling"] = {
             "steps": plan.steps,
             "nfe": sampler.evaluations,
@@ -92,7 +93,9 @@ def execute(
     return record
 
 
-def _item(sound: Sound, rate: int, gain: float, seed: int) -> tuple[dict[str, Any], Any]:
+def _item(
+    sound: Sound, rate: int, gain: float, seed: int, scores: Mapping[str, float | None]
+) -> tuple[dict[str, Any], Any]:
     audio = sound.audio.numpy()
     item = {
         "name": sound.request.name,
@@ -101,5 +104,6 @@ def _item(sound: Sound, rate: int, gain: float, seed: int) -> tuple[dict[str, An
         "seconds": round(audio.shape[-1] / rate, 4),
         "gain": gain,
         "seed": [seed, sound.index],
+        "scores": dict(scores),
     }
     return item, audio

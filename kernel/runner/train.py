@@ -16,7 +16,6 @@ from kernel.components import Codec, Task
 from kernel.errors import InputError, OutputError, UsageError
 from kernel.files import output_error, staged
 from kernel.models import MANIFEST, WEIGHTS, Manifest, Trained
-from kernel.provenance import library_versions
 from kernel.registry import ACCUMULATES
 from kernel.report import write_json
 from kernel.runner.device import Machine
@@ -100,11 +99,8 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
         assembly = _fitted(assembly, data)
     trainer = Trainer(assembly, data, config, machine, observers)
     record = {
-        "config": config.model_dump(mode="json"),
-        "device": machine.facts(),
-        "versions": library_versions(),
         "parameters": trainer.parameters,
-        **plan.record(),
+        **plan.facts(config, machine),
         "fitted": {kind.kind: assembly.get(kind).model_dump(mode="json") for kind in (Codec, Task)},
     }
     write_json(folder / RECORD, record)
