@@ -1,0 +1,5 @@
+"""Hold `ab2` to the promises of its kind; `kernel check solver.ab2` tells more of each."""
+
+from kernel.testing import conformance
+
+test_ab2 = conformance("solver.ab2@kernel-audio-ab2")

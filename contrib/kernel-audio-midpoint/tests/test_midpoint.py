@@ -1,3 +1,0 @@
-from kernel.testing import conformance
-
-test_midpoint = conformance("solver.midpoint")

@@ -1,0 +1,1 @@
+"""Metrics that compare speech with what it should be, one module each."""

@@ -1,0 +1,140 @@
+"""`tensorboard`: runs and trainings as event files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PrivateAttr
+
+from kernel import Observer, UsageError, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["TensorBoard"]
+
+PLACES = {"name", "out"}
+"""Settings that say where a run goes, not what it is."""
+
+
+class TensorBoard(Observer):
+    """Write scalars, settings, scores and sounds for `tensorboard --logdir`.
+
+    A training's curves can be watched while it lasts, and go on where they were when it is
+    resumed. The folder of a run is renamed when the run ends, so every event file is closed again
+    after each event: it moves along, is whole at any moment, and a run that fails leaves none.
+    """
+
+    every: int = Field(1, ge=1, description="steps from one written value to the next")
+    folder: Path | None = Field(
+        None,
+        description="where to write, into a folder with the run's name; `tensorboard` inside the "
+        "run's folder when absent",
+    )
+    sounds: int = Field(10, ge=0, description="how many of a run's sounds to add when it ends")
+
+    _run: str = PrivateAttr("")
+    _file: Path | None = PrivateAttr(None)
+    _last: int | None = PrivateAttr(None)
+
+    def started(self, directory: Path, record: dict[str, Any]) -> None:
+        """Begin a file with the record and the settings. Raises UsageError for a bad folder."""
+        from kernel_audio_tensorboard import _events as events
+
+        self._run = record.get("name", directory.name)
+        self._last = None
+        place = self._place(directory)
+        self._file = place / events.file_name()
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        said = json.dumps(record, indent=2, ensure_ascii=False)
+        self._write(
+            events.beginning(),
+            events.text("record", f"```json\n{said}\n```"),
+            events.hparams(dict(_settings(record))),
+        )
+
+    def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+        """Add a point to each curve, when it is due."""
+        from kernel_audio_tensorboard import _events as events
+
+        if self._last is None:
+            self._write(events.restart(index))
+        elif index < min(self._last + self.every, total):
+            return
+        self._write(events.scalars(index, scalars))
+        self._last = index
+
+    def finished(self, directory: Path) -> None:
+        """Add the scores and the sounds that the folder of a run holds."""
+        from kernel_audio_tensorboard import _events as events
+
+        if self._file is None:
+            return
+        self._file = self._place(directory) / self._file.name
+        manifest = directory / "run.json"
+        if manifest.is_file():
+            self._write(*self._results(directory, json.loads(manifest.read_text("utf-8"))))
+        self._write(events.ending())
+
+    def _results(self, directory: Path, record: Mapping[str, Any]) -> Iterator[Any]:
+        from kernel_audio_tensorboard import _events as events
+
+        last = self._last or 0
+        scores = {row["name"]: row["value"] for row in record["scores"]}
+        known = {f"scores/{name}": value for name, value in scores.items() if value is not None}
+        if known:
+            yield events.scalars(last, known)
+        rate = record["sampling"]["sample_rate"]
+        for item in record["items"][: self.sounds]:
+            wav = (directory / item["file"]).read_bytes()
+            yield events.audio(last, f"sounds/{item['name']}", wav, rate)
+
+    def _place(self, directory: Path) -> Path:
+        return directory / "tensorboard" if self.folder is None else self.folder / self._run
+
+    def _write(self, *new: Any) -> None:
+        from kernel_audio_tensorboard import _events as events
+
+        if self._file is None:
+            return
+        try:
+            events.write(self._file, *new)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"observer.tensorboard cannot write {error.filename or self._file}: {error.strerror}; "
+            f"choose another observer.tensorboard.folder"
+        )
+
+
+def _settings(record: Mapping[str, Any]) -> Iterator[tuple[str, bool | float | str]]:
+    """Yield the settings, the names of the components and their options, if they are scalars."""
+    for name, value in record["config"].items():
+        if isinstance(value, bool | int | float | str) and name not in PLACES:
+            yield name, value
+    if "model" in record:
+        yield "model", record["model"]["name"]
+    names: dict[str, list[str]] = {}
+    for plugin in record["plugins"]:
+        kind, name = plugin["kind"], plugin["name"]
+        if kind == "observer":
+            continue
+        names.setdefault(kind, []).append(name)
+        for option, value in plugin["options"].items():
+            if isinstance(value, bool | int | float | str):
+                yield f"{kind}.{name}.{option}", value
+    for kind, chosen in names.items():
+        yield kind, ",".join(chosen)
+
+
+@hookimpl
+def observer() -> type[Observer]:
+    """Return TensorBoard."""
+    return TensorBoard

@@ -1,0 +1,6 @@
+from kernel.testing import conformance
+
+test_tensorboard = conformance("observer.tensorboard@kernel-audio-tensorboard")
+test_tensorboard_seldom = conformance(
+    "observer.tensorboard@kernel-audio-tensorboard", every=1000, sounds=0
+)
