@@ -11,11 +11,12 @@ import pytest
 import soundfile
 import torch
 
-from kernel import UsageError
+from kernel import AudioSpec, Metric, UsageError
+from kernel.assembly import Assembly, Part
 from kernel.components import Observer
 from kernel.config import RunConfig, TrainConfig
 from kernel.errors import DeviceError, MisfitError, NumericalError, OutputError
-from kernel.registry import Registry
+from kernel.registry import PluginInfo, Registry
 from kernel.runner.device import Machine
 from kernel.runner.plan import Plan, plan_run, plan_training
 from kernel.runner.run import execute, folder_for
@@ -54,6 +55,37 @@ def test_the_record_says_whose_every_component_is(planned: Planned, tmp_path: Pa
     assert solver["options"]["s_churn"] == 0.5
     assert solver["distribution"] == "kernel-audio-plugins"
     assert solver["hash"].startswith("sha256:")
+
+
+class Peak(Metric):
+    """Largest magnitude."""
+
+    def build(self, audio: AudioSpec) -> torch.nn.Module:
+        class Module(torch.nn.Module):
+            def reset(self) -> None:
+                self.peak = torch.tensor(torch.nan)
+
+            def update(self, sound: torch.Tensor) -> None:
+                self.peak = sound.abs().max()
+
+            def compute(self) -> torch.Tensor:
+                return self.peak
+
+        return Module()
+
+
+def test_a_metric_scores_what_the_run_writes(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(count=2)
+    part = Part(PluginInfo("metric", "peak", "tests", "1", "tests"), Peak())
+    plan = attrs.evolve(plan, assembly=Assembly((*plan.assembly.parts, part)))
+    record = execute(config, plan, tmp_path / "out")
+    peaks = [np.abs(sound).max() for sound in listen(tmp_path / "out")]
+    scores = [item["scores"]["peak"] for item in record["items"]]
+    assert scores == pytest.approx(peaks, abs=1e-4)
+    (summary,) = record["scores"]
+    assert (summary["name"], summary["count"]) == ("peak", 2)
+    assert summary["value"] == pytest.approx(np.mean(peaks), abs=1e-4)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["scores"] == record["scores"]
 
 
 def test_evaluations_are_counted_where_they_happen(planned: Planned, tmp_path: Path) -> None:

@@ -493,3 +493,19 @@ def test_no_state_of_matplotlib_is_touched(tmp_path: Path) -> None:
         check=True,
     )
     assert run.stdout.split() == ["False", "True"]
+
+
+def test_the_page_shows_the_scores_of_the_run_and_of_each_sound(tmp_path: Path) -> None:
+    said = record()
+    said["scores"] = [
+        {"name": "snr", "value": 4.5, "std": 0.5, "count": 2, "higher_is_better": True},
+        {"name": "unscored", "value": None, "std": None, "count": 0, "higher_is_better": None},
+        {"name": "distance", "value": 9.25, "std": None, "count": 2, "higher_is_better": False},
+    ]
+    said["items"][0]["scores"] = {"snr": 4.0}
+    said["items"][1]["scores"] = {"snr": None}
+    text = written(tmp_path, said, [burst(0), burst(1)]).text
+    assert "4.5" in text and "\u00b1 0.5 over 2 sounds, higher is better" in text
+    assert "9.25" in text and "lower is better" in text
+    assert "unscored" not in text
+    assert "\u00b7 snr 4" in text and "\u00b7 snr \u2013" in text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
 
-from kernel import Observer, UsageError, hookimpl
+from kernel import Observer, OutputError, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ class TensorBoard(Observer):
     _last: int | None = PrivateAttr(None)
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
-        """Begin a file with the record and the settings. Raises UsageError for a bad folder."""
+        """Begin a file with the record and the settings. Raises OutputError for a bad folder."""
         from kernel_audio_tensorboard import _events as events
 
         self._run = record.get("name", directory.name)
@@ -107,8 +107,8 @@ class TensorBoard(Observer):
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> UsageError:
-        return UsageError(
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(
             f"observer.tensorboard cannot write {error.filename or self._file}: {error.strerror}; "
             f"choose another observer.tensorboard.folder"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kernel_audio_tensorboard.tensorboard import TensorBoard
 
-from kernel import UsageError
+from kernel import OutputError
 
 Read = Callable[[Path], Any]
 
@@ -117,7 +117,7 @@ def test_another_folder_keeps_runs_apart_by_name(tmp_path: Path, seen: Read) -> 
 def test_a_folder_that_cannot_be_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     observer = TensorBoard(folder=tmp_path / "file")
-    with pytest.raises(UsageError, match=r"cannot write .*file.*choose another observer\.tensorb"):
+    with pytest.raises(OutputError, match=r"cannot write .*file.*choose another observer\.tensorb"):
         observer.started(tmp_path, RECORD)
 
 
@@ -125,5 +125,5 @@ def test_a_folder_that_went_away_is_a_usage_error(tmp_path: Path) -> None:
     observer = TensorBoard(folder=tmp_path / "board")
     watch(observer, tmp_path / "run", (1, 0.5))
     (tmp_path / "board").rename(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match=r"cannot write .*No such file.*choose another"):
+    with pytest.raises(OutputError, match=r"cannot write .*No such file.*choose another"):
         observer.step(2, 40, {"loss": 0.25})
