@@ -208,12 +208,23 @@ def _fill(
     # Guidances are recommended for the task that the model was made for, not for any other.
     idle = "guidance" if tasks and tasks != _recommended(manifest, "task") else None
     missing = [
-        f"{kind}.{name}"
+        _owned(registry, manifest, f"{kind}.{name}")
         for kind in kinds
         if kind != idle and not selection.of(kind)
         for name in _recommended(manifest, kind)
     ]
     return selection.union(registry.select(missing))
+
+
+def _owned(registry: Registry, manifest: Manifest, spelling: str) -> str:
+    """Return the spelling of a recommendation: whoever else offers the name, whose it was stays.
+
+    Only the user's preference comes before that.
+    """
+    qualified = f"{spelling}@{manifest.distributions.get(spelling, '')}"
+    if spelling in registry.prefer or qualified.endswith("@") or not registry.find(qualified):
+        return spelling
+    return qualified
 
 
 def _trained_options(manifest: Manifest | None, info: PluginInfo) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from kernel.registry import ACCUMULATES, KINDS, MODEL_KINDS, PluginInfo, Registr
 from kernel.values import ConditionSpec
 
 __all__ = [
+    "FOLDER",
     "MANIFEST",
     "WEIGHTS",
     "Manifest",
@@ -32,6 +33,9 @@ __all__ = [
     "packs",
     "survey",
 ]
+
+FOLDER = "model"
+"""Where a training leaves its model."""
 
 MANIFEST = "model.toml"
 WEIGHTS = "model.safetensors"
@@ -70,11 +74,30 @@ class Manifest(BaseModel):
     plugins: dict[str, str | list[str]] = Field(
         description="name of the plugin by kind; a list where the kind accumulates"
     )
+    distributions: dict[str, str] = Field(
+        default_factory=dict,
+        description="whose each plugin was, by KIND.NAME; theirs is taken where it is installed",
+    )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options by kind, or by KIND.NAME"
     )
     steps: int = Field(ge=1, description="recommended solver steps")
     trained: Trained
+
+    @property
+    def components(self) -> list[tuple[str, str]]:
+        """Return kind and name of every plugin."""
+        return [
+            (kind, name)
+            for kind, names in self.plugins.items()
+            for name in ([names] if isinstance(names, str) else names)
+        ]
+
+    def toml(self) -> str:
+        """Return what `model.toml` has to hold."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     @field_validator("plugins")
     @classmethod
@@ -186,7 +209,10 @@ def _installed(info: PluginInfo) -> ModelPack:
             f"{what} cannot be used: there is no folder {info.target}; "
             f"reinstall {info.distribution}"
         )
-    return ModelPack(info, folder, _read(folder, what, PluginError))
+    manifest = _read(folder, what, PluginError)
+    own = {f"{kind}.{name}": info.distribution for kind, name in manifest.components}
+    manifest = manifest.model_copy(update={"distributions": own | manifest.distributions})
+    return ModelPack(info, folder, manifest)
 
 
 def _read(folder: Path, what: str, error: type[KernelError]) -> Manifest:

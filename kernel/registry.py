@@ -7,6 +7,7 @@ Three stages: `Registry.scan` reads metadata and imports nothing, `select` turns
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -185,8 +186,11 @@ class Registry:
         kinds = {info.kind for info in settled}
         rest = [info for info in matches if info.kind not in kinds]
         if len({info.distribution for info in rest}) > 1:
-            choices = ", ".join(info.qualified for info in rest)
-            lines = " or ".join(f'"{info.spelling}" = "{info.distribution}"' for info in rest)
+            counts = Counter(info.spelling for info in rest)
+            # Where none is offered twice, the name stands for parts of two distributions.
+            several = [info for info in rest if counts[info.spelling] > 1] or rest
+            choices = ", ".join(info.qualified for info in several)
+            lines = " or ".join(f'"{info.spelling}" = "{info.distribution}"' for info in several)
             raise UsageError(
                 f"more than one distribution offers {wanted.text!r}: {choices}; use one of these "
                 f"spellings, or settle it for good with the line {lines} under [prefer] in the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -17,9 +18,14 @@ __all__ = ["main"]
 COMMANDS = {
     "run": "Generate audio with a trained model.",
     "train": "Train a model, or go on with a training.",
+    "evaluate": "Score sounds, alone or against references.",
     "plugins": "List the installed plugins, or explain one.",
     "models": "List the installed models, or explain one.",
     "check": "Check that a plugin keeps its promises.",
+    "new": "Write the project of a plugin of your own.",
+    "export": "Write the project of a model pack from a training.",
+    "import": "Turn a foreign checkpoint into safetensors, running none of it.",
+    "lock": "Note exactly what a configuration runs.",
 }
 
 EPILOG = """\b
@@ -29,7 +35,7 @@ Examples:
 
 \b
 Exit codes: 0 done, 1 a bug, 2 usage, 3 a broken plugin, 4 input, 5 output,
-6 device, 7 not finite, 8 a check failed, 130 interrupted.
+6 device, 7 not finite, 8 a check failed, 9 not as locked, 130 interrupted.
 """
 
 
@@ -47,7 +53,8 @@ class Kernel(click.Group):
         if cmd_name not in COMMANDS:
             near = did_you_mean(cmd_name, COMMANDS) or "; `kernel --help` lists them"
             raise UsageError(f"there is no command {cmd_name!r}{near}")
-        command: click.Command = import_module(f"kernel.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"kernel.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -65,8 +72,8 @@ class Kernel(click.Group):
         except KernelError as error:
             click.echo(f"kernel: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("kernel: interrupted", err=True)
+        except KeyboardInterrupt as error:
+            click.echo(f"kernel: interrupted {error}".rstrip(), err=True)
             ctx.exit(130)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise

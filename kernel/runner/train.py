@@ -15,8 +15,9 @@ from kernel.checkpoint import write_tensors
 from kernel.components import Codec, Task
 from kernel.errors import InputError, OutputError, UsageError
 from kernel.files import output_error, staged
-from kernel.models import MANIFEST, WEIGHTS, Manifest, Trained
+from kernel.models import FOLDER, MANIFEST, WEIGHTS, Manifest, Trained
 from kernel.registry import ACCUMULATES
+from kernel.repeat import TRAINING
 from kernel.report import write_json
 from kernel.runner.device import Machine
 from kernel.runner.training import Trainer
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["execute", "open_folder", "read_config"]
 
-RECORD = "train.json"
-MODEL = "model"
-
 RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
 """Settings that may differ when a training is resumed, because no weight depends on them."""
 
@@ -43,12 +41,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _read(folder: Path, part: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))[part]
+        found: dict[str, Any] = json.loads((folder / TRAINING).read_text("utf-8"))[part]
         return found
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no training to resume ({RECORD} is missing)") from None
+        raise InputError(f"{folder} holds no training to resume ({TRAINING} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / RECORD} cannot be read ({error}); start anew") from None
+        raise InputError(f"{folder / TRAINING} cannot be read ({error}); start anew") from None
 
 
 def open_folder(config: TrainConfig, resume: bool) -> None:
@@ -57,7 +55,7 @@ def open_folder(config: TrainConfig, resume: bool) -> None:
     Raises OutputError for a folder in use and UsageError for settings that changed since.
     """
     folder = config.out
-    if (folder / RECORD).exists():
+    if (folder / TRAINING).exists():
         if not resume:
             raise OutputError(
                 f"{folder} holds a training already; add --resume to go on with it, or choose "
@@ -88,7 +86,7 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
     """
     folder = config.out
     machine = Machine.choose(config)
-    resumed = (folder / RECORD).exists()
+    resumed = (folder / TRAINING).exists()
     assembly = (
         _recalled(plan.assembly, folder)
         if resumed
@@ -103,12 +101,12 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
         **plan.facts(config, machine),
         "fitted": {kind.kind: assembly.get(kind).model_dump(mode="json") for kind in (Codec, Task)},
     }
-    write_json(folder / RECORD, record)
+    write_json(folder / TRAINING, record)
     for observer in observers:
         observer.started(folder, record)
     trainer.resume(folder)
     loss = trainer.run(folder, record)
-    _write_model(folder / MODEL, assembly, config, trainer, loss)
+    _write_model(folder / FOLDER, assembly, config, trainer, loss)
     for observer in observers:
         observer.finished(folder)
     return record
@@ -133,8 +131,6 @@ def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
 def _write_model(
     folder: Path, assembly: Assembly, config: TrainConfig, trainer: Trainer, loss: float | None
 ) -> None:
-    import tomli_w
-
     plugins: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
     for part in assembly.parts:
@@ -150,6 +146,11 @@ def _write_model(
         else:
             plugins[kind] = part.info.name
             options |= {kind: given} if given else {}
+    owners = {
+        part.info.spelling: part.info.distribution
+        for part in assembly.parts
+        if part.info.kind in plugins
+    }
     schedule, parts = assembly.schedule, attrs.asdict(assembly.task.condition)
     manifest = Manifest(
         format=1,
@@ -159,6 +160,7 @@ def _write_model(
         attribution=config.attribution,
         parameters=trainer.parameters,
         plugins=plugins,
+        distributions=owners,
         options=options,
         steps=config.sampling_steps,
         trained=Trained(
@@ -177,8 +179,7 @@ def _write_model(
     if folder.exists():
         shutil.rmtree(folder)
     with staged(folder) as stage:
-        text = tomli_w.dumps(manifest.model_dump(mode="json", exclude_none=True))
-        (stage / MANIFEST).write_text(text, "utf-8")
+        (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
         half = {
             name: value.half() if value.is_floating_point() else value
             for name, value in trainer.averaged.items()

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from kernel.cli import COMMANDS
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -135,7 +137,7 @@ def test_control_c_ends_a_run_with_130_and_leaves_nothing(tmp_path: Path, model:
 
 
 def test_help_shows_an_example_of_every_command(command: Command, tmp_path: Path) -> None:
-    for name in ("run", "train", "plugins", "models", "check"):
+    for name in COMMANDS:
         done = command(name, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert f"kernel {name}" in done.stdout.split("Example", 1)[1]
