@@ -2,34 +2,108 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import re
 import runpy
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+import kernel
+from kernel import hookspecs
+from kernel.projects import Names, new_project
+from kernel.registry import KINDS, PluginInfo, Registry
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "contrib" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+HOOKS = [name for name, value in vars(hookspecs).items() if hasattr(value, "kernel_spec")]
+SHIPPED = [
+    info
+    for info in Registry.scan().plugins
+    if info.distribution == "kernel-audio-plugins" and info.kind != "model"
+]
 
 
-def test_the_readmes_plugin_is_the_one_in_contrib() -> None:
-    source = ROOT / "contrib" / "kernel-audio-midpoint" / "kernel_audio_midpoint.py"
-    assert f"```python\n{source.read_text('utf-8')}```" in README
-
-
-def test_the_table_of_plugins_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generated_parts_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(ROOT / "docs" / "generate.py"), run_name="__main__")
-    assert end.value.code == 0
+    runpy.run_path(str(ROOT / "docs" / "generate.py"), run_name="__main__")
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    import re
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", text)
+    for target in targets:
+        place, _, heading = target.partition("#")
+        linked = (page.parent / place).resolve() if place else page
+        assert linked.exists(), target
+        if heading:
+            assert heading in anchors(linked.read_text("utf-8")), target
 
-    targets = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
-    assert "docs/digits.png" in targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that the headings of a page have."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_every_hook_has_a_page_with_its_exact_signature(kind: str) -> None:
+    parameters = inspect.signature(getattr(hookspecs, kind))
+    heading = (ROOT / "docs" / "hooks" / f"{kind}.md").read_text("utf-8").splitlines()[0]
+    assert heading == f"# `{kind}{parameters}`".replace("'", "")
+    assert KINDS.index(kind) >= 0
+
+
+def test_every_page_of_a_hook_is_of_a_hook() -> None:
+    pages = {path.stem for path in (ROOT / "docs" / "hooks").glob("*.md")}
+    assert pages == set(HOOKS) == set(KINDS) - {"model"}
+
+
+@pytest.mark.parametrize("info", SHIPPED, ids=lambda info: info.spelling)
+def test_every_component_has_its_place_in_a_page(info: PluginInfo) -> None:
+    page = (ROOT / "docs" / "plugins" / f"{info.kind}.md").read_text("utf-8")
+    assert f"\n## `{info.name}`\n" in page
+
+
+def test_every_public_name_is_in_the_promise() -> None:
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    for name in set(kernel.__all__) - {"API", "__version__"}:
+        assert re.search(rf"^\| `{name}[`(]", page, re.MULTILINE), name
+
+
+def test_the_readme_shows_the_guides_plugin() -> None:
+    source = "\n".join(both_solvers()[1])
+    method = source[source.index("    def trajectory(") : source.index("\n\n\n@hookimpl")]
+    assert f"```python\n{method}\n```" in README
+
+
+def test_the_guides_plugin_takes_at_most_twenty_lines() -> None:
+    changed = [line for line in difflib.ndiff(*both_solvers()) if line.startswith("+ ")]
+    assert 0 < len([line for line in changed if line[2:].strip()]) <= 20
+
+
+def test_the_guides_project_is_what_kernel_new_writes(tmp_path: Path) -> None:
+    written = new_project(Names("kernel-audio-ab2"), "solver").write(tmp_path)
+    places = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
+    assert len(places) == 7
+    for place in places:
+        kept = ROOT / "contrib" / "kernel-audio-ab2" / place
+        assert place.name == "solver.py" or kept.read_bytes() == (written / place).read_bytes()
+
+
+def both_solvers() -> tuple[list[str], list[str]]:
+    """Return the lines of the solver that `kernel new` writes and of the one in contrib."""
+    template = files("kernel.projects.templates").joinpath("solver.py").read_text("utf-8")
+    written = template.replace("Mine", "Ab2").replace("mine", "ab2")
+    project = ROOT / "contrib" / "kernel-audio-ab2" / "kernel_audio_ab2"
+    return written.splitlines(), (project / "solver.py").read_text("utf-8").splitlines()
 
 
 @pytest.mark.parametrize("pack", ["digits_edm", "digits_rf"])

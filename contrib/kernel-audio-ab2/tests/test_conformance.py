@@ -1,4 +1,4 @@
-"""Hold `ab2` to the promises of its kind; `kernel check solver.ab2` tells more of each."""
+"""Hold `ab2` to the promises of its kind."""
 
 from kernel.testing import conformance
 
