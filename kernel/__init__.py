@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from kernel.hookspecs import hookimpl as hookimpl
     from kernel.scalars import atan as atan
     from kernel.scalars import exp as exp
+    from kernel.scalars import expm1 as expm1
     from kernel.scalars import log as log
+    from kernel.scalars import log1p as log1p
     from kernel.scalars import sqrt as sqrt
+    from kernel.scalars import tan as tan
     from kernel.values import AudioSpec as AudioSpec
     from kernel.values import Condition as Condition
     from kernel.values import ConditionSpec as ConditionSpec
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from kernel.values import GuidedDenoise as GuidedDenoise
     from kernel.values import LatentSpec as LatentSpec
     from kernel.values import Measurement as Measurement
+    from kernel.values import NativePath as NativePath
     from kernel.values import Network as Network
     from kernel.values import Noise as Noise
     from kernel.values import Preconditioning as Preconditioning
@@ -75,7 +79,7 @@ _HOMES = {
     ),
     "kernel.errors": ("InputError", "KernelError", "OutputError", "UsageError", "did_you_mean"),
     "kernel.hookspecs": ("hookimpl",),
-    "kernel.scalars": ("atan", "exp", "log", "sqrt"),
+    "kernel.scalars": ("atan", "exp", "expm1", "log", "log1p", "sqrt", "tan"),
     "kernel.values": (
         "AudioSpec",
         "Condition",
@@ -86,6 +90,7 @@ _HOMES = {
         "GuidedDenoise",
         "LatentSpec",
         "Measurement",
+        "NativePath",
         "Network",
         "Noise",
         "Preconditioning",

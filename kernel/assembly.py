@@ -228,8 +228,11 @@ def _owned(registry: Registry, manifest: Manifest, spelling: str) -> str:
 
 
 def _trained_options(manifest: Manifest | None, info: PluginInfo) -> dict[str, Any]:
-    if manifest is None or info.name not in _recommended(manifest, info.kind):
+    if manifest is None:
         return {}
+    if info.name not in _recommended(manifest, info.kind):
+        # A model may hold options of what it does not recommend: another grid, found for it.
+        return dict(manifest.options.get(info.spelling, {}))
     key = info.spelling if info.kind in ACCUMULATES else info.kind
     return dict(manifest.options.get(key, {}))
 

@@ -17,8 +17,9 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kernel.scalars import minimum
 from kernel.values import (
     AudioSpec,
     Condition,
@@ -29,6 +30,7 @@ from kernel.values import (
     GuidedDenoise,
     LatentSpec,
     Measurement,
+    NativePath,
     Network,
     Noise,
     Preconditioning,
@@ -90,10 +92,21 @@ class Component(BaseModel):
 class Objective(Component):
     """What a network is trained to predict, and how a denoiser is read off it.
 
-    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise)              (Karras et al. 2022, eq. 7)
+    D(x, sigma) = c_skip x + c_out F(c_in x + c_origin y, c_noise) (Karras et al. 2022, eq. 7)
     loss        = weight(sigma) |D - x0|^2                         (eq. 2)
 
-    With `weight = 1 / c_out^2` (the default) the network's target has the weight 1 at every sigma.
+    A process x_t = a x0 + b y + s n that drifts towards an origin y is x = (x_t - b y) / a with
+    sigma = s / a, so that `c_in = a` and `c_origin = b` give the network x_t itself.
+
+    `weighting` chooses the weight, with the signal-to-noise ratio snr = (sigma_data / sigma)^2:
+
+        unit      1 / c_out^2, so that the network's target has the weight 1 at every sigma
+        none      1
+        min-snr   min(snr, gamma) / sigma_data^2                   (Hang et al. 2023, eq. 3)
+        p2        1 / (sigma^2 (1 + snr)^gamma)                    (Choi et al. 2022, eq. 8)
+        learned   that of unit, divided by exp(u(sigma)) with u(sigma) added to the loss, u being
+                  trained beside the network                       (Karras et al. 2024, eq. 21)
+
     `sigma_data` is the standard deviation of x0 that the four functions assume. A codec's latents
     have unit variance; the kernel multiplies them by `sigma_data`.
     """
@@ -101,23 +114,68 @@ class Objective(Component):
     kind: ClassVar[str] = "objective"
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
+    weighting: Literal["unit", "none", "min-snr", "p2", "learned"] = Field(
+        "unit", description="how much the error at each sigma counts in the loss"
+    )
+    weighting_gamma: float | None = Field(
+        None, gt=0, description="largest ratio of min-snr (5 if not given), exponent of p2 (1)"
+    )
+
+    @property
+    def path(self) -> NativePath | None:
+        """Return the native time of the process, for solvers that step in it; None without one."""
+        return None
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return that there is a `path`, where there is one."""
+        return frozenset() if self.path is None else frozenset({"path"})
+
+    @model_validator(mode="after")
+    def _gamma_is_used(self) -> Self:
+        if self.weighting_gamma is not None and self.weighting not in ("min-snr", "p2"):
+            raise ValueError(
+                f"weighting {self.weighting!r} has no gamma; leave weighting_gamma out, or choose "
+                f"min-snr or p2"
+            )
+        return self
 
     def precondition(self, sigma: Any) -> Preconditioning:
-        """Return c_skip, c_out, c_in and c_noise at `sigma`, a float > 0 or a tensor [B]."""
+        """Return the scalar functions at `sigma`, a float > 0 or a tensor [B]."""
         raise NotImplementedError
 
     def weight(self, sigma: Any) -> Any:
         """Return the weight of |D - x0|^2 at `sigma`, a float > 0 or a tensor [B]."""
-        return 1 / self.precondition(sigma).c_out ** 2
+        snr = (self.sigma_data / sigma) ** 2
+        match self.weighting:
+            case "none":
+                return 1.0
+            case "min-snr":
+                return minimum(snr, self.weighting_gamma or 5.0) / self.sigma_data**2
+            case "p2":
+                return (1 + snr) ** -(self.weighting_gamma or 1.0) / sigma**2
+            case _:
+                return 1 / self.precondition(sigma).c_out ** 2
 
-    def denoise(self, network: Network, x: Tensor, sigma: float, condition: Any) -> Tensor:
-        """Return D(x, sigma). x, result: [B, C, *S]; sigma > 0.
+    def denoise(
+        self,
+        network: Network,
+        x: Tensor,
+        sigma: float,
+        condition: Any,
+        origin: Tensor | None = None,
+    ) -> Tensor:
+        """Return D(x, sigma). x, origin, result: [B, C, *S]; sigma > 0.
 
-        `condition` is what the backbone's `prepare` made of a Condition.
+        `condition` is what the backbone's `prepare` made of a Condition, `origin` that of the
+        Condition itself.
         """
         scale = self.precondition(sigma)
         c_noise = x.new_full((x.shape[0],), scale.c_noise)
-        prediction = network(x * scale.c_in, c_noise, condition)
+        given = x * scale.c_in
+        if origin is not None and scale.c_origin != 0:
+            given.add_(origin, alpha=scale.c_origin)
+        prediction = network(given, c_noise, condition)
         estimate: Tensor = prediction * scale.c_out
         return estimate.add_(x, alpha=scale.c_skip)
 
@@ -129,10 +187,11 @@ class Objective(Component):
         noise: Tensor,
         condition: Any,
         mask: Tensor | None = None,
+        origin: Tensor | None = None,
     ) -> Tensor:
         """Return the weighted mean squared error of each item, [B].
 
-        x0, noise: [B, C, *S]; sigma: [B]. mask, broadcastable to x0, is 0 in the padding,
+        x0, noise, origin: [B, C, *S]; sigma: [B]. mask, broadcastable to x0, is 0 in the padding,
         which is neither counted nor divided by.
         """
         batch = (-1, *[1] * (x0.ndim - 1))
@@ -140,7 +199,10 @@ class Objective(Component):
         c_skip, c_out, c_in = (c.view(batch) for c in self._tensors(scale, sigma))
         x = x0 + sigma.view(batch) * noise
         c_noise = sigma.new_zeros(sigma.shape) + scale.c_noise
-        prediction = network(c_in * x, c_noise, condition)
+        given = c_in * x
+        if origin is not None:
+            given = given + (sigma.new_zeros(sigma.shape) + scale.c_origin).view(batch) * origin
+        prediction = network(given, c_noise, condition)
         # In terms of F the error is c_out smaller, so that nothing cancels where c_out is tiny.
         error = (prediction.float() - (x0 - c_skip * x) / c_out).square()
         axes = tuple(range(1, x0.ndim))
@@ -163,8 +225,15 @@ class Schedule(Component):
 
     kind: ClassVar[str] = "schedule"
 
-    sigma_min: float
-    sigma_max: float
+    if TYPE_CHECKING:  # options or properties, whichever suits a schedule
+
+        @property
+        def sigma_min(self) -> float:
+            """Return the smallest sigma above 0."""
+
+        @property
+        def sigma_max(self) -> float:
+            """Return the largest sigma."""
 
     def sigmas(self, steps: int) -> list[float]:
         """Return steps + 1 strictly descending sigmas, from sigma_max down to exactly 0.
@@ -178,6 +247,10 @@ class Schedule(Component):
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` training sigmas in [sigma_min, sigma_max], float32 on the CPU."""
         raise NotImplementedError
+
+    def sized(self, latent: LatentSpec) -> Schedule:
+        """Return the schedule for latents of such a size; most are the same for every size."""
+        return self
 
 
 class Solver(Component):
@@ -198,6 +271,13 @@ class Solver(Component):
     def nfe(self, steps: int) -> int:
         """Return how often `steps` steps evaluate the denoiser."""
         return steps
+
+    def along(self, path: NativePath | None, origin: Tensor | None) -> Solver:
+        """Return the solver for a process and its origin; most need neither.
+
+        One that steps in native time `needs` the word `path`, and keeps what it is given here.
+        """
+        return self
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise

@@ -45,6 +45,10 @@ class RunConfig(Settings):
     steps: int | None = Field(None, ge=1, description="solver steps; the model's own if not given")
     count: int = Field(10, ge=1, description="sounds to make")
     batch: int = Field(16, ge=1, description="sounds made at once")
+    noise: Literal["independent", "brownian"] = Field(
+        "independent",
+        description="of a stochastic solver: drawn anew at each step, or of a path in sigma^2",
+    )
     inputs: tuple[Path, ...] = Field((), description="audio files for tasks that take any")
     out: Path = Field(Path("runs"), description="folder that the run's own folder is made in")
     name: str | None = Field(None, description="name of the run's folder", pattern=r"^[\w.+-]+$")

@@ -33,7 +33,9 @@ class Denoiser:
         """Return D(x, sigma, condition). x, result: [B, C, *S]."""
         self.evaluations += 1
         self.items += x.shape[0]
-        return self._objective.denoise(self._network, x, sigma, self._prepare(condition))
+        return self._objective.denoise(
+            self._network, x, sigma, self._prepare(condition), condition.origin
+        )
 
     def _prepare(self, condition: Condition) -> Any:
         # The condition is kept beside its cache: an id is only unique while its object lives.

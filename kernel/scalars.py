@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 Scalar = TypeVar("Scalar", float, "torch.Tensor")
 
-__all__ = ["Scalar", "atan", "exp", "log", "sqrt"]
+__all__ = ["Scalar", "atan", "exp", "expm1", "log", "log1p", "minimum", "sqrt", "tan"]
 
 
 def log(value: Scalar) -> Scalar:
@@ -31,3 +31,23 @@ def sqrt(value: Scalar) -> Scalar:
 def atan(value: Scalar) -> Scalar:
     """Return the arc tangent."""
     return math.atan(value) if isinstance(value, (int, float)) else value.atan()
+
+
+def minimum(value: Scalar, bound: float) -> Scalar:
+    """Return the smaller of `value` and a number."""
+    return min(value, bound) if isinstance(value, (int, float)) else value.clamp(max=bound)
+
+
+def tan(value: Scalar) -> Scalar:
+    """Return the tangent."""
+    return math.tan(value) if isinstance(value, (int, float)) else value.tan()
+
+
+def log1p(value: Scalar) -> Scalar:
+    """Return ln(1 + value), exact where `value` is small."""
+    return math.log1p(value) if isinstance(value, (int, float)) else value.log1p()
+
+
+def expm1(value: Scalar) -> Scalar:
+    """Return exp(value) - 1, exact where `value` is small."""
+    return math.expm1(value) if isinstance(value, (int, float)) else value.expm1()

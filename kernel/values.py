@@ -21,6 +21,7 @@ __all__ = [
     "GuidedDenoise",
     "LatentSpec",
     "Measurement",
+    "NativePath",
     "Network",
     "Noise",
     "Preconditioning",
@@ -58,6 +59,30 @@ class Network(Protocol):
     """
 
     def __call__(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor: ...
+
+
+class NativePath(Protocol):
+    """The native time t of a process x_t = a x0 + b y + s n, with sigma = s / a.
+
+    y is the origin of a condition, zero where there is none. Everything is a float; t grows with
+    sigma and is 0 where sigma is 0.
+    """
+
+    def time(self, sigma: float) -> float:
+        """Return the t at which the process has this sigma."""
+        ...
+
+    def sigma(self, time: float) -> float:
+        """Return sigma at t: the inverse of `time`."""
+        ...
+
+    def coefficients(self, time: float) -> tuple[float, float]:
+        """Return (a, b) at t."""
+        ...
+
+    def rates(self, time: float) -> tuple[float, float, float]:
+        """Return the derivatives of a, of b and of sigma^2 with respect to t, at t."""
+        ...
 
 
 @attrs.frozen
@@ -177,12 +202,17 @@ class Condition:
 
 @attrs.frozen
 class Preconditioning:
-    """The four scalar functions of an objective at one sigma: floats, or tensors [B]."""
+    """The scalar functions of an objective at one sigma: floats, or tensors [B].
+
+    `c_origin` is the weight of the condition's origin in the network's input, for processes that
+    drift towards it.
+    """
 
     c_skip: Any
     c_out: Any
     c_in: Any
     c_noise: Any
+    c_origin: Any = 0.0
 
 
 @attrs.frozen(eq=False)

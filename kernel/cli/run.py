@@ -37,6 +37,12 @@ that was trained with the named components is taken.
     "--batch", type=int, help="Sounds made at once, e.g. --batch 64; changes none.  [default: 16]"
 )
 @click.option(
+    "--noise",
+    type=click.Choice(["independent", "brownian"]),
+    help="Noise of a stochastic solver; that of a Brownian path is the same on finer grids.  "
+    "[default: independent]",
+)
+@click.option(
     "-i",
     "--input",
     "inputs",

@@ -20,6 +20,7 @@ from kernel.provenance import (
     requirements,
 )
 from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
+from kernel.runner.grid import grid
 
 if TYPE_CHECKING:
     from kernel.runner.device import Machine
@@ -118,13 +119,20 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
         offered.add("null-condition")
     assembly.check(frozenset(offered))
     steps = config.steps or pack.manifest.steps
-    sigmas = assembly.schedule.sigmas(steps)[:-1]
+    sigmas = grid(assembly, steps, assembly.latent)[:-1]
     slack = 1.001
     if sigmas[0] > trained.sigma_max * slack or sigmas[-1] * slack < trained.sigma_min:
         notes.append(
             f"the schedule visits sigma {sigmas[-1]:.4g} to {sigmas[0]:.4g}, but {pack.name} was "
             f"trained from {trained.sigma_min:.4g} to {trained.sigma_max:.4g}; expect artefacts, "
             f"or set schedule.sigma_min and schedule.sigma_max"
+        )
+    if assembly.solver.order > steps:
+        (name,) = (info.spelling for info in selection.of("solver"))
+        noun = "step is" if steps == 1 else "steps are"
+        notes.append(
+            f"{steps} {noun} too few for the order {assembly.solver.order} of {name}; take more, "
+            f"or a solver of a lower order"
         )
     return Plan(registry, selection, assembly, steps, pack, tuple(notes), config.inputs)
 

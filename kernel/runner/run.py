@@ -66,7 +66,7 @@ def execute(
         rate = assembly.task.audio.sample_rate
         sounds = []
         started = time.monotonic()
-        for sound in sampler.sounds(requests, plan.steps, config.seed, config.batch):
+        for sound in sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise):
             gain = write_audio(stage / f"{sound.request.name}.wav", sound.audio, rate)
             scores = evaluation.add(sound.request.name, sound.audio, sound.request.reference)
             sounds.append(_item(sound, rate, gain, config.seed, scores))

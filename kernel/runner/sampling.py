@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import attrs
 import torch
@@ -12,7 +12,8 @@ import torch
 from kernel.checkpoint import load_weights
 from kernel.denoiser import Denoiser
 from kernel.errors import NumericalError
-from kernel.runner.noise import ItemNoise
+from kernel.runner.grid import grid
+from kernel.runner.noise import BrownianNoise, ItemNoise
 from kernel.values import Condition, Context, Request
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from kernel.components import CodecModule, NetworkModule, Observer
     from kernel.models import ModelPack
     from kernel.runner.device import Machine
-    from kernel.values import ConditionSpec, GuidedDenoise, LatentSpec
+    from kernel.values import ConditionSpec, GuidedDenoise, LatentSpec, Noise
 
 __all__ = ["Sampler", "Sound"]
 
@@ -77,26 +78,41 @@ class Sampler:
         return cls(assembly, pack.condition, network, codec, machine, observers)
 
     def sounds(
-        self, requests: Sequence[Request], steps: int, seed: int, batch: int
+        self,
+        requests: Sequence[Request],
+        steps: int,
+        seed: int,
+        batch: int,
+        noise: Literal["independent", "brownian"] = "independent",
     ) -> Iterator[Sound]:
-        """Yield a Sound for each request, in order. Raises NumericalError naming a bad step."""
+        """Yield a Sound for each request, in order.
+
+        Raises PluginError for a schedule's bad grid and NumericalError naming a bad step.
+        """
         groups = list(_batches(requests, batch))
         total = steps * len(groups)
         for done, group in enumerate(groups):
-            audio = self._make(group, steps, seed, done * steps, total)
+            audio = self._make(group, steps, seed, noise, done * steps, total)
             for (index, request), each in zip(group, audio, strict=True):
                 yield Sound(index, request, self._assembly.task.finish(each, request))
 
     @torch.no_grad()
     def _make(
-        self, group: Sequence[tuple[int, Request]], steps: int, seed: int, done: int, total: int
+        self,
+        group: Sequence[tuple[int, Request]],
+        steps: int,
+        seed: int,
+        kind: str,
+        done: int,
+        total: int,
     ) -> Tensor:
         assembly, machine = self._assembly, self._machine
         requests = [request for _, request in group]
         samples = requests[0].samples
-        sigmas = assembly.schedule.sigmas(steps)
         latent = assembly.codec.latent(assembly.task.audio, samples)
-        noise = ItemNoise(seed, [index for index, _ in group], latent.shape, machine)
+        sigmas = grid(assembly, steps, latent)
+        indices = [index for index, _ in group]
+        noise: Noise = ItemNoise(seed, indices, latent.shape, machine)
         condition = Condition.cat([each.condition for each in requests])
         condition = _complete(condition, self._condition, len(requests), latent).map(machine.put)
         context = Context(condition, tuple(sigmas), assembly.task.measurement(requests))
@@ -110,7 +126,10 @@ class Sampler:
         x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
         if condition.origin is not None:
             x = condition.origin + x
-        trajectory = assembly.solver.trajectory(
+        if kind == "brownian":
+            noise = BrownianNoise(seed, indices, latent.shape, machine, sigmas[0])
+        solver = assembly.solver.along(assembly.objective.path, condition.origin)
+        trajectory = solver.trajectory(
             lambda x, sigma: guided(x, sigma, condition), x, sigmas, noise
         )
         finite = []

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 
 from kernel import checkpoint
 from kernel.errors import NumericalError
 from kernel.files import write_atomic
+from kernel.runner.balance import Balance
 from kernel.seeds import derive, generator
 from kernel.values import Condition, Example
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from kernel.assembly import Assembly
     from kernel.components import CodecModule, Dataset, NetworkModule, Observer
@@ -52,9 +54,17 @@ class Trainer:
         self._average = {
             name: value.detach().clone() for name, value in self.module.state_dict().items()
         }
+        # With a learned weighting the balance is trained too, and is part of every checkpoint.
+        self._balance: Balance | None = None
+        self._trained = self.module
+        if assembly.objective.weighting == "learned":
+            self._balance = Balance()
+            machine.place(self._balance)
+            self._trained = nn.ModuleDict({"network": self.module, "balance": self._balance})
         self._optimizer = torch.optim.AdamW(
-            self.module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self._trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self._schedule = assembly.schedule.sized(assembly.latent)
         self._data = data
         self.step = 0
 
@@ -73,11 +83,11 @@ class Trainer:
         found = checkpoint.latest(folder)
         if found is None:
             return
-        checkpoint.load_weights(self.module, found / "weights.safetensors", str(found))
+        checkpoint.load_weights(self._trained, found / "weights.safetensors", str(found))
         average = checkpoint.read_tensors(found / "ema.safetensors")
         for name, value in average.items():
             self._average[name].copy_(value)
-        checkpoint.load_optimizer(self._optimizer, self.module, found / "optimizer.safetensors")
+        checkpoint.load_optimizer(self._optimizer, self._trained, found / "optimizer.safetensors")
         self.step = checkpoint.read_state(found)["step"]
 
     def run(self, folder: Path, record: dict[str, Any]) -> float | None:
@@ -111,7 +121,7 @@ class Trainer:
                 place = checkpoint.save_checkpoint(
                     folder,
                     self.step,
-                    self.module,
+                    self._trained,
                     self._average,
                     self._optimizer,
                     record,
@@ -137,17 +147,20 @@ class Trainer:
         with torch.no_grad():
             x0 = cast("CodecModule", self._codec).encode(audio) * objective.sigma_data
             mask = self._mask(examples, x0)
-        sigma = machine.put(self._assembly.schedule.draw(len(examples), draws))
+        sigma = machine.put(self._schedule.draw(len(examples), draws))
         noise = machine.put(torch.randn(x0.shape, generator=draws))
 
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         with machine.autocast():
             prepared = cast("NetworkModule", self.module).prepare(condition)
-        loss = objective.loss(self._network, x0, sigma, noise, prepared, mask).mean()
+        loss = objective.loss(self._network, x0, sigma, noise, prepared, mask, condition.origin)
+        if self._balance is not None:
+            loss = self._balance(loss, sigma)
+        loss = loss.mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.module.parameters(), config.clip)
+        torch.nn.utils.clip_grad_norm_(self._trained.parameters(), config.clip)
         self._optimizer.step()
         self.step += 1
         self._update_average()

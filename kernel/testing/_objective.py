@@ -6,6 +6,7 @@ show its two coefficients, and with them the output at which D is exactly x0, th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import attrs
@@ -77,6 +78,8 @@ def check_target_scale(subject: Subject) -> str | None:
 def check_input_scale(subject: Subject) -> str | None:
     """Check that what the network is given has about unit variance at every sigma."""
     objective = subject.make()
+    if "origin" in objective.needs:
+        raise Inapplicable("how large the state of the process is depends on the origin")
     x0, noise = _pair(objective, 4, 1, 5000)
     scales = []
     raw = True
@@ -344,6 +347,58 @@ def check_pure(subject: Subject) -> str | None:
     return None
 
 
+def check_origin(subject: Subject) -> str | None:
+    """Check that the origin enters the network's input, the same in training and in sampling."""
+    objective = subject.make()
+    if "origin" not in objective.needs:
+        raise Inapplicable("the process has no origin")
+    x0, noise = _pair(objective, len(SIGMAS), 2, 16)
+    origin = normal(len(SIGMAS), 2, 16, seed=2)
+    training, sampling, without = (Recorder(elementwise) for _ in range(3))
+    sigma = torch.tensor(SIGMAS, dtype=torch.float64)
+    objective.loss(training, x0, sigma, noise, Condition(), None, origin)
+    seen = False
+    for i, level in enumerate(SIGMAS):
+        one = slice(i, i + 1)
+        x = x0[one] + level * noise[one]
+        with unchanged(origin=origin):
+            objective.denoise(sampling, x, level, Condition(), origin[one])
+        objective.denoise(without, x, level, Condition())
+        where = f"in training and in sampling at sigma {level:.3g}"
+        same(training.x[one], sampling.x, f"the network's input {where}", 1e-5)
+        seen = seen or not torch.equal(sampling.x, without.x)
+    require(seen, "it needs an origin and makes no use of it")
+    return None
+
+
+def check_path(subject: Subject) -> str | None:
+    """Check that native time leads to sigma and back, and that its rates are derivatives."""
+    objective = subject.make()
+    path = objective.path
+    if path is None:
+        raise Inapplicable("the objective has no native time")
+    before = 0.0
+    for sigma in SIGMAS:
+        time = path.time(sigma)
+        where = f"at sigma {sigma:.3g}"
+        require(before < time < math.inf, f"the time {where} is {time:.5g}, after {before:.5g}")
+        before = time
+        back = path.sigma(time)
+        require(abs(back / sigma - 1) < 1e-6, f"the time {where} is that of the sigma {back:.7g}")
+        require(path.coefficients(time)[0] > 0, f"the scale of x0 {where} is not positive")
+        early, late = path.time(sigma * (1 - 1e-4)), path.time(sigma * (1 + 1e-4))
+        ends = ((*path.coefficients(each), path.sigma(each) ** 2) for each in (early, late))
+        for name, rate, first, last in zip(
+            ("a", "b", "sigma^2"), path.rates(time), *ends, strict=True
+        ):
+            slope = (last - first) / (late - early)
+            require(
+                abs(rate - slope) <= 1e-3 * abs(slope) + 1e-5,
+                f"the rate of {name} {where} is {rate:.5g}, but it changes by {slope:.5g}",
+            )
+    return None
+
+
 CHECKS = (
     check_target_scale,
     check_input_scale,
@@ -361,4 +416,6 @@ CHECKS = (
     check_gradient,
     check_device,
     check_pure,
+    check_origin,
+    check_path,
 )

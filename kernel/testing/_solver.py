@@ -53,6 +53,31 @@ def _uneven(steps: int) -> tuple[float, ...]:
     )
 
 
+class Exploding:
+    """The native path of x = x0 + sigma n itself, whose time is sigma: what a solver is told of."""
+
+    def time(self, sigma: float) -> float:
+        """Return sigma."""
+        return sigma
+
+    def sigma(self, time: float) -> float:
+        """Return t."""
+        return time
+
+    def coefficients(self, time: float) -> tuple[float, float]:
+        """Return (1, 0)."""
+        return 1.0, 0.0
+
+    def rates(self, time: float) -> tuple[float, float, float]:
+        """Return the derivatives of 1, of 0 and of t^2."""
+        return 0.0, 0.0, 2 * time
+
+
+def _made(subject: Subject) -> Solver:
+    solver: Solver = subject.make().along(Exploding(), None)
+    return solver
+
+
 class Draws:
     """A Noise whose items have generators of their own, or one that refuses to be drawn from."""
 
@@ -111,7 +136,7 @@ def _start(items: int = 3, sigma: float = _START) -> Tensor:
 
 def check_order(subject: Subject) -> str | None:
     """Check that the error falls with the step as fast as `order` claims."""
-    solver = subject.make()
+    solver = _made(subject)
     if solver.stochastic:
         raise Inapplicable("the solver is stochastic; see `distribution`")
     mixture, x = _mixture(), _start()
@@ -131,7 +156,7 @@ def check_order(subject: Subject) -> str | None:
 
 def check_distribution(subject: Subject) -> str | None:
     """Check that many small steps end at the mean and the variance of the data."""
-    solver = subject.make()
+    solver = _made(subject)
     data = Gaussian(torch.full((1, 256), 0.3).double(), torch.full((1, 256), 0.7).double())
     x = 0.3 + math.hypot(20, 0.7) * normal(16, 1, 256)
     x = 0.3 + (x - x.mean()) * (math.hypot(20, 0.7) / float(x.std()))
@@ -144,7 +169,7 @@ def check_distribution(subject: Subject) -> str | None:
 
 def check_steps(subject: Subject) -> str | None:
     """Check that it yields one step for each pair of sigmas, in order, with what it reached."""
-    solver, mixture, x = subject.make(), _mixture(), _start()
+    solver, mixture, x = _made(subject), _mixture(), _start()
     for count in (1, 2, 3, 7):
         sigmas = _grid(count)
         steps = _run(solver, mixture.denoise, x, sigmas)
@@ -160,7 +185,7 @@ def check_steps(subject: Subject) -> str | None:
 
 def check_reaches_zero(subject: Subject) -> str | None:
     """Check that when all data is one point, it ends at that point and no noise is left."""
-    solver = subject.make()
+    solver = _made(subject)
     point = normal(1, 3, seed=5)
     data = Gaussian(point, torch.zeros(1, 3).double())
     for count in (1, 2, 5, 20):
@@ -171,7 +196,7 @@ def check_reaches_zero(subject: Subject) -> str | None:
 
 def check_nfe(subject: Subject) -> str | None:
     """Check that it evaluates the denoiser as often as `nfe` says, at sigmas inside the grid."""
-    solver, mixture, x = subject.make(), _mixture(), _start()
+    solver, mixture, x = _made(subject), _mixture(), _start()
     for count in (1, 2, 3, 10):
         seen: list[float] = []
 
@@ -195,7 +220,7 @@ def check_nfe(subject: Subject) -> str | None:
 
 def check_shapes(subject: Subject) -> str | None:
     """Check that states with two, three or four axes give the same numbers."""
-    solver = subject.make()
+    solver = _made(subject)
     data = Gaussian(torch.tensor(0.2).double(), torch.tensor(0.7).double())
     flat = _start(2).repeat(1, 1, 8)
     wanted = _run(solver, data.denoise, flat, _grid(6), [0, 1])[-1].x
@@ -208,7 +233,7 @@ def check_shapes(subject: Subject) -> str | None:
 
 def check_dtypes(subject: Subject) -> str | None:
     """Check that the state keeps its floating dtype."""
-    solver = subject.make()
+    solver = _made(subject)
     data = Gaussian(torch.tensor(0.2), torch.tensor(0.7))
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         for step in _run(solver, data.denoise, _start().to(dtype), _grid(5)):
@@ -219,7 +244,7 @@ def check_dtypes(subject: Subject) -> str | None:
 
 def check_device(subject: Subject) -> str | None:
     """Check that a step is computed where x is and never waits for the device."""
-    solver = subject.make()
+    solver = _made(subject)
     x = torch.empty(2, 3, 8, device="meta")
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
@@ -237,7 +262,7 @@ def check_device(subject: Subject) -> str | None:
 
 def check_pure(subject: Subject) -> str | None:
     """Check that nothing is changed in place and nothing is drawn from a global generator."""
-    solver, mixture, x = subject.make(), _mixture(), _start()
+    solver, mixture, x = _made(subject), _mixture(), _start()
     returned: list[tuple[Tensor, Tensor]] = []
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
@@ -257,7 +282,7 @@ def check_pure(subject: Subject) -> str | None:
 
 def check_repeatable(subject: Subject) -> str | None:
     """Check that the same noise gives the same result, in interleaved runs too."""
-    solver, mixture = subject.make(), _mixture()
+    solver, mixture = _made(subject), _mixture()
     first, second = _start(), normal(3, 1, 3, seed=9) * _START
     wanted = [_run(solver, mixture.denoise, x, _grid(6))[-1].x for x in (first, second)]
     again = _run(solver, mixture.denoise, first, _grid(6))[-1].x
@@ -275,7 +300,7 @@ def check_repeatable(subject: Subject) -> str | None:
 
 def check_batch(subject: Subject) -> str | None:
     """Check that an item's result does not depend on what it is batched with."""
-    solver, mixture, x = subject.make(), _mixture(), _start()
+    solver, mixture, x = _made(subject), _mixture(), _start()
     together = _run(solver, mixture.denoise, x, _grid(6))[-1].x
     for item in range(len(x)):
         one = slice(item, item + 1)
@@ -286,7 +311,7 @@ def check_batch(subject: Subject) -> str | None:
 
 def check_send(subject: Subject) -> str | None:
     """Check that it goes on from the state that is sent back, not from the one that it yielded."""
-    solver, mixture, x = subject.make(), _mixture(), _start()
+    solver, mixture, x = _made(subject), _mixture(), _start()
 
     def moved(step: Step) -> Tensor:
         return step.x + 1.0 if step.index == 4 else step.x
@@ -301,7 +326,7 @@ def check_send(subject: Subject) -> str | None:
 
 def check_noise(subject: Subject) -> str | None:
     """Check that it draws noise exactly when it says that it is stochastic."""
-    solver, mixture, x = subject.make(), _mixture(), _start()
+    solver, mixture, x = _made(subject), _mixture(), _start()
     draws = Draws(solver, x)
     trajectory = solver.trajectory(mixture.denoise, x, _grid(8), draws)
     step = next(trajectory)

@@ -132,7 +132,7 @@ def test_what_changed_unasked_is_noted_and_refused_when_locked(
     assert f"not everything is as in {once} ({what}" in done.stderr
     assert done.stderr.startswith(what)
     assert not Path("runs/heun-2").exists()
-    kernel("run", "--from", once, "-n", "1", "--steps", "1")
+    kernel("run", "--from", once, "-n", "1", "--steps", "2")
     (warning,) = json.loads(Path("runs/heun-2/run.json").read_text())["warnings"]
     assert warning.startswith(what) and " was " in warning and ", is " in warning
 

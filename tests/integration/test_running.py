@@ -196,6 +196,22 @@ def test_a_schedule_outside_the_trained_range_is_noted(planned: Planned) -> None
     assert "visits sigma 0.002 to 500" in note and "was trained from 0.002 to 80" in note
 
 
+@pytest.mark.parametrize(
+    ("steps", "note"),
+    [
+        (1, "1 step is too few for the order 3 of solver.unipc; take more, or a solver of a lower"),
+        (2, "2 steps are too few for the order 3 of solver.unipc; take more, or a solver of a low"),
+        (3, ""),
+    ],
+)
+def test_an_order_above_what_the_steps_allow_is_noted(
+    planned: Planned, steps: int, note: str
+) -> None:
+    _, plan = planned(plugins=("unipc",), steps=steps)
+    assert len(plan.notes) == bool(note)
+    assert all(note in each for each in plan.notes)
+
+
 def test_a_replaced_plugin_is_noted(planned: Planned) -> None:
     _, plan = planned(plugins=("euler", "heun"))
     assert plan.notes == (

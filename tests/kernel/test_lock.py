@@ -294,6 +294,10 @@ SOLVER = '''
     class Lab(Solver):
         """Jump to x0."""
 
+        @property
+        def order(self):
+            return 1
+
         def trajectory(self, denoise, x, sigmas, noise):
             for index, (sigma, following) in enumerate(pairwise(sigmas)):
                 x0 = denoise(x, sigma)

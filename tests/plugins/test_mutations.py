@@ -140,8 +140,8 @@ MUTATIONS = (
         "the state is overwritten",
         "solver.euler",
         f"{PLUGINS}.solvers.euler",
-        "x = x0.lerp(x, following / sigma)",
-        "x = x.lerp_(x0, 1 - following / sigma)",
+        "x = x0.lerp(x, down / sigma)",
+        "x = x.lerp_(x0, 1 - down / sigma)",
         ("pure",),
     ),
     Mutation(
@@ -164,16 +164,16 @@ MUTATIONS = (
     Mutation(
         "the last step is taken to be as long as this one",
         "solver.dpmpp-2m",
-        f"{PLUGINS}.solvers.dpmpp_2m",
-        "-h / (2 * previous[1])",
-        "-h / (2 * h)",
+        f"{PLUGINS}.solvers._adams",
+        "interval.node(sigmas[index - k])",
+        "float(-k)",
         ("order",),
     ),
     Mutation(
         "the correction is lost",
         "solver.unipc",
         f"{PLUGINS}.solvers.unipc",
-        "[scale * late + new for",
+        "[interval.scale * late + new for",
         "[new for",
         ("order",),
     ),
@@ -275,6 +275,9 @@ MUTATIONS = (
 )
 
 registry = Registry.scan()
+
+# `kernel` looks a name up when it is first asked for, which has to be before anything is mutated.
+PUBLIC = [getattr(kernel, name) for name in kernel.__all__]
 
 
 def execute(name: str, monkeypatch: pytest.MonkeyPatch, old: str = "", new: str = "") -> ModuleType:

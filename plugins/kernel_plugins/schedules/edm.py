@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kernel import Schedule, UsageError, hookimpl
+from kernel import Schedule, hookimpl
+from kernel_plugins.schedules._curve import checked, normal
 
 if TYPE_CHECKING:
     import torch
@@ -25,23 +26,19 @@ class EdmSchedule(Schedule):
     rho: float = Field(7.0, gt=0, description="exponent of the grid; larger means denser near 0")
     mean: float = Field(-1.2, description="mean of ln sigma in training (P_mean)")
     std: float = Field(1.2, gt=0, description="standard deviation of ln sigma in training (P_std)")
+    stratified: bool = Field(False, description="spread the draws of a batch evenly")
 
     def sigmas(self, steps: int) -> list[float]:
         """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1."""
-        if steps < 1:
-            raise UsageError(
-                f"schedule 'edm' cannot make a grid of {steps} steps; ask for at least 1"
-            )
+        checked(steps)
         high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         ramp = (index / max(steps - 1, 1) for index in range(1, steps))
         return [self.sigma_max, *((high + part * (low - high)) ** self.rho for part in ramp), 0.0]
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` training sigmas [count]."""
-        import torch
-
-        normal = torch.randn(count, generator=generator)
-        return (normal * self.std + self.mean).exp().clamp(self.sigma_min, self.sigma_max)
+        log_sigma = normal(count, generator, self.stratified) * self.std + self.mean
+        return log_sigma.exp().clamp(self.sigma_min, self.sigma_max).float()
 
 
 @hookimpl

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kernel import Schedule, UsageError, hookimpl
+from kernel import Schedule, hookimpl
+from kernel_plugins.schedules._curve import checked, normal
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from kernel import LatentSpec
 
 
 class RfSchedule(Schedule):
@@ -19,6 +23,11 @@ class RfSchedule(Schedule):
     Esser et al. 2024, section 3.1 (logit-normal draws: ln sigma is normal). t = 1 is an infinite
     sigma, so the grid starts at the t of `sigma_max` instead. `shift` S moves both to
     t' = S t / (1 + (S - 1) t), that is sigma' = S sigma (their eq. 23).
+
+    Longer signals need more noise to be hidden. With `shift_slope` the shift depends on how many
+    positions, the product of its sizes, a latent has: ln S = ln shift + shift_slope (positions -
+    shift_positions), as in Black Forest Labs 2024 (FLUX.1), whose shift is exp(0.5) at 256
+    positions and exp(1.15) at 4096: a slope of 0.65 / 3840.
     """
 
     sigma_min: float = Field(0.002, gt=0, description="smallest sigma in training")
@@ -26,24 +35,29 @@ class RfSchedule(Schedule):
     mean: float = Field(0.0, description="mean of logit t in training")
     std: float = Field(1.0, gt=0, description="standard deviation of logit t in training")
     shift: float = Field(1.0, gt=0, description="factor on every sigma, for longer signals")
+    shift_slope: float = Field(0.0, description="growth of ln shift with each position")
+    shift_positions: int = Field(0, ge=0, description="number of positions that has `shift` itself")
+    stratified: bool = Field(False, description="spread the draws of a batch evenly")
 
     def sigmas(self, steps: int) -> list[float]:
         """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1."""
-        if steps < 1:
-            raise UsageError(
-                f"schedule 'rf' cannot make a grid of {steps} steps; ask for at least 1"
-            )
+        checked(steps)
         # Shifting a grid whose first sigma is sigma_max / shift leaves the first at sigma_max.
         start = self.sigma_max / (self.shift + self.sigma_max)
         times = (start * (1 - index / steps) for index in range(1, steps))
         return [self.sigma_max, *(self.shift * t / (1 - t) for t in times), 0.0]
 
+    def sized(self, latent: LatentSpec) -> RfSchedule:
+        """Return the schedule with the shift of such latents and no slope."""
+        if self.shift_slope == 0:
+            return self
+        growth = self.shift_slope * (math.prod(latent.size) - self.shift_positions)
+        return self.model_copy(update={"shift": self.shift * math.exp(growth), "shift_slope": 0.0})
+
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` training sigmas [count]."""
-        import torch
-
-        logit = torch.randn(count, generator=generator) * self.std + self.mean
-        return (logit.exp() * self.shift).clamp(self.sigma_min, self.sigma_max)
+        logit = normal(count, generator, self.stratified) * self.std + self.mean
+        return (logit.exp() * self.shift).clamp(self.sigma_min, self.sigma_max).float()
 
 
 @hookimpl

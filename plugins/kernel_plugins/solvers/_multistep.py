@@ -15,12 +15,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import attrs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["combine", "moments", "phi", "quadrature"]
+__all__ = ["Interval", "Prediction", "combine", "moments", "phi", "quadrature"]
+
+Prediction = Literal["x0", "noise"]
+"""What is taken for a polynomial in lam: the denoised x0 = D, or the noise e = (x - D) / sigma."""
 
 _SERIES = 20  # 1 / 20! is below the rounding of a float64.
 
@@ -68,6 +74,69 @@ def quadrature(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
         for j in range(k, last):
             weights[j] -= weights[j + 1]
     return weights
+
+
+@attrs.frozen
+class Interval:
+    """One step from `sigma` to `following` > 0: x' = scale x + factor (quadrature of the model).
+
+    The formulas at the head of this module, for either prediction. Nodes are in units of the step,
+    0 at `sigma` and 1 at `following`. With `eta` > 0, for x0 only, the step is that of the reverse
+    SDE with eta times the noise of Song et al. 2021 (Lu et al. 2022, DPM-Solver++, eq. 19): the
+    kernel's exponent is (1 + eta) as large, and noise of standard deviation `up` is added.
+    """
+
+    prediction: Prediction
+    sigma: float
+    following: float
+    eta: float = 0.0
+
+    @cached_property
+    def h(self) -> float:
+        """Return the step in lam."""
+        return math.log(self.sigma / self.following)
+
+    @property
+    def z(self) -> float:
+        """Return the exponent of the kernel that the model is integrated with."""
+        return -(1 + self.eta) * self.h if self.prediction == "x0" else self.h
+
+    @property
+    def scale(self) -> float:
+        """Return what the state is multiplied by."""
+        if self.prediction == "noise":
+            return 1.0
+        return math.exp(-(1 + self.eta) * self.h)
+
+    @property
+    def up(self) -> float:
+        """Return the standard deviation of the noise to add."""
+        return self.following * math.sqrt(-math.expm1(-2 * self.eta * self.h))
+
+    def node(self, sigma: float) -> float:
+        """Return where `sigma` lies."""
+        return math.log(self.sigma / sigma) / self.h
+
+    def at(self, node: float) -> float:
+        """Return the sigma at a node."""
+        return self.sigma * math.exp(-node * self.h)
+
+    def moments(self, count: int) -> list[float]:
+        """Return what the kernel makes of 1, u, u^2, ...: `moments` of z."""
+        return moments(self.z, count)
+
+    def half(self) -> float:
+        """Return the first moment by the half rule: half the zeroth, off by O(h^2) of it."""
+        return math.expm1(self.z) / 2
+
+    def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+        """Return the weights of the model at the nodes that give such moments."""
+        factor = -1.0 if self.prediction == "x0" else -self.following
+        return [factor * weight for weight in quadrature(nodes, moments)]
+
+    def model(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Return what is predicted at `sigma`, given the state and D."""
+        return x0 if self.prediction == "x0" else (x - x0) / self.sigma
 
 
 def combine(x: Tensor, scale: float, tensors: Iterable[Tensor], weights: Iterable[float]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._multistep import combine, moments, quadrature
+from kernel_plugins.solvers._multistep import Interval, Prediction, combine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +30,7 @@ class UniPC(Solver):
     variant: Literal["bh1", "bh2"] = Field(
         "bh2", description="B(h) where two evaluations are used: h, or exp(h) - 1"
     )
-    prediction: Literal["x0", "noise"] = Field(
+    prediction: Prediction = Field(
         "x0", description="what is taken for a polynomial in ln sigma: x0 or the noise"
     )
     lower_order_final: bool = Field(
@@ -63,41 +62,42 @@ class UniPC(Solver):
             if following == 0:
                 x = x0
             else:
-                x0_form = self.prediction == "x0"
-                scale = following / sigma if x0_form else 1.0
-                predictor, corrector = self._weights(sigmas, index)
+                interval = Interval(self.prediction, sigma, following)
+                predictor, corrector = self._weights(interval, sigmas, index)
                 both = zip_longest(correction, predictor, fillvalue=0.0)
-                weights = [scale * late + new for late, new in both]
-                model = x0 if x0_form else (x - x0) / sigma
-                models = [model, *models][: len(weights)]
-                x = combine(x, scale, models, weights)
+                weights = [interval.scale * late + new for late, new in both]
+                models = [interval.model(x, x0), *models][: len(weights)]
+                x = combine(x, interval.scale, models, weights)
                 correction = corrector
             x = yield Step(index, following, x, x0)
 
-    def _weights(self, sigmas: Sequence[float], index: int) -> tuple[list[float], list[float]]:
+    def _weights(
+        self, interval: Interval, sigmas: Sequence[float], index: int
+    ) -> tuple[list[float], list[float]]:
         """Return the predictor's weights in step `index` and what the corrector adds to them.
 
         Newest first: the predictor's begin with the evaluation at the start of the step, the
         corrector's with the one at its end.
         """
-        sigma, following = sigmas[index : index + 2]
-        h = math.log(sigma / following)
-        z, factor = (-h, -1.0) if self.prediction == "x0" else (h, -following)
         p = min(self.predictor_order, index + 1)
         if self.lower_order_final:
             p = min(p, len(sigmas) - 1 - index)
-        nodes = [math.log(sigma / sigmas[index - k]) / h for k in range(p)]
-        exact = [factor * moment for moment in moments(z, p + 1)]
-        half = factor * (z if self.variant == "bh1" else math.expm1(z)) / 2
-        predictor = self._rule(nodes, exact, half)
+        nodes = [interval.node(sigmas[index - k]) for k in range(p)]
+        moments = interval.moments(p + 1)
+        predictor = self._rule(interval, nodes, moments)
         if not self.corrector:
             return predictor, []
-        end, *rest = self._rule([1.0, *nodes], exact, half)
+        end, *rest = self._rule(interval, [1.0, *nodes], moments)
         return predictor, [end, *(late - new for late, new in zip(rest, predictor, strict=True))]
 
-    def _rule(self, nodes: list[float], exact: list[float], half: float) -> list[float]:
+    def _rule(
+        self, interval: Interval, nodes: list[float], moments: Sequence[float]
+    ) -> list[float]:
         """Return the quadrature weights of `nodes`, of which two take B(h) / 2 for a moment."""
-        return quadrature(nodes, [exact[0], half] if len(nodes) == 2 else exact[: len(nodes)])
+        if len(nodes) == 2:
+            half = interval.z / 2 if self.variant == "bh1" else interval.half()
+            return interval.weights(nodes, [moments[0], half])
+        return interval.weights(nodes, moments[: len(nodes)])
 
 
 @hookimpl

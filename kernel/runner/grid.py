@@ -1,0 +1,51 @@
+"""The sigmas of a run, as its schedule makes them and held to what every solver relies on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from kernel.errors import PluginError
+
+if TYPE_CHECKING:
+    from kernel.assembly import Assembly
+    from kernel.values import LatentSpec
+
+__all__ = ["grid"]
+
+
+def grid(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
+    """Return the sigmas at which an assembly samples latents of such a size.
+
+    Raises UsageError when `steps` < 1 and PluginError, naming the schedule, unless they are
+    steps + 1 finite numbers that descend to 0.
+    """
+    sigmas = assembly.schedule.sized(latent).sigmas(steps)
+    fault = _fault(sigmas, steps)
+    if fault is not None:
+        (name,) = (
+            part.info.spelling for part in assembly.parts if part.component is assembly.schedule
+        )
+        noun = "step" if steps == 1 else "steps"
+        raise PluginError(
+            f"{name} made a grid of {steps} {noun} that {fault}, where a solver needs "
+            f"{steps + 1} finite sigmas that descend to 0; choose other options or another schedule"
+        )
+    return sigmas
+
+
+def _fault(sigmas: Sequence[float], steps: int) -> str | None:
+    """Return what is wrong with a grid, or None."""
+    if len(sigmas) != steps + 1:
+        return f"has {len(sigmas)} values"
+    for sigma in sigmas:
+        if not math.isfinite(sigma):
+            return f"holds {sigma}"
+    for sigma, following in pairwise(sigmas):
+        if sigma <= following:
+            return f"goes from {sigma:.4g} to {following:.4g}"
+    if sigmas[-1] != 0:
+        return f"ends at {sigmas[-1]:.4g}"
+    return None

@@ -1,0 +1,60 @@
+"""The variance of the Brownian bridge with exponential diffusion, and its inverse.
+
+Lay et al. 2023 (BBED), section 3, where x_t = (1 - t) x0 + t y + s n has the diffusion
+sqrt(theta) k^t. With sigma = s / (1 - t), c = 2 ln k, v = 1 / (1 - t) and E1 the exponential
+integral,
+
+    sigma^2 / theta = int_0^t k^(2u) / (1 - u)^2 du = exp(c) int_1^v exp(-c / z) dz
+                    = v exp(c t) - 1 - c exp(c) (E1(c / v) - E1(c)),
+    E1(c / v) - E1(c) = ln v - sum_{m >= 0} h_m t^(m+1) / (m + 1),
+    h_m = 1 - exp(-c) sum_{j <= m} c^j / j!,
+
+where all terms are positive. Times are given as w = t / (1 - t), which loses nothing at either end.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+from kernel import exp, expm1, log1p
+
+__all__ = ["odds", "variance"]
+
+_ITERATIONS = 8
+"""Newton's method from above the root of a convex function; the last of them change nothing."""
+
+
+def variance(odds: Any, k: float) -> Any:
+    """Return sigma^2 / theta at w = t / (1 - t), a float or a tensor."""
+    c = 2 * math.log(k)
+    logarithm, t = log1p(odds), odds / (1 + odds)
+    series = 0.0
+    for coefficient in _coefficients(c):
+        series = (series + coefficient) * t
+    return expm1(logarithm + c * t) - (logarithm - series) * (c * math.exp(c))
+
+
+def odds(variance_: Any, k: float) -> Any:
+    """Return the w = t / (1 - t) at which sigma^2 / theta has a value, a float or a tensor."""
+    c = 2 * math.log(k)
+    # The slope exp(c t) is at least 1, so that the root lies at or below the value itself.
+    found = variance_
+    for _ in range(_ITERATIONS):
+        slope = exp(c * found / (1 + found))
+        found = found - (variance(found, k) - variance_) / slope
+    return found
+
+
+@lru_cache(maxsize=8)
+def _coefficients(c: float) -> tuple[float, ...]:
+    """Return h_m / (m + 1), the last first, down to the rounding of a float64."""
+    terms = [math.exp(-c)]
+    while len(terms) < c or terms[-1] > 1e-18:
+        terms.append(terms[-1] * c / len(terms))
+    tails, tail = [], 0.0
+    for m in range(len(terms) - 2, -1, -1):
+        tail += terms[m + 1]
+        tails.append(tail / (m + 1))
+    return tuple(tails)

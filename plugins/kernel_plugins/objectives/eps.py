@@ -1,0 +1,34 @@
+"""`eps`: noise prediction, whatever the schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from kernel import Objective, Preconditioning, hookimpl, log
+
+
+class Eps(Objective):
+    """Predict the noise from x scaled to unit variance.
+
+    Ho et al. 2020, eq. 14, in any process: the network is told ln(sigma) / 4 and no time of a
+    schedule, so that it can be trained and sampled on every one.
+    """
+
+    sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
+
+    def precondition(self, sigma: Any) -> Preconditioning:
+        """Return the four functions at `sigma`, a float > 0 or a tensor [B]."""
+        return Preconditioning(
+            c_skip=1.0,
+            c_out=-sigma,
+            c_in=(sigma**2 + self.sigma_data**2) ** -0.5,
+            c_noise=log(sigma) / 4,
+        )
+
+
+@hookimpl
+def objective() -> type[Objective]:
+    """Offer `eps`."""
+    return Eps

@@ -1,0 +1,69 @@
+"""What schedules share whose grid and whose draws follow one curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from kernel import Schedule, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Curve", "checked", "normal", "uniform"]
+
+
+def checked(steps: int) -> int:
+    """Return `steps`. Raises UsageError when it is below 1."""
+    if steps < 1:
+        raise UsageError(f"a schedule cannot make a grid of {steps} steps; ask for at least 1")
+    return steps
+
+
+def uniform(count: int, generator: torch.Generator, stratified: bool) -> Tensor:
+    """Return `count` draws in [0, 1), float64; stratified, one in each of `count` equal parts.
+
+    Stratified draws come in random order, so that a loss does not meet them sorted.
+    """
+    import torch
+
+    draws = torch.rand(count, generator=generator, dtype=torch.float64)
+    if not stratified:
+        return draws
+    order = torch.randperm(count, generator=generator)
+    return (order + draws) / count
+
+
+def normal(count: int, generator: torch.Generator, stratified: bool) -> Tensor:
+    """Return `count` standard normal draws, float64; stratified, one in each equal quantile."""
+    import torch
+
+    # Halfway between the multiples of 2^-53 that `rand` gives: 0 would become minus infinity.
+    draws: Tensor = torch.special.ndtri(uniform(count, generator, stratified) + 2.0**-54)
+    return draws
+
+
+class Curve(Schedule):
+    """Follow sigma(part), which falls from sigma_max at 0 to sigma_min at 1.
+
+    The grid takes it at equal steps of `part`, training at parts that are drawn uniformly.
+    """
+
+    stratified: bool = Field(False, description="spread the draws of a batch evenly")
+
+    def sigma(self, part: Any) -> Any:
+        """Return sigma at `part` in [0, 1], a float or a tensor."""
+        raise NotImplementedError
+
+    def sigmas(self, steps: int) -> list[float]:
+        """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1."""
+        inner = (self.sigma(index / max(steps - 1, 1)) for index in range(1, checked(steps) - 1))
+        ends = [self.sigma_max, self.sigma_min][:steps]
+        return [ends[0], *inner, *ends[1:], 0.0]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return `count` training sigmas [count]."""
+        sigma: Tensor = self.sigma(uniform(count, generator, self.stratified))
+        return sigma.clamp(self.sigma_min, self.sigma_max).float()

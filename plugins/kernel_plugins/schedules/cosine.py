@@ -1,0 +1,36 @@
+"""`cosine`: equal steps of the angle whose tangent is sigma."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import Field
+
+from kernel import Schedule, hookimpl, tan
+from kernel_plugins.schedules._curve import Curve
+
+
+class CosineSchedule(Curve):
+    """Sample at equal steps of the angle phi, tan(phi) = sigma, and train where phi is uniform.
+
+    The cosine schedule of Nichol and Dhariwal 2021 in continuous time, with the ends cut off
+    (Salimans and Ho 2022, section 4). `shift` S multiplies every sigma but the ends, as simple
+    diffusion does for larger signals (Hoogeboom et al. 2023, eq. 4): log-SNR - 2 ln S.
+    """
+
+    sigma_min: float = Field(0.002, gt=0, description="smallest nonzero sigma")
+    sigma_max: float = Field(100.0, gt=0, description="largest sigma")
+    shift: float = Field(1.0, gt=0, description="factor on sigma; above 1 for larger signals")
+
+    def sigma(self, part: Any) -> Any:
+        """Return sigma at `part` in [0, 1], a float or a tensor."""
+        high = math.atan(self.sigma_max / self.shift)
+        low = math.atan(self.sigma_min / self.shift)
+        return self.shift * tan(high + part * (low - high))
+
+
+@hookimpl
+def schedule() -> type[Schedule]:
+    """Offer `cosine`."""
+    return CosineSchedule

@@ -1,0 +1,81 @@
+"""Exponential Adams methods: the model is extrapolated from the last evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from kernel import Denoise, Noise, Solver, Step
+from kernel_plugins.solvers._multistep import Interval, Prediction, combine
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Adams", "StochasticAdams"]
+
+
+class Adams(Solver):
+    """Step by the quadrature of the last `points` evaluations, one of them new.
+
+    The first steps have fewer evaluations behind them and use those; the last, to sigma 0, returns
+    D. So the order of a whole run is at most 2, although later steps have the order `points`.
+    """
+
+    prediction: ClassVar[Prediction]
+    points: ClassVar[int]
+
+    @property
+    def order(self) -> int:
+        """Return the order of the whole run, which the first step limits to 2."""
+        return min(self.points, 2)
+
+    def evaluations(self, remaining: int) -> int:
+        """Return how many evaluations a step may use that has `remaining` to go, itself too."""
+        return self.points
+
+    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
+        """Return the weights of the evaluations at `nodes`, newest first; the exact ones."""
+        return interval.weights(nodes, interval.moments(len(nodes)))
+
+    def interval(self, sigma: float, following: float) -> Interval:
+        """Return the step from sigma to following > 0."""
+        return Interval(self.prediction, sigma, following)
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
+        models: list[Tensor] = []  # newest first
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            if following == 0:
+                x = x0
+            else:
+                interval = self.interval(sigma, following)
+                models = [interval.model(x, x0), *models]
+                models = models[: self.evaluations(len(sigmas) - 1 - index)]
+                nodes = [interval.node(sigmas[index - k]) for k in range(len(models))]
+                x = combine(x, interval.scale, models, self.weights(interval, nodes))
+                if interval.eta > 0:
+                    x.add_(noise(sigma, following), alpha=interval.up)
+            x = yield Step(index, following, x, x0)
+
+
+class StochasticAdams(Adams):
+    """An Adams method for x0 that can follow the reverse SDE instead of its ODE."""
+
+    prediction: ClassVar[Prediction] = "x0"
+
+    eta: float = Field(0.0, ge=0, description="share of the reverse SDE's noise; 0 is the ODE")
+
+    @property
+    def stochastic(self) -> bool:
+        """Return whether noise is added."""
+        return self.eta > 0
+
+    def interval(self, sigma: float, following: float) -> Interval:
+        """Return the step from sigma to following > 0."""
+        return Interval(self.prediction, sigma, following, self.eta)

@@ -1,0 +1,58 @@
+"""`alpha`: the family of second-order Runge-Kutta methods: midpoint, Ralston, Heun."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from kernel import Denoise, Noise, Solver, Step, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Alpha(Solver):
+    """Evaluate the slope e = (x - D) / sigma again at sigma + alpha (sigma' - sigma).
+
+    Karras et al. 2022, algorithm 3: with s = 1 / (2 alpha),
+    x' = x + (sigma' - sigma) ((1 - s) e + s e_m).
+    `alpha` 1/2 is the midpoint rule, 2/3 Ralston's, 1 Heun's. Order 2, two evaluations a step and
+    one in the last, to 0, which returns D.
+    """
+
+    alpha: float = Field(0.5, gt=0, le=1, description="where in the step the second slope is")
+
+    @property
+    def order(self) -> int:
+        """Return 2."""
+        return 2
+
+    def nfe(self, steps: int) -> int:
+        """Return 2 steps - 1: the last step takes one evaluation."""
+        return 2 * steps - 1
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
+        share = 1 / (2 * self.alpha)
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            if following == 0:
+                x = x0
+            else:
+                inner = sigma + self.alpha * (following - sigma)
+                slope = (x - x0).div_(sigma)
+                x_inner = x.add(slope, alpha=inner - sigma)
+                late = (x_inner - denoise(x_inner, inner)).div_(inner)
+                x = x.add(slope.lerp_(late, share), alpha=following - sigma)
+            x = yield Step(index, following, x, x0)
+
+
+@hookimpl
+def solver() -> type[Solver]:
+    """Offer `alpha`."""
+    return Alpha

@@ -1,0 +1,63 @@
+"""`euler-maruyama`: the reverse SDE, one step at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from kernel import Denoise, Noise, Solver, Step, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class EulerMaruyama(Solver):
+    """Step along the score and add the noise of the reverse SDE, dx = -2 sigma score dsigma + dw.
+
+    Song et al. 2021 (score SDE), eq. 6, with the variance of a step taken as sigma^2 - sigma'^2
+    (their reverse diffusion sampler, eq. 46) or, with `form` `euler`, as 2 sigma (sigma - sigma').
+    Order 1 of the distribution, one evaluation a step; the last, to 0, returns D.
+    """
+
+    form: Literal["reverse-diffusion", "euler"] = Field(
+        "reverse-diffusion", description="how the variance of a step is discretised"
+    )
+
+    @property
+    def order(self) -> int:
+        """Return 1, of the distribution."""
+        return 1
+
+    @property
+    def stochastic(self) -> bool:
+        """Return True."""
+        return True
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
+
+        The score is (D - x) / sigma^2, so that the drift moves x towards D by variance / sigma^2.
+        """
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            if following == 0:
+                x = x0
+            else:
+                variance = sigma**2 - following**2
+                if self.form == "euler":
+                    variance = 2 * sigma * (sigma - following)
+                x = x.lerp(x0, variance / sigma**2)
+                x.add_(noise(sigma, following), alpha=math.sqrt(variance))
+            x = yield Step(index, following, x, x0)
+
+
+@hookimpl
+def solver() -> type[Solver]:
+    """Offer `euler-maruyama`."""
+    return EulerMaruyama

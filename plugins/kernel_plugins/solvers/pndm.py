@@ -1,0 +1,64 @@
+"""`pndm`: the pseudo linear multistep method of Liu et al. 2022, without its warm-up."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from kernel import Denoise, Noise, Solver, Step, hookimpl
+from kernel_plugins.solvers._multistep import combine
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS = (
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
+
+
+class Pndm(Solver):
+    """Step along the weighted noise of the last evaluations, with the weights of equal steps.
+
+    Liu et al. 2022, eq. 12 (the linear multistep part), started with fewer evaluations in place of
+    Runge-Kutta steps, as Zhang and Chen 2023 (DEIS) do under the name iPNDM. The weights are those
+    of Adams and Bashforth for equal steps whatever the grid is: order 2 at most, `lms` has the
+    right ones. One evaluation a step; the last, to 0, returns D.
+    """
+
+    shortfalls: ClassVar[Mapping[str, str]] = {
+        "order": "its weights are those of equal steps; where steps change smoothly the order is 2"
+    }
+
+    slopes: int = Field(4, ge=1, le=4, description="how many evaluations a step uses")
+
+    @property
+    def order(self) -> int:
+        """Return 1 or 2."""
+        return min(self.slopes, 2)
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
+        slopes: list[Tensor] = []  # newest first
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            if following == 0:
+                x = x0
+            else:
+                slopes = [(x - x0).div_(sigma), *slopes[: self.slopes - 1]]
+                weights = WEIGHTS[len(slopes) - 1]
+                x = combine(x, 1.0, slopes, [(following - sigma) * part for part in weights])
+            x = yield Step(index, following, x, x0)
+
+
+@hookimpl
+def solver() -> type[Solver]:
+    """Offer `pndm`."""
+    return Pndm

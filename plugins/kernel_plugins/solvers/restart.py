@@ -1,0 +1,94 @@
+"""`restart`: Heun's method that goes back up a part of the way, several times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
+
+from kernel import Denoise, Noise, Solver, Step, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Restart(Solver):
+    """At the sigma nearest to `sigma_low`, add noise up to `sigma_high` and come down anew.
+
+    Xu et al. 2023, algorithm 1: `restarts` times, each by Heun's method over a polynomial grid of
+    `inner_steps` steps. The noise forgets the errors that the way down made. Order 2 of the
+    distribution; Heun's two evaluations a step, in the inner steps too, and one in the last, to 0.
+    """
+
+    sigma_low: float = Field(0.3, gt=0, description="where a restart begins and ends")
+    sigma_high: float = Field(2.0, gt=0, description="how far it goes back up")
+    restarts: int = Field(2, ge=1, description="how often")
+    inner_steps: int = Field(3, ge=1, description="steps on the way down again")
+    rho: float = Field(7.0, gt=0, description="exponent of the inner grid")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.sigma_high <= self.sigma_low:
+            raise ValueError(
+                f"sigma_high {self.sigma_high} is not above sigma_low {self.sigma_low}"
+            )
+        return self
+
+    @property
+    def order(self) -> int:
+        """Return 2, of the distribution."""
+        return 2
+
+    @property
+    def stochastic(self) -> bool:
+        """Return True."""
+        return True
+
+    def nfe(self, steps: int) -> int:
+        """Return Heun's 2 steps - 1 and twice the inner steps of each restart.
+
+        One step alone, straight to 0, passes no sigma at which it could restart.
+        """
+        return 2 * steps - 1 + (2 * self.restarts * self.inner_steps if steps > 1 else 0)
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
+        inner = sigmas[1:-1]
+        low = min(inner, key=lambda sigma: abs(sigma - self.sigma_low)) if inner else math.nan
+        high = self.sigma_high
+        if high <= low:  # on a grid so coarse that its nearest sigma is above the restart
+            high *= low / self.sigma_low
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x, x0 = self._heun(denoise, x, sigma, following)
+            if following == low:
+                for _ in range(self.restarts):
+                    x = x.add(noise(high, low), alpha=math.sqrt(high**2 - low**2))
+                    for start, end in pairwise(self._grid(high, low)):
+                        x, x0 = self._heun(denoise, x, start, end)
+            x = yield Step(index, following, x, x0)
+
+    def _heun(
+        self, denoise: Denoise, x: Tensor, sigma: float, following: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return the state at `following` and D at `sigma`."""
+        x0 = average = denoise(x, sigma)
+        ratio = following / sigma
+        if following > 0:
+            average = x0.lerp(denoise(x0.lerp(x, ratio), following), 0.5 / ratio)
+        return average.lerp(x, ratio), x0
+
+    def _grid(self, high: float, low: float) -> list[float]:
+        start, end = high ** (1 / self.rho), low ** (1 / self.rho)
+        parts = (index / self.inner_steps for index in range(1, self.inner_steps))
+        return [high, *((start + part * (end - start)) ** self.rho for part in parts), low]
+
+
+@hookimpl
+def solver() -> type[Solver]:
+    """Offer `restart`."""
+    return Restart

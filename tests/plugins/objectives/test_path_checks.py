@@ -1,0 +1,88 @@
+"""The kit's checks of a path and an origin pass what is sound and catch what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from kernel import Preconditioning
+from kernel.testing._objective import check_origin, check_path
+from kernel.testing._subject import Inapplicable, Violation
+from kernel_plugins.objectives.edm import Edm
+from kernel_plugins.objectives.ouve import Ouve
+from kernel_plugins.objectives.sb_ve import SbVe
+
+
+@attrs.frozen
+class Subject:
+    """Makes one component, which is all that a check asks for."""
+
+    kind: Any
+
+    def make(self) -> Any:
+        return self.kind()
+
+
+class Lost(Ouve):
+    """Does not come back from its time."""
+
+    def sigma(self, time: Any) -> Any:
+        return super().sigma(time) * 1.01
+
+
+class Backwards(Ouve):
+    """Lets time run from noise to data."""
+
+    def time(self, sigma: Any) -> Any:
+        return -super().time(sigma)
+
+
+class WrongRate(SbVe):
+    """Forgets that sigma is squared."""
+
+    def rates(self, time: float) -> tuple[float, float, float]:
+        a, b, variance = super().rates(time)
+        return a, b, variance / (2 * self.sigma(time))
+
+
+class Forgetful(Ouve):
+    """Needs an origin and leaves it out."""
+
+    def precondition(self, sigma: Any) -> Preconditioning:
+        return attrs.evolve(super().precondition(sigma), c_origin=0.0)
+
+
+class OnlyInTraining(Ouve):
+    """Trains with the origin and samples without it."""
+
+    def denoise(self, network, x, sigma, condition, origin=None):  # type: ignore[no-untyped-def]
+        return super().denoise(network, x, sigma, condition)
+
+
+@pytest.mark.parametrize("kind", [Ouve, SbVe])
+def test_what_is_sound_passes(kind: Any) -> None:
+    check_path(Subject(kind))  # type: ignore[arg-type]
+    check_origin(Subject(kind))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("check", "kind", "sentence"),
+    [
+        (check_path, Lost, r"the time at sigma 0.001 is that of the sigma 0.00101"),
+        (check_path, Backwards, r"the time at sigma 0.001 is -.*, after 0"),
+        (check_path, WrongRate, r"the rate of sigma\^2 at sigma .* but it changes by"),
+        (check_origin, Forgetful, r"it needs an origin and makes no use of it"),
+        (check_origin, OnlyInTraining, r"the network's input in training and in sampling at"),
+    ],
+)
+def test_what_is_broken_is_caught(check: Any, kind: Any, sentence: str) -> None:
+    with pytest.raises(Violation, match=sentence):
+        check(Subject(kind))
+
+
+@pytest.mark.parametrize("check", [check_path, check_origin])
+def test_an_objective_without_them_is_left_alone(check: Any) -> None:
+    with pytest.raises(Inapplicable, match="no native time|no origin"):
+        check(Subject(Edm))
