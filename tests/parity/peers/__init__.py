@@ -1,0 +1,1 @@
+"""The samplers of other libraries, on one problem."""
