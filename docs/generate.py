@@ -37,16 +37,18 @@ def shipped(kind: str) -> list[PluginInfo]:
 
 
 def plugins() -> str:
-    """Return the table of the shipped plugins: kind, name and the first sentence of each."""
-    rows = ["| kind | name | what it does |", "|---|---|---|"]
+    """Return the table of the shipped plugins: the names of each kind, and the models."""
+    rows = ["| kind | what is shipped |", "|---|---|"]
     for kind in KINDS:
-        for info in shipped(kind) if kind != "model" else ():
-            rows.append(f"| {kind} | [`{info.name}`]({_page(info)}) | {_sentence(info)} |")
-    for pack in packs(registry):
-        if pack.info and pack.info.distribution == OURS:
-            size = f"{pack.manifest.parameters / 1e6:.1f} M parameters"
-            rows.append(f"| model | `{pack.name}` | {pack.manifest.title}; {size} |")
-    return "\n".join(rows)
+        names = [f"[`{info.name}`]({_page(info)})" for info in shipped(kind)]
+        if names and kind != "model":
+            rows.append(f"| {kind} | {', '.join(names)} |")
+    models = [
+        f"`{pack.name}` ({pack.manifest.title}; {pack.manifest.parameters / 1e6:.1f} M parameters)"
+        for pack in packs(registry)
+        if pack.info and pack.info.distribution == OURS
+    ]
+    return "\n".join([*rows, f"| model | {', '.join(models)} |"])
 
 
 def template(kind: str) -> str:
@@ -126,10 +128,6 @@ def _signature(function: Any) -> str:
 
 def _page(info: PluginInfo) -> str:
     return f"docs/plugins/{info.kind}.md#{info.name}"
-
-
-def _sentence(info: PluginInfo) -> str:
-    return _first(registry.load(info).__doc__ or "")
 
 
 def _first(doc: str) -> str:

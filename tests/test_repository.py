@@ -106,7 +106,7 @@ def both_solvers() -> tuple[list[str], list[str]]:
     return written.splitlines(), (project / "solver.py").read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("pack", ["digits_edm", "digits_rf"])
+@pytest.mark.parametrize("pack", ["digits_edm", "digits_rf", "digits_v", "digits_ve", "digits_vp"])
 def test_a_shipped_pack_is_at_most_12_megabytes(pack: str) -> None:
     folder = ROOT / "plugins" / "kernel_plugins" / "models" / pack
     assert sum(path.stat().st_size for path in folder.iterdir()) < 12_000_000
