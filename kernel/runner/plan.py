@@ -147,7 +147,7 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     assembly, selection = assemble(registry, selection, RUN_KINDS, config.options)
     for part in ("objective", "schedule", "backbone", "codec", "task"):
         getattr(assembly, part)
-    assembly.check(frozenset({"gradient", "null-condition", "measurement", "origin", "reference"}))
+    assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
     notes = tuple(f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced)
     return Plan(registry, selection, assembly, config.steps, notes=notes)
 

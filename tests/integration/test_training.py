@@ -16,7 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from kernel import UsageError
 from kernel.checkpoint import latest, load_weights, read_state, read_tensors
-from kernel.errors import InputError, NumericalError, OutputError
+from kernel.config import TrainConfig
+from kernel.errors import InputError, MisfitError, NumericalError, OutputError
+from kernel.registry import Registry
+from kernel.runner.plan import plan_training
 from kernel.runner.train import open_folder, read_config
 
 Train = Callable[..., Path]
@@ -125,6 +128,14 @@ def test_a_solver_and_guidances_become_the_recommendation(model: Path) -> None:
     assert manifest["plugins"]["solver"] == "euler"
     assert manifest["plugins"]["guidance"] == ["cfg"]
     assert manifest["options"]["task"]["labels"] == ["high", "low"]
+
+
+def test_a_process_towards_an_origin_needs_a_task_that_gives_one(
+    training: Callable[..., TrainConfig], registry: Registry, tmp_path: Path
+) -> None:
+    plugins = ("ouve", "dit", "mel", "labelled")
+    with pytest.raises(MisfitError, match=r"objective.ouve needs 'origin', .*from a recording$"):
+        plan_training(training(tmp_path, plugins=plugins), registry)
 
 
 def test_a_training_in_the_way_is_not_overwritten(
