@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -29,9 +30,15 @@ from rich.table import Table
 
 from kernel import Solver, Step
 from kernel_plugins.schedules.edm import EdmSchedule
+from kernel_plugins.solvers.deis import Deis
+from kernel_plugins.solvers.dpm_2m import Dpm2M
+from kernel_plugins.solvers.dpm_3m import Dpm3M
 from kernel_plugins.solvers.dpmpp_2m import DpmPP2M
+from kernel_plugins.solvers.dpmpp_3m import DpmPP3M
 from kernel_plugins.solvers.euler import Euler
 from kernel_plugins.solvers.heun import Heun
+from kernel_plugins.solvers.lms import Lms
+from kernel_plugins.solvers.pndm import Pndm
 from kernel_plugins.solvers.unipc import UniPC
 
 INSTALL = "pip install -r benchmarks/requirements.txt"
@@ -45,6 +52,20 @@ RATIOS = (
     ("euler", "k-diffusion euler", None),
 )
 """Our row, the peer's row, and the ratio that is aimed at."""
+
+MULTISTEP: dict[str, Solver] = {
+    "deis": Deis(),
+    "deis, vp-time": Deis(variable="vp-time"),
+    "dpm-2m": Dpm2M(),
+    "dpm-3m": Dpm3M(),
+    "dpmpp-2m": DpmPP2M(),
+    "dpmpp-3m": DpmPP3M(),
+    "lms": Lms(),
+    "pndm": Pndm(),
+    **{f"unipc, order {order}": UniPC(predictor_order=order) for order in range(1, 5)},
+}
+PEER, LIMIT = "k-diffusion dpmpp_2m", 60 / 115
+"""The slowest of MULTISTEP may need this share of the peer's time."""
 
 
 def denoise(x: torch.Tensor, sigma: Any) -> torch.Tensor:
@@ -148,12 +169,10 @@ def main() -> None:
 
     sigmas = EdmSchedule().sigmas(arguments.steps)
     x = torch.randn(1, 2, 64, 64, generator=torch.Generator().manual_seed(0)) * sigmas[0]
-    solvers = {
+    solvers: dict[str, Solver] = {
         "euler": Euler(),
         "heun": Heun(),
-        "dpmpp-2m": DpmPP2M(),
-        "unipc, order 2": UniPC(predictor_order=2),
-        "unipc, order 3": UniPC(predictor_order=3),
+        **MULTISTEP,
     }
     rows: dict[str, Callable[[], Loop]] = {
         name: lambda solver=solver: ours(solver, x, sigmas) for name, solver in solvers.items()
@@ -173,17 +192,20 @@ def main() -> None:
 
     figures = measure(rows, arguments.steps, arguments.repeats)
     table = Table(title="us of CPU time per step, [1, 2, 64, 64] float32, 1 thread")
-    for column in ("sampler", "median", "min"):
+    for column in ("sampler", "median", "min", f"of {PEER}"):
         table.add_column(column, justify="left" if column == "sampler" else "right")
+    peer = figures.get(PEER, {}).get("median_us", math.nan)
     for name, row in figures.items():
-        table.add_row(name, f"{row['median_us']:.1f}", f"{row['min_us']:.1f}")
+        share = f"{row['median_us'] / peer:.3f}"
+        table.add_row(name, f"{row['median_us']:.1f}", f"{row['min_us']:.1f}", share)
     console.print(table)
 
     ratios = Table(title="ours / theirs")
     for column in ("ours", "theirs", "medians", "minima", "aim"):
         ratios.add_column(column, justify="left" if column in ("ours", "theirs") else "right")
     compared = []
-    for mine, theirs, aim in RATIOS:
+    slowest = max(MULTISTEP, key=lambda name: figures[name]["median_us"])
+    for mine, theirs, aim in (*RATIOS, (slowest, PEER, LIMIT)):
         if theirs in figures:
             pair = [figures[mine][key] / figures[theirs][key] for key in ("median_us", "min_us")]
             row = {"ours": mine, "theirs": theirs, "median": pair[0], "min": pair[1], "aim": aim}
