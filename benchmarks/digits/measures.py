@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -42,6 +43,17 @@ def frechet(first: Tensor, second: Tensor) -> float:
     cross = torch.linalg.eigvalsh(root @ two @ root).clamp(min=0).sqrt().sum()
     shift = (first.mean(0) - second.mean(0)).square().sum()
     return max(0.0, float(shift + one.trace() + two.trace() - 2 * cross))
+
+
+def jackknife(measure: Callable[[Tensor], float], items: Tensor, blocks: int = 20) -> float:
+    """Return the standard error of `measure` of items [N, ...], leaving out a block at a time.
+
+    Efron and Stein 1981, section 1. Blocks are runs of neighbours, so that items that take turns,
+    as digits do, take turns in every block.
+    """
+    index = torch.arange(len(items)) * blocks // len(items)
+    values = torch.tensor([measure(items[index != block]) for block in range(blocks)])
+    return float(((blocks - 1) * values.double().var(correction=0)).sqrt())
 
 
 def inception(chances: Tensor) -> float:
