@@ -14,7 +14,7 @@ from kernel_plugins.solvers._multistep import Interval, Prediction, combine
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Adams", "StochasticAdams"]
+__all__ = ["Adams", "Line", "Parabola", "StochasticAdams"]
 
 
 class Adams(Solver):
@@ -79,3 +79,39 @@ class StochasticAdams(Adams):
     def interval(self, sigma: float, following: float) -> Interval:
         """Return the step from sigma to following > 0."""
         return Interval(self.prediction, sigma, following, self.eta)
+
+
+class Line(Adams):
+    """Extrapolate by the line through the last two evaluations."""
+
+    points: ClassVar[int] = 2
+
+    exact: bool = Field(False, description="integrate a line exactly, not by the half rule")
+
+    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
+        """Return the weights of the half rule, or the exact ones."""
+        return interval.weights(nodes, interval.line_moments(len(nodes), self.exact))
+
+
+class Parabola(Adams):
+    """Extrapolate by the parabola through the last three evaluations."""
+
+    points: ClassVar[int] = 3
+
+    published: bool = Field(
+        False, description="halve the curvature, as public 3M codes do, which then are of order 2"
+    )
+    lower_order_final: bool = Field(
+        False, description="use 2 evaluations in the step before the last, where ln sigma leaps"
+    )
+
+    def evaluations(self, remaining: int) -> int:
+        """Return 3, or 2 in the step before the last."""
+        return min(self.points, remaining) if self.lower_order_final else self.points
+
+    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
+        """Return the exact weights, or those of the public codes."""
+        moments = interval.moments(len(nodes))
+        if len(nodes) == 3 and self.published:
+            moments[2] /= 2
+        return interval.weights(nodes, moments)

@@ -129,6 +129,13 @@ class Interval:
         """Return the first moment by the half rule: half the zeroth, off by O(h^2) of it."""
         return math.expm1(self.z) / 2
 
+    def line_moments(self, count: int, exact: bool) -> list[float]:
+        """Return the moments, where a line is integrated by the half rule unless `exact`."""
+        moments = self.moments(count)
+        if count == 2 and not exact:
+            moments[1] = self.half()
+        return moments
+
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
         """Return the weights of the model at the nodes that give such moments."""
         factor = -1.0 if self.prediction == "x0" else -self.following

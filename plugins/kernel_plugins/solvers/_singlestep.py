@@ -15,7 +15,7 @@ from kernel_plugins.solvers._multistep import Interval, Prediction, combine
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Singlestep"]
+__all__ = ["Singlestep", "Stage", "TwoStage"]
 
 Stage = tuple[float, tuple[int, ...]]
 
@@ -81,3 +81,19 @@ class Singlestep(Solver):
             models.append(end.model(state, denoise(state, part.following)))
             nodes.append(node)
         raise AssertionError("the last stage of a tableau is at node 1")
+
+
+class TwoStage(Singlestep):
+    """Evaluate once more, at a node inside the step."""
+
+    node: float = Field(0.5, gt=0, le=1, description="where in the step the second evaluation is")
+    exact: bool = Field(False, description="integrate a line exactly, not by the half rule")
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return two stages."""
+        return (self.node, (0,)), (1.0, (0, 1))
+
+    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
+        """Return the exact weights, or those of the half rule where there are two."""
+        return interval.weights(nodes, interval.line_moments(len(nodes), self.exact))

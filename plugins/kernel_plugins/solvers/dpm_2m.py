@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import Field
-
 from kernel import Solver, hookimpl
-from kernel_plugins.solvers._adams import Adams
-from kernel_plugins.solvers._multistep import Interval, Prediction
+from kernel_plugins.solvers._adams import Line
+from kernel_plugins.solvers._multistep import Prediction
 
 
-class Dpm2M(Adams):
+class Dpm2M(Line):
     """Extrapolate the noise in lam = -ln sigma from the last two evaluations.
 
     The multistep form of DPM-Solver (Lu et al. 2022) with noise prediction; `exact` is also the
@@ -20,16 +17,6 @@ class Dpm2M(Adams):
     """
 
     prediction: ClassVar[Prediction] = "noise"
-    points: ClassVar[int] = 2
-
-    exact: bool = Field(False, description="integrate a line exactly, not by the half rule")
-
-    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
-        """Return the weights of the half rule, or the exact ones."""
-        moments = interval.moments(len(nodes))
-        if len(nodes) == 2 and not self.exact:
-            moments[1] = interval.half()
-        return interval.weights(nodes, moments)
 
 
 @hookimpl

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import Field
-
 from kernel import Solver, hookimpl
-from kernel_plugins.solvers._adams import Adams
-from kernel_plugins.solvers._multistep import Interval, Prediction
+from kernel_plugins.solvers._adams import Parabola
+from kernel_plugins.solvers._multistep import Prediction
 
 
-class Dpm3M(Adams):
+class Dpm3M(Parabola):
     """Extrapolate the noise in lam = -ln sigma by the parabola through the last three evaluations.
 
     The multistep form of DPM-Solver (Lu et al. 2022) with noise prediction, whose public codes give
@@ -21,26 +18,6 @@ class Dpm3M(Adams):
     """
 
     prediction: ClassVar[Prediction] = "noise"
-    points: ClassVar[int] = 3
-
-    published: bool = Field(
-        False, description="halve the curvature, as public 3M codes do, which then are of order 2"
-    )
-
-    lower_order_final: bool = Field(
-        False, description="use 2 evaluations in the step before the last, where ln sigma leaps"
-    )
-
-    def evaluations(self, remaining: int) -> int:
-        """Return 3, or 2 in the step before the last."""
-        return min(self.points, remaining) if self.lower_order_final else self.points
-
-    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
-        """Return the exact weights, or those of the public codes."""
-        moments = interval.moments(len(nodes))
-        if len(nodes) == 3 and self.published:
-            moments[2] /= 2
-        return interval.weights(nodes, moments)
 
 
 @hookimpl

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-
-from pydantic import Field
-
 from kernel import Solver, hookimpl
-from kernel_plugins.solvers._adams import StochasticAdams
-from kernel_plugins.solvers._multistep import Interval
+from kernel_plugins.solvers._adams import Line, StochasticAdams
 
 
-class DpmPP2M(StochasticAdams):
+class DpmPP2M(Line, StochasticAdams):
     """Extrapolate x0 in lam = -ln sigma from the last two evaluations, then step as DDIM.
 
     Lu et al. 2022 (DPM-Solver++), algorithm 2: with h = lam' - lam and r = h_previous / h,
@@ -22,17 +16,6 @@ class DpmPP2M(StochasticAdams):
     The first step has no past and the last, to sigma 0, has an infinite h: both take d = D. With
     `eta` 1 it is their SDE form (2M SDE). Order 2, one evaluation a step.
     """
-
-    points: ClassVar[int] = 2
-
-    exact: bool = Field(False, description="integrate a line exactly, not by the half rule")
-
-    def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
-        """Return the weights of the half rule, or the exact ones."""
-        moments = interval.moments(len(nodes))
-        if len(nodes) == 2 and not self.exact:
-            moments[1] = interval.half()
-        return interval.weights(nodes, moments)
 
 
 @hookimpl
