@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from kernel.values import Denoise as Denoise
     from kernel.values import Example as Example
     from kernel.values import GuidedDenoise as GuidedDenoise
+    from kernel.values import LatentSpace as LatentSpace
     from kernel.values import LatentSpec as LatentSpec
     from kernel.values import Measurement as Measurement
     from kernel.values import NativePath as NativePath
     from kernel.values import Network as Network
     from kernel.values import Noise as Noise
     from kernel.values import Preconditioning as Preconditioning
+    from kernel.values import Pull as Pull
     from kernel.values import Request as Request
     from kernel.values import Step as Step
 
@@ -88,12 +90,14 @@ _HOMES = {
         "Denoise",
         "Example",
         "GuidedDenoise",
+        "LatentSpace",
         "LatentSpec",
         "Measurement",
         "NativePath",
         "Network",
         "Noise",
         "Preconditioning",
+        "Pull",
         "Request",
         "Step",
     ),

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Assembly", "Part", "assemble"]
 
+STAGES = ("mix", "project", "limit")
+
 ComponentT = TypeVar("ComponentT", bound=Component)
 
 REMEDIES = {
@@ -100,9 +102,14 @@ class Assembly:
         return self.get(Solver)
 
     @property
-    def guidances(self) -> tuple[Guidance, ...]:
-        """Return the guidances, the first innermost."""
-        return self.all(Guidance)
+    def guidances(self) -> dict[str, Guidance]:
+        """Return the guidances by name, in the order in which they take effect."""
+        named = {
+            part.info.name: part.component
+            for part in self.parts
+            if isinstance(part.component, Guidance)
+        }
+        return dict(sorted(named.items(), key=lambda pair: (STAGES.index(pair[1].stage), pair[0])))
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -180,16 +187,21 @@ def assemble(
 ) -> tuple[Assembly, Selection]:
     """Load and configure what was selected, filled up with what a model recommends.
 
-    A component takes the model's options when it is the one that the model was trained with, and
-    the user's options over them. Returns the assembly and the selection that it was made from.
+    A component takes the model's options when it is the one that the model was trained with, the
+    task's defaults for it over them, and the user's options over both. Returns the assembly and the
+    selection that it was made from.
     Raises UsageError for an option that no component takes and PluginError for a broken plugin.
     """
+    selection = _fill_for_task(registry, selection, kinds)
     selection = _fill(registry, selection, kinds, manifest)
+    selection = _fill_for_task(registry, selection, kinds)
+    defaults = _task_defaults(registry, selection)
     parts = []
     used = set()
     for kind in kinds:
         for info in selection.of(kind):
-            given = _trained_options(manifest, info)
+            given = _trained_options(manifest, info, registry)
+            given |= defaults.get(info.spelling, {})
             for key in (kind, f"{kind}.{info.name}"):
                 if key in options and not (key == kind and len(selection.of(kind)) > 1):
                     given |= options[key]
@@ -216,6 +228,24 @@ def _fill(
     return selection.union(registry.select(missing))
 
 
+def _fill_for_task(registry: Registry, selection: Selection, kinds: Sequence[str]) -> Selection:
+    """Return the selection with what its task recommends of kinds that are not selected yet."""
+    missing = [
+        own if registry.find(own := f"{kind}.{name}@{info.distribution}") else f"{kind}.{name}"
+        for info in selection.of("task")
+        for kind, names in registry.load(info).recommends.items()  # type: ignore[attr-defined]
+        if kind in kinds and not selection.of(kind)
+        for name in names
+    ]
+    return selection.union(registry.select(missing))
+
+
+def _task_defaults(registry: Registry, selection: Selection) -> Mapping[str, Mapping[str, Any]]:
+    for info in selection.of("task"):
+        return registry.load(info).defaults  # type: ignore[attr-defined,no-any-return]
+    return {}
+
+
 def _owned(registry: Registry, manifest: Manifest, spelling: str) -> str:
     """Return the spelling of a recommendation: whoever else offers the name, whose it was stays.
 
@@ -227,9 +257,16 @@ def _owned(registry: Registry, manifest: Manifest, spelling: str) -> str:
     return qualified
 
 
-def _trained_options(manifest: Manifest | None, info: PluginInfo) -> dict[str, Any]:
+def _trained_options(
+    manifest: Manifest | None, info: PluginInfo, registry: Registry
+) -> dict[str, Any]:
     if manifest is None:
         return {}
+    if info.kind == "task" and info.name not in _recommended(manifest, "task"):
+        # What a model knows of its audio holds for every task that it is used for.
+        fields = registry.load(info).model_fields
+        given = manifest.options.get("task", {})
+        return {name: value for name, value in given.items() if name in fields}
     if info.name not in _recommended(manifest, info.kind):
         # A model may hold options of what it does not recommend: another grid, found for it.
         return dict(manifest.options.get(info.spelling, {}))

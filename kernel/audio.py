@@ -22,6 +22,7 @@ _SHORTENED = re.compile(
 )
 # Programs that write to a pipe leave a size near 2^31 or 2^32 where the length is not yet known.
 _UNKNOWN_SIZE = 0x7FFFF000
+_BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _OGG_PAGE = 27 + 255 + 255 * 255  # the longest page, RFC 3533, section 6
 
 
@@ -80,7 +81,8 @@ def resample(audio: Tensor, source: int, target: int) -> Tensor:
 def write_audio(path: Path, audio: Tensor, sample_rate: int, subtype: str = "PCM_16") -> float:
     """Write `audio` [C, L] in the format that `path` ends with and return the gain applied.
 
-    The gain is 1, or less where a peak beyond full scale would have been clipped.
+    Samples that were read from integers of as many bits are written as the same integers. The gain
+    is 1, or less where a peak beyond full scale would have been clipped.
     Raises OutputError when the place cannot be written (nothing is left behind), NumericalError
     when a sample is not finite, UsageError for a format or subtype that libsndfile lacks.
     """
@@ -201,6 +203,12 @@ def _encode(
             " check the model's weights or sample in float32"
         )
     gain = 1 / max(1.0, float(audio.abs().max()))
+    samples = (audio * gain).T
+    if bits := _BITS.get(subtype):
+        # libsndfile reads v / 2^(bits - 1) and would write with 2^(bits - 1) - 1.
+        full = 2 ** (bits - 1)
+        samples = (samples * full).round().clamp(-full, full - 1)
+        samples = (samples * 2 ** (32 - bits)).int()
     buffer = io.BytesIO()
-    soundfile.write(buffer, (audio * gain).T.numpy(), sample_rate, format=kind, subtype=subtype)
+    soundfile.write(buffer, samples.numpy(), sample_rate, format=kind, subtype=subtype)
     return buffer.getvalue(), gain

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kernel.errors import UsageError
 from kernel.scalars import minimum
 from kernel.values import (
     AudioSpec,
@@ -28,12 +29,14 @@ from kernel.values import (
     Denoise,
     Example,
     GuidedDenoise,
+    LatentSpace,
     LatentSpec,
     Measurement,
     NativePath,
     Network,
     Noise,
     Preconditioning,
+    Pull,
     Request,
     Step,
 )
@@ -68,7 +71,10 @@ class Component(BaseModel):
     coin more.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # What the command line reads as a number may be meant as a name: a label, say.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
     kind: ClassVar[str]
 
@@ -295,20 +301,53 @@ class Solver(Component):
 class Guidance(Component):
     """Changes what the denoiser returns, or where a step ends.
 
-    Guidances are wrapped in the order they were named, the first innermost.
+    The order in which guidances are named does not matter. At every evaluation those that `mix`
+    come first, then the sum of what all steer, then those that `project`, then those that `limit`;
+    within a stage they go by their names, the first innermost.
     """
 
     kind: ClassVar[str] = "guidance"
 
+    stage: ClassVar[Literal["mix", "project", "limit"]] = "mix"
+    """When `wrap` and `constrain` have their turn.
+
+    To mix is to combine several evaluations of the network into one estimate, to project is to make
+    an estimate agree with what is known, to limit is to keep it within bounds.
+    """
+
+    strength: ClassVar[str | None] = None
+    """The option to lower when a run with this guidance leaves the range of the data."""
+
     neutral: ClassVar[Mapping[str, Any] | None] = None
     """Options under which the guidance changes nothing; None when there are none."""
+
+    @property
+    def steers(self) -> bool:
+        """Return whether `steer` says anything."""
+        return type(self).steer is not Guidance.steer
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Return `gradient` for a guidance that steers."""
+        return frozenset({"gradient"}) if self.steers else frozenset()
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
         """Return a denoiser that calls `denoise` and passes on the condition it is called with."""
         return denoise
 
-    def constrain(self, x: Tensor, sigma: float, context: Context) -> Tensor:
-        """Return the state to go on from after a step that reached `sigma`: `x`, or another."""
+    def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
+        """Return what is to be added to the estimate `x0`, shaped like it and detached.
+
+        x0 depends on x, and `pull` gives the gradient of any loss that is made of the two. Adding
+        -s grad to the score is adding -sigma^2 s grad here.
+        """
+        raise NotImplementedError
+
+    def constrain(self, x: Tensor, sigma: float, denoise: Denoise, context: Context) -> Tensor:
+        """Return the state to go on from after a step that reached `sigma`: `x`, or another.
+
+        `denoise` is the denoiser with all guidances. `sigma` is 0 after the last step.
+        """
         return x
 
 
@@ -380,9 +419,19 @@ class Dataset(Protocol):
 
 
 class Task(Component):
-    """An application: its data, its condition, what is asked for and what becomes of the answer."""
+    """An application: its data, its condition, what is asked for and what becomes of the answer.
+
+    A task that a model was not made for takes over the options of the model's own task that it has
+    too: the sample rate, say, and how loud the training's sounds were.
+    """
 
     kind: ClassVar[str] = "task"
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Plugins, by kind, that are taken where the user names none of that kind."""
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Options, by KIND.NAME, that components start from in this task in place of their own."""
 
     @property
     def audio(self) -> AudioSpec:
@@ -399,6 +448,11 @@ class Task(Component):
         """Return how wide the parts of the condition are."""
         return ConditionSpec()
 
+    @property
+    def start(self) -> float | None:
+        """Return sigma / sigma_data where sampling starts; None for the start of the schedule."""
+        return None
+
     def resolve(self) -> Self:
         """Return the task with what its data decides (labels found in a folder) filled in."""
         return self
@@ -414,6 +468,10 @@ class Task(Component):
         """
         raise NotImplementedError
 
+    def usual_count(self, inputs: Sequence[Path]) -> int:
+        """Return how many sounds are made where the user does not say."""
+        return len(inputs) or 10
+
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests, made from the files in `inputs` if the task takes any.
 
@@ -422,12 +480,28 @@ class Task(Component):
         """
         raise NotImplementedError
 
-    def measurement(self, requests: Sequence[Request]) -> Measurement | None:
-        """Return what is known about the latents of a batch of requests, or None."""
+    def named(self, word: str) -> Condition:
+        """Return the condition, of batch size 1, that `word` stands for, such as a label.
+
+        Raises UsageError for a word that stands for none.
+        """
+        raise UsageError(f"the task has no words for conditions, so that {word!r} stands for none")
+
+    def windows(self, request: Request) -> Sequence[Request]:
+        """Return the windows that a request is made from: itself, unless it is too long for one."""
+        return (request,)
+
+    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+        """Return what is known about the latents of a batch of windows, or None."""
         return None
 
+    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
+        """Return the audio [C, L] of a request from that of its windows, in their order."""
+        (whole,) = windows
+        return whole
+
     def finish(self, audio: Tensor, request: Request) -> Tensor:
-        """Return the audio to write. audio: [C, L]."""
+        """Return the audio to write. audio: [C, L]; what is written has the request's rate."""
         return audio
 
 

@@ -43,7 +43,9 @@ class RunConfig(Settings):
 
     model: str | None = Field(None, description="a model pack's name, or a folder with model.toml")
     steps: int | None = Field(None, ge=1, description="solver steps; the model's own if not given")
-    count: int = Field(10, ge=1, description="sounds to make")
+    count: int | None = Field(
+        None, ge=1, description="sounds to make; by default all of each input, or 10 without any"
+    )
     batch: int = Field(16, ge=1, description="sounds made at once")
     noise: Literal["independent", "brownian"] = Field(
         "independent",
@@ -75,6 +77,9 @@ class TrainConfig(Settings):
     checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
     sampling_steps: int = Field(16, ge=1, description="solver steps that the model will recommend")
+    tasks: tuple[str, ...] = Field(
+        (), description="tasks besides its own that the model will be offered for"
+    )
     title: str = Field("", description="title in the trained model's manifest")
     description: str = Field("", description="description in the trained model's manifest")
     licence: str = Field("", description="licence of the trained weights")

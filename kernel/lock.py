@@ -11,7 +11,6 @@ import attrs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kernel.errors import InputError, UsageError
-from kernel.registry import ACCUMULATES
 from kernel.repeat import Record, RecordedModel, RecordedPlugin
 
 __all__ = ["Difference", "Lock", "differences", "lock_path", "read_lock"]
@@ -65,10 +64,6 @@ class Lock(BaseModel):
             facts[each.qualified, "version"] = each.version
             facts[each.qualified, "hash"] = each.hash
             facts |= {(each.qualified, f"option {k}"): v for k, v in each.options.items()}
-        for kind in ACCUMULATES:
-            names = [each.name for each in self.plugins if each.kind == kind]
-            if len(names) > 1:
-                facts["", f"order of {kind}"] = names
         if self.model is not None:
             owner = self.model.distribution
             subject = f"model.{self.model.name}@{owner}" if owner else "model"

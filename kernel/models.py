@@ -81,6 +81,9 @@ class Manifest(BaseModel):
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options by kind, or by KIND.NAME"
     )
+    tasks: tuple[str, ...] = Field(
+        (), description="tasks besides its own that the model is good for, by the plugins' names"
+    )
     steps: int = Field(ge=1, description="recommended solver steps")
     trained: Trained
 

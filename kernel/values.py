@@ -19,12 +19,14 @@ __all__ = [
     "Denoise",
     "Example",
     "GuidedDenoise",
+    "LatentSpace",
     "LatentSpec",
     "Measurement",
     "NativePath",
     "Network",
     "Noise",
     "Preconditioning",
+    "Pull",
     "Request",
     "Step",
 ]
@@ -225,27 +227,81 @@ class Step:
     x0: Tensor
 
 
+class Pull(Protocol):
+    """Return the gradient of a loss [B] with respect to the noisy state: [B, C, *S].
+
+    Items never mix: the gradient of item i is that of loss i. Raises MisfitError when nothing in
+    the loss depends on the state in a differentiable way.
+    """
+
+    def __call__(self, loss: Tensor) -> Tensor: ...
+
+
+@attrs.frozen(eq=False)
+class LatentSpace:
+    """The way between audio and the x0 of a run: the codec, scaled by the objective's sigma_data.
+
+    encode: audio [B, C, L] -> x0. decode: (x0, samples) -> audio [B, C, samples], differentiable
+    wherever the codec is. listener: a spelling `MODULE:NAME` -> what it names, on the run's device:
+    an embedding or a classifier of audio, (audio [B, C, L], sample_rate) -> [B, M].
+    """
+
+    audio: AudioSpec
+    samples: int
+    latent: LatentSpec
+    encode: Callable[[Tensor], Tensor]
+    decode: Callable[[Tensor, int], Tensor]
+    listener: Callable[[str], Callable[[Tensor, int], Tensor]]
+
+
 @attrs.frozen(eq=False)
 class Measurement:
-    """What is known about the clean latent: `operator(x0)` should equal `target`.
+    """What is known about the clean latent: `operator(x0)` equals `target`, up to `noise`.
 
     distance(predicted, target) -> [B] is what gradient guidances descend; `project(x0) -> x0`, when
-    there is one, returns the nearest latent that agrees with the target.
+    there is one, returns the nearest latent that agrees with the target. `noise` is the standard
+    deviation of the target's error, 0 where the target is exact; [B, 1, ...], with as many axes as
+    the latent, where it differs among the items.
     """
 
     operator: Callable[[Tensor], Tensor]
     target: Tensor
     distance: Callable[[Tensor, Tensor], Tensor]
     project: Callable[[Tensor], Tensor] | None = None
+    noise: float | Tensor = 0.0
 
 
 @attrs.frozen(eq=False)
 class Context:
-    """What a guidance may know of the run it is part of."""
+    """What a guidance may know of the run it is part of.
+
+    noise: standard normal draws of its own, which leave those of the solver as they are. named: the
+    condition [1, ...] that a word of the task stands for (a label). model: the denoiser of another
+    model, by its name or folder. Where a run has none of these, they are None.
+    """
 
     condition: Condition
     sigmas: tuple[float, ...]
     measurement: Measurement | None = None
+    sigma_data: float = 1.0
+    space: LatentSpace | None = None
+    noise: Noise | None = None
+    named: Callable[[str], Condition] | None = None
+    model: Callable[[str], GuidedDenoise] | None = None
+
+    def following(self, sigma: float) -> float:
+        """Return the sigma of the grid that comes after `sigma`, 0 after the last.
+
+        `sigma` may lie between two of the grid, where a solver has looked there.
+        """
+        return max((each for each in self.sigmas if each < sigma * (1 - 1e-9)), default=0.0)
+
+    def progress(self, sigma: float) -> float:
+        """Return how much of the way through the grid `sigma` is, 0 at its start and 1 at 0."""
+        if sigma <= 0:
+            return 1.0
+        after = sum(each >= sigma * (1 - 1e-9) for each in self.sigmas[:-1])
+        return max(0, after - 1) / max(1, len(self.sigmas) - 1)
 
 
 @attrs.frozen(eq=False)
@@ -265,6 +321,16 @@ class Request:
     """One sound to make: a `name` for its file, its samples, a condition of batch size 1.
 
     reference: audio [C, samples] that the sound should equal, when a task offers `reference`.
+    origin: audio [C, samples] that the run starts from. given: the recording that the sound is made
+    from, [C, L] at `sample_rate`, which is shown beside it. spans: (start, stop) in seconds of the
+    parts that are made anew, which are marked in the pictures. The sound is written at
+    `sample_rate`, the model's own when it is None, and as `subtype`, a name of libsndfile's.
+
+    A task may make a sound from windows, each a request of its own, see `Task.windows`. `stream`
+    is the noise that a window draws, by default that of its place among the windows; those with the
+    same number share theirs. Windows with the same `joint`, of whatever requests, are sampled in
+    one batch, where they are neighbours. `model` is the model that a window is made with, by
+    default that of the run.
     """
 
     name: str
@@ -272,3 +338,11 @@ class Request:
     condition: Condition = Condition()
     label: str | None = None
     reference: Tensor | None = None
+    origin: Tensor | None = None
+    given: Tensor | None = None
+    spans: tuple[tuple[float, float], ...] = ()
+    sample_rate: int | None = None
+    subtype: str = "PCM_16"
+    stream: int | None = None
+    joint: int | None = None
+    model: str | None = None

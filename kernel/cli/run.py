@@ -109,9 +109,11 @@ def command(
         from kernel.cli._scores import scores
 
         click.echo(scores(record["scores"]))
+    from kernel.report import count
+
     sampling = record["sampling"]
     click.echo(
-        f"{sampling['count']} sounds in {folder} ({sampling['steps']} steps, "
+        f"{count(sampling['count'], 'sound')} in {folder} ({sampling['steps']} steps, "
         f"NFE {sampling['nfe']}, {sampling['seconds']:.1f} s); "
         f"open {folder / 'index.html'} to listen"
     )

@@ -23,6 +23,12 @@
     const button = card.querySelector(".play");
     const seconds = Number(card.dataset.seconds);
     const title = card.dataset.title;
+    const lanes = Array.from(track.querySelectorAll(".lane"), (lane) => {
+      const start = Number(lane.dataset.start);
+      const across = Number(lane.dataset.stop) - start;
+      return { lane, start, across };
+    });
+    const [begin, end] = [lanes.at(-1).start, lanes.at(-1).start + lanes.at(-1).across];
 
     // A seek or a play during a seek can stall a player, so each waits until the one before is done.
     let wanted = null;
@@ -31,7 +37,8 @@
     const position = () => Math.min(wanted ?? audio.currentTime, seconds);
     const paint = () => {
       const now = position();
-      card.style.setProperty("--at", seconds ? now / seconds : 0);
+      lanes.forEach(({ lane, start, across }) =>
+        lane.style.setProperty("--at", across ? (now - start) / across : 0));
       track.setAttribute("aria-valuenow", now.toFixed(3));
       track.setAttribute("aria-valuetext", `${now.toFixed(2)} s of ${seconds.toFixed(2)} s`);
     };
@@ -69,9 +76,10 @@
       setSequence(false);
       if (idle()) play(); else halt();
     };
+    let held = lanes[0];
     const point = (event) => {
       const box = track.getBoundingClientRect();
-      seek(((event.clientX - box.left) / box.width) * seconds);
+      seek(held.start + ((event.clientX - box.left) / box.width) * held.across);
     };
     const show = () => {
       card.classList.toggle("playing", !audio.paused);
@@ -84,15 +92,19 @@
     audio.addEventListener("play", () => { show(); follow(); });
     audio.addEventListener("pause", show);
     audio.addEventListener("seeked", () => { settle(); paint(); });
-    audio.addEventListener("ended", () => {
-      show();
-      if (!sequence) return;
-      if (index + 1 < players.length) start(index + 1); else setSequence(false);
+    const advance = () => {
+      if (!sequence || current !== index) return;
+      if (index + 1 < players.length) start(index + 1); else { halt(); setSequence(false); }
+    };
+    audio.addEventListener("ended", () => { show(); advance(); });
+    audio.addEventListener("timeupdate", () => {
+      if (end < seconds && position() >= end) advance();
     });
     button.addEventListener("click", toggle);
     track.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       setSequence(false);
+      held = lanes.find(({ lane }) => lane.contains(event.target)) ?? lanes.at(-1);
       track.setPointerCapture(event.pointerId);
       point(event);
       play();
@@ -102,7 +114,7 @@
     });
     track.addEventListener("focus", () => { if (players[current]?.idle() ?? true) choose(index); });
     track.addEventListener("keydown", (event) => {
-      const step = seconds / 20;
+      const step = (end - begin) / 20;
       const target = {
         ArrowLeft: position() - step, ArrowRight: position() + step,
         Home: 0, End: seconds,
@@ -112,7 +124,9 @@
       event.stopPropagation();
       seek(target);
     });
-    return { card, seek, play, halt, idle, toggle };
+    if (begin) seek(begin);
+    const pair = card.closest(".pair");
+    return { card, pair, begin, seconds, position, seek, play, halt, idle, toggle };
   });
 
   function choose(index) {
@@ -123,10 +137,16 @@
     current = index;
   }
 
-  function start(index) {
-    players[index].seek(0);
+  function start(index, moment = players[index].begin) {
+    players[index].seek(moment);
     players[index].play();
     players[index].card.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  }
+
+  // From one of a pair to the other, what sounds goes on at the same moment.
+  function same(from, to) {
+    const together = from && from !== to && from.pair && from.pair === to.pair;
+    return together && !from.idle() && from.position() < to.seconds ? from.position() : undefined;
   }
 
   function setSequence(on) {
@@ -150,7 +170,8 @@
       event.preventDefault();
       const next = current + (event.key === "ArrowRight" ? 1 : -1);
       setSequence(false);
-      start(Math.min(Math.max(next, 0), players.length - 1));
+      const index = Math.min(Math.max(next, 0), players.length - 1);
+      start(index, same(players[current], players[index]));
     }
   });
 

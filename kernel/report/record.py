@@ -1,6 +1,8 @@
 """The record of a run, `run.json`.
 
-`write_page` shows what there is; only the sampling's `sample_rate` must be.
+`write_page` and `spectrogram_sheet` show what there is; only the sampling's `sample_rate` must be.
+An item's own `sample_rate` goes before it; `given` is the file of the recording that the item was
+made from, and `spans` the parts that were made anew, [[start, stop], ...] in seconds.
 
     name        of the run
     command     the words after `kernel` on the command line
@@ -13,7 +15,7 @@
     versions    {library: version}
     seconds     wall time of the whole run
     warnings    [sentence, ...]
-    items       [{name, file, label, seconds, gain, seed, scores}]
+    items       [{name, file, label, seconds, sample_rate, gain, seed, scores, given, spans}]
     scores      [{name, scope, value, std, count, higher_is_better}]
 """
 

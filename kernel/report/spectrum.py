@@ -32,16 +32,22 @@ _BLOCK = 2048
 
 
 def levels(
-    audio: NDArray[np.floating], sample_rate: int, rows: int = 160, columns: int = 560
+    audio: NDArray[np.floating],
+    sample_rate: int,
+    rows: int = 160,
+    columns: int = 560,
+    part: slice = slice(None),
 ) -> NDArray[np.float64]:
     """Return the level in dB, 0 for a sine at full scale; [rows, columns], low frequencies first.
 
     audio: [C, L]; the channels are averaged in power, so that nothing of either is lost. Any length
-    fills the columns: short audio is sampled densely, long audio averaged.
+    fills the columns: short audio is sampled densely, long audio averaged. `part` chooses samples
+    to show; what sounds just before and after it is heard at its edges.
     """
     import numpy as np
 
-    length = audio.shape[1]
+    begin, end, _ = part.indices(audio.shape[1])
+    length = max(end - begin, 0)
     size = 2 ** min(max(round(math.log2(_WINDOW * sample_rate)), 4), 12)
     window = np.hanning(size + 1)[:-1]
     window *= 2 / window.sum()
@@ -49,7 +55,8 @@ def levels(
     views = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)
 
     frames = min(max(math.ceil(length / (size // 4) / columns), 1), _FRAMES)
-    starts = ((np.arange(columns * frames) + 0.5) * length / (columns * frames)).astype(int)
+    starts = (np.arange(columns * frames) + 0.5) * length / (columns * frames)
+    starts = starts.astype(int) + begin
     points = max(size, 2 * rows)
     edges = np.linspace(0, points // 2 + 1, rows + 1).astype(int)[:-1]
     power = np.empty((columns, rows))
@@ -84,9 +91,10 @@ def outline(audio: NDArray[np.floating], columns: int) -> NDArray[np.float64]:
     return np.stack([low, high], axis=1)
 
 
-def ticks(seconds: float) -> list[float]:
-    """Return three to six round moments from 0 to at most `seconds`, evenly apart."""
-    rough = max(seconds, 1e-6) / 4
+def ticks(stop: float, start: float = 0.0) -> list[float]:
+    """Return two to five round moments from `start` to `stop`, in seconds and evenly apart."""
+    rough = max(stop - start, 1e-6) / 4
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(nice * power for nice in (1, 2, 5, 10) if nice * power >= rough * (1 - 1e-9))
-    return [index * step for index in range(int(seconds / step * (1 + 1e-9)) + 1)]
+    step = next(nice * power for nice in (1, 2, 2.5, 5, 10) if nice * power >= rough * (1 - 1e-9))
+    first = math.ceil(start / step * (1 - 1e-9))
+    return [index * step for index in range(first, int(stop / step * (1 + 1e-9)) + 1)]

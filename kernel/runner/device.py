@@ -54,8 +54,8 @@ class Machine:
         return str(self.autocast_dtype or torch.float32).removeprefix("torch.")
 
     def put(self, tensor: Tensor) -> Tensor:
-        """Return a CPU tensor on the device; a copy to CUDA is pinned and asynchronous."""
-        if self.device.type == "cuda":
+        """Return a tensor on the device; a copy from the CPU to CUDA is pinned and asynchronous."""
+        if self.device.type == "cuda" and tensor.device.type == "cpu":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 

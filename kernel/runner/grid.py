@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from kernel.errors import PluginError
+from kernel.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
     from kernel.assembly import Assembly
@@ -15,13 +15,35 @@ if TYPE_CHECKING:
 
 __all__ = ["grid"]
 
+LONGEST = 50
+"""How many times as many steps as are asked for a grid is made of, to find those below a start."""
+
 
 def grid(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
     """Return the sigmas at which an assembly samples latents of such a size.
 
-    Raises UsageError when `steps` < 1 and PluginError, naming the schedule, unless they are
-    steps + 1 finite numbers that descend to 0.
+    Where the task has a start, they are the start and the last sigmas below it of a longer grid,
+    the shortest that has so many there.
+
+    Raises UsageError when `steps` < 1 or the start is below every grid, and PluginError, naming the
+    schedule, unless they are steps + 1 finite numbers that descend to 0.
     """
+    start = assembly.task.start
+    if start is None:
+        return _whole(assembly, steps, latent)
+    start *= assembly.objective.sigma_data
+    for longer in range(steps, LONGEST * steps + LONGEST):
+        whole = _whole(assembly, longer, latent)
+        below = [sigma for sigma in whole if sigma < start * (1 - 1e-9)]
+        if len(below) >= steps:
+            return [min(start, whole[0]), *below[-steps:]]
+    raise UsageError(
+        f"the schedule has too few sigmas below {start:.4g}, where the task starts; start higher, "
+        f"or take fewer steps"
+    )
+
+
+def _whole(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
     sigmas = assembly.schedule.sized(latent).sigmas(steps)
     fault = _fault(sigmas, steps)
     if fault is not None:

@@ -20,12 +20,19 @@ __all__ = ["BrownianNoise", "ItemNoise"]
 
 
 class ItemNoise:
-    """A Noise for the items with the given indices; drawn on the CPU, so that devices agree."""
+    """A Noise for the items at the given places; drawn on the CPU, so that devices agree.
+
+    The place of a request is its index, that of a window of it has the window's number too.
+    """
 
     def __init__(
-        self, seed: int, indices: Sequence[int], shape: tuple[int, ...], machine: Machine
+        self,
+        seed: int,
+        places: Sequence[tuple[int | str, ...]],
+        shape: tuple[int, ...],
+        machine: Machine,
     ) -> None:
-        self._generators = [generator(seed, "item", index) for index in indices]
+        self._generators = [generator(seed, "item", *place) for place in places]
         self._shape = shape
         self._machine = machine
 
@@ -47,7 +54,7 @@ class BrownianNoise:
     def __init__(
         self,
         seed: int,
-        indices: Sequence[int],
+        places: Sequence[tuple[int | str, ...]],
         shape: tuple[int, ...],
         machine: Machine,
         sigma_max: float,
@@ -65,11 +72,11 @@ class BrownianNoise:
                 0.0,
                 1.0,
                 size=shape,
-                entropy=derive(seed, "path", index),
+                entropy=derive(seed, "path", *place),
                 tol=_RESOLUTION,
                 halfway_tree=True,
             )
-            for index in indices
+            for place in places
         ]
         self._machine = machine
         self._sigma_max = self._reached = sigma_max

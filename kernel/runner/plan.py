@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from kernel.assembly import Assembly, assemble
-from kernel.components import Task
+from kernel.components import Objective, Task
 from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
 from kernel.models import ModelPack, find_pack, fitting, packs
@@ -23,6 +23,8 @@ from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
 from kernel.runner.grid import grid
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kernel.runner.device import Machine
 
 __all__ = ["Plan", "plan_run", "plan_training"]
@@ -48,6 +50,32 @@ class Plan:
         if self.pack is None:
             raise ValueError("the plan of a training has no model yet")
         return self.pack
+
+    def companion(self, name: str) -> tuple[Objective, nn.Module]:
+        """Return the objective and the network, with its weights, of another model by its name.
+
+        It works on the latents of this one: the same codec, rate and channels, and conditions of
+        the same width. Raises UsageError for a name that is unknown, MisfitError for another kind
+        of model, and InputError when its weights do not fit.
+        """
+        from kernel.checkpoint import load_weights
+
+        pack = find_pack(self.registry, name)
+        whole, _ = assemble(self.registry, self.registry.select(()), RUN_KINDS, {}, pack.manifest)
+        for what, own, other in (
+            ("codec", self.assembly.codec, whole.codec),
+            ("audio", self.assembly.task.audio, whole.task.audio),
+            ("condition", self.model.condition, pack.condition),
+            ("sigma_data", self.assembly.objective.sigma_data, whole.objective.sigma_data),
+        ):
+            if own != other:
+                raise MisfitError(
+                    f"model {name} cannot be used beside {self.model.name}: its {what} is {other}, "
+                    f"not {own}; choose one that was trained alike"
+                )
+        network = whole.build_network(pack.condition)
+        load_weights(network, pack.weights, f"model {pack.name}")
+        return whole.objective, network
 
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
         """Return all that a record can say before anything is computed."""
@@ -102,7 +130,8 @@ class Plan:
 def plan_run(config: RunConfig, registry: Registry) -> Plan:
     """Return the plan of a run.
 
-    With no model named, the first pack, by name, that was trained with what the user selected.
+    With no model named, the first pack, by name, that was trained with what the user selected, and
+    of those that were one that was made for the task, or is good for it, before the others.
     Raises UsageError, MisfitError or PluginError; nothing was computed or written by then.
     """
     selection = registry.select(config.plugins)
@@ -185,7 +214,7 @@ def _choose_pack(
             "no model is installed; install a distribution with a model pack, or name a trained "
             "folder with --model"
         )
-    fits = fitting(every, selection)
+    fits = _made_for(fitting(every, selection), selection)
     if not fits:
         names = ", ".join(info.spelling for kind in MODEL_KINDS for info in selection.of(kind))
         raise MisfitError(
@@ -193,6 +222,13 @@ def _choose_pack(
             f"lists what each was trained with, `kernel train` makes another"
         )
     return fits[0], fits[1:]
+
+
+def _made_for(fits: list[ModelPack], selection: Selection) -> list[ModelPack]:
+    """Return the packs that were made for the selected task or are good for it, else all."""
+    wanted = {info.name for info in selection.of("task")}
+    made = [pack for pack in fits if wanted & {pack.manifest.plugins["task"], *pack.manifest.tasks}]
+    return made or fits
 
 
 def _explain_misfit(pack: ModelPack, selection: Selection) -> None:

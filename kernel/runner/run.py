@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernel.audio import write_audio
+from kernel.audio import resample, write_audio
 from kernel.errors import OutputError
 from kernel.files import staged
+from kernel.models import find_pack
 from kernel.report import spectrogram_sheet, write_json, write_page
 from kernel.runner.device import Machine
 from kernel.runner.evaluation import Evaluation
@@ -49,7 +50,8 @@ def execute(
     """
     machine = Machine.choose(config, config.cuda_graph)
     assembly = plan.assembly
-    requests = assembly.task.requests(config.inputs, config.count)
+    count = config.count or assembly.task.usual_count(config.inputs)
+    requests = assembly.task.requests(config.inputs, count)
     began = time.monotonic()
     with staged(folder) as stage:
         record = {
@@ -61,33 +63,44 @@ def execute(
         }
         for observer in observers:
             observer.started(stage, record)
-        sampler = Sampler.of(assembly, plan.model, machine, observers)
+        sampler = Sampler.of(assembly, plan.model, machine, observers, plan.companion)
         evaluation = Evaluation(assembly.metrics, assembly.task.audio, machine)
         rate = assembly.task.audio.sample_rate
-        sounds = []
+        items: list[dict[str, Any]] = []
+        heard: list[Any] = []
+        given: list[Any] = []
         started = time.monotonic()
         for sound in sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise):
-            gain = write_audio(stage / f"{sound.request.name}.wav", sound.audio, rate)
-            scores = evaluation.add(sound.request.name, sound.audio, sound.request.reference)
-            sounds.append(_item(sound, rate, gain, config.seed, scores))
-        record["items"] = [item for item, _ in sounds]
+            request, own = sound.request, sound.request.sample_rate or rate
+            gain = write_audio(stage / f"{request.name}.wav", sound.audio, own, request.subtype)
+            if request.given is not None:
+                before = stage / f"{request.name}-given.wav"
+                write_audio(before, request.given, own, request.subtype)
+            compared = resample(sound.audio, own, rate)
+            scores = evaluation.add(request.name, compared, request.reference)
+            items.append(_item(sound, own, gain, config.seed, scores))
+            heard.append(sound.audio.numpy())
+            given.append(None if request.given is None else request.given.numpy())
+        record["items"] = items
+        others = [find_pack(plan.registry, name).describe() for name in sampler.companions]
+        record["companions"] = others
         record["scores"] = evaluation.summary()
         record["warnings"] += evaluation.notes
         record["sampling"] = {
             "steps": plan.steps,
             "nfe": sampler.evaluations,
+            "gradients": sampler.gradients,
             "network_items": sampler.network_items,
             "seed": config.seed,
-            "count": len(sounds),
+            "count": len(items),
             "batch": config.batch,
             "sample_rate": rate,
             "seconds": round(time.monotonic() - started, 3),
         }
-        pictures = [(item["label"] or item["name"], audio) for item, audio in sounds]
-        spectrogram_sheet(pictures, rate, stage / "spectrograms.png")
+        spectrogram_sheet(stage / "spectrograms.png", record, heard, given)
         record["seconds"] = round(time.monotonic() - began, 3)
         write_json(stage / "run.json", record)
-        write_page(stage / "index.html", record, [audio for _, audio in sounds])
+        write_page(stage / "index.html", record, heard, given)
     for observer in observers:
         observer.finished(folder)
     return record
@@ -95,15 +108,16 @@ def execute(
 
 def _item(
     sound: Sound, rate: int, gain: float, seed: int, scores: Mapping[str, float | None]
-) -> tuple[dict[str, Any], Any]:
-    audio = sound.audio.numpy()
-    item = {
+) -> dict[str, Any]:
+    return {
         "name": sound.request.name,
         "file": f"{sound.request.name}.wav",
+        "given": None if sound.request.given is None else f"{sound.request.name}-given.wav",
+        "spans": [list(span) for span in sound.request.spans],
+        "sample_rate": rate,
         "label": sound.request.label,
-        "seconds": round(audio.shape[-1] / rate, 4),
+        "seconds": round(sound.audio.shape[-1] / rate, 4),
         "gain": gain,
         "seed": [seed, sound.index],
         "scores": dict(scores),
     }
-    return item, audio

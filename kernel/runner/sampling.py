@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -10,20 +12,23 @@ import attrs
 import torch
 
 from kernel.checkpoint import load_weights
-from kernel.denoiser import Denoiser
-from kernel.errors import NumericalError
+from kernel.denoiser import Denoiser, Routed
+from kernel.errors import UsageError
 from kernel.runner.grid import grid
+from kernel.runner.guide import guided
+from kernel.runner.health import Health, check_measurement
+from kernel.runner.listeners import listener
 from kernel.runner.noise import BrownianNoise, ItemNoise
-from kernel.values import Condition, Context, Request
+from kernel.values import Condition, Context, LatentSpace, Request
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from kernel.assembly import Assembly
-    from kernel.components import CodecModule, NetworkModule, Observer
+    from kernel.components import CodecModule, NetworkModule, Objective, Observer, Task
     from kernel.models import ModelPack
     from kernel.runner.device import Machine
-    from kernel.values import ConditionSpec, GuidedDenoise, LatentSpec, Noise
+    from kernel.values import ConditionSpec, LatentSpec, Network, Noise
 
 __all__ = ["Sampler", "Sound"]
 
@@ -37,11 +42,26 @@ class Sound:
     audio: Tensor
 
 
+@attrs.frozen(eq=False)
+class Window:
+    """A window of a request: the request's index, and what tells the window's noise from others."""
+
+    index: int
+    request: Request
+    stream: int
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Return where the window's seed is derived from."""
+        return (self.index, self.stream) if self.stream else (self.index,)
+
+
 class Sampler:
     """Makes sounds with an assembly whose network and codec are loaded.
 
-    `evaluations` counts the network's calls of one batch's trajectory (the NFE); `network_items`
-    the batch items in all of them, which a guidance with two branches doubles.
+    `evaluations` counts the network's calls of one batch's trajectory (the NFE), `gradients` the
+    backward passes; `network_items` the batch items in all calls, which a guidance with two
+    branches doubles. `companion` loads another model by its name, for those who ask for one.
     """
 
     def __init__(
@@ -52,15 +72,18 @@ class Sampler:
         codec: nn.Module,
         machine: Machine,
         observers: Sequence[Observer] = (),
+        companion: Callable[[str], tuple[Objective, nn.Module]] | None = None,
     ) -> None:
         self._assembly = assembly
         self._condition = condition
-        self._module = machine.place(network).eval().requires_grad_(False)
+        self._own = Evaluated.of(assembly.objective, network, machine)
         self._codec = machine.place(codec).eval().requires_grad_(False)
-        self._network = machine.network(network)
         self._machine = machine
         self._observers = observers
+        self._companion = companion
+        self._others: dict[str, Evaluated] = {}
         self.evaluations = 0
+        self.gradients = 0
         self.network_items = 0
 
     @classmethod
@@ -70,12 +93,18 @@ class Sampler:
         pack: ModelPack,
         machine: Machine,
         observers: Sequence[Observer] = (),
+        companion: Callable[[str], tuple[Objective, nn.Module]] | None = None,
     ) -> Self:
         """Return the sampler of a model. Raises InputError when its weights do not fit."""
         network = assembly.build_network(pack.condition)
         load_weights(network, pack.weights, f"model {pack.name}")
         codec = assembly.build_codec()
-        return cls(assembly, pack.condition, network, codec, machine, observers)
+        return cls(assembly, pack.condition, network, codec, machine, observers, companion)
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """Return the names of the other models that were asked for."""
+        return tuple(sorted(self._others))
 
     def sounds(
         self,
@@ -89,17 +118,24 @@ class Sampler:
 
         Raises PluginError for a schedule's bad grid and NumericalError naming a bad step.
         """
-        groups = list(_batches(requests, batch))
+        task = self._assembly.task
+        windows = [list(_windows(task, pair)) for pair in enumerate(requests)]
+        groups = list(_batches([window for each in windows for window in each], batch))
         total = steps * len(groups)
+        waiting = deque(enumerate(requests))
+        made: dict[Window, Tensor] = {}
         for done, group in enumerate(groups):
-            audio = self._make(group, steps, seed, noise, done * steps, total)
-            for (index, request), each in zip(group, audio, strict=True):
-                yield Sound(index, request, self._assembly.task.finish(each, request))
+            sounds = self._make(group, steps, seed, noise, done * steps, total)
+            made.update(zip(group, sounds, strict=True))
+            while waiting and all(window in made for window in windows[waiting[0][0]]):
+                index, request = waiting.popleft()
+                audio = task.join([made.pop(window) for window in windows[index]], request)
+                yield Sound(index, request, task.finish(audio, request))
 
     @torch.no_grad()
     def _make(
         self,
-        group: Sequence[tuple[int, Request]],
+        group: Sequence[Window],
         steps: int,
         seed: int,
         kind: str,
@@ -107,58 +143,139 @@ class Sampler:
         total: int,
     ) -> Tensor:
         assembly, machine = self._assembly, self._machine
-        requests = [request for _, request in group]
+        requests = [window.request for window in group]
         samples = requests[0].samples
         latent = assembly.codec.latent(assembly.task.audio, samples)
         sigmas = grid(assembly, steps, latent)
-        indices = [index for index, _ in group]
-        noise: Noise = ItemNoise(seed, indices, latent.shape, machine)
-        condition = Condition.cat([each.condition for each in requests])
-        condition = _complete(condition, self._condition, len(requests), latent).map(machine.put)
-        context = Context(condition, tuple(sigmas), assembly.task.measurement(requests))
+        space = self._space(samples, latent)
+        places = [window.place for window in group]
+        noise: Noise = ItemNoise(seed, places, latent.shape, machine)
+        condition = self._told(requests, latent, space)
+        measurement = assembly.task.measurement(requests, space)
+        if measurement is not None:
+            check_measurement(measurement, space, len(group), machine)
+        denoiser = Routed([request.model for request in requests], self._denoiser)
+        context = Context(
+            condition,
+            tuple(sigmas),
+            measurement,
+            assembly.objective.sigma_data,
+            space,
+            ItemNoise(seed, [("guidance", *place) for place in places], latent.shape, machine),
+            lambda word: assembly.task.named(word).map(machine.put),
+            denoiser.model,
+        )
+        estimate = guided(denoiser, assembly.guidances, context)
 
-        module = cast("NetworkModule", self._module)
-        denoiser = Denoiser(assembly.objective, module, self._network)
-        guided: GuidedDenoise = denoiser
-        for guidance in assembly.guidances:
-            guided = guidance.wrap(guided, context)
+        def denoise(x: Tensor, sigma: float) -> Tensor:
+            return estimate(x, sigma, condition)
 
         x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
         if condition.origin is not None:
             x = condition.origin + x
         if kind == "brownian":
-            noise = BrownianNoise(seed, indices, latent.shape, machine, sigmas[0])
+            noise = BrownianNoise(seed, places, latent.shape, machine, sigmas[0])
         solver = assembly.solver.along(assembly.objective.path, condition.origin)
-        trajectory = solver.trajectory(
-            lambda x, sigma: guided(x, sigma, condition), x, sigmas, noise
-        )
-        finite = []
+        trajectory = solver.trajectory(denoise, x, sigmas, noise)
+        health = Health(assembly, sigmas)
         step = next(trajectory, None)
         while step is not None:
             x = step.x
-            for guidance in assembly.guidances:
-                x = guidance.constrain(x, step.sigma, context)
-            # Kept on the device: looking at it now would make the host wait at every step.
-            finite.append(x.isfinite().all())
+            for guidance in assembly.guidances.values():
+                x = guidance.constrain(x, step.sigma, denoise, context)
+            health.note(x)
             for observer in self._observers:
                 observer.step(done + step.index + 1, total, {"sigma": step.sigma})
             try:
                 step = trajectory.send(x)
             except StopIteration:
                 step = None
-        self.evaluations = denoiser.evaluations
+        self.evaluations, self.gradients = denoiser.evaluations, denoiser.gradients
         self.network_items += denoiser.items
-        _refuse_nonfinite(torch.stack(finite), sigmas)
-        codec = cast("CodecModule", self._codec)
-        return codec.decode(x / assembly.objective.sigma_data, samples).float().cpu()
+        health.refuse()
+        return space.decode(x, samples).float().cpu()
+
+    def _space(self, samples: int, latent: LatentSpec) -> LatentSpace:
+        codec, scale = cast("CodecModule", self._codec), self._assembly.objective.sigma_data
+        return LatentSpace(
+            self._assembly.task.audio,
+            samples,
+            latent,
+            lambda audio: codec.encode(self._machine.put(audio)) * scale,
+            lambda x0, length: codec.decode(x0 / scale, length),
+            cache(lambda spelling: listener(spelling, self._machine)),
+        )
+
+    def _told(
+        self, requests: Sequence[Request], latent: LatentSpec, space: LatentSpace
+    ) -> Condition:
+        """Return the condition of a batch, whole, on the device and with its origin encoded."""
+        condition = Condition.cat([each.condition for each in requests])
+        condition = _complete(condition, self._condition, len(requests), latent)
+        condition = condition.map(self._machine.put)
+        origins = [each.origin for each in requests if each.origin is not None]
+        if not origins:
+            return condition
+        return attrs.evolve(condition, origin=space.encode(torch.stack(origins)))
+
+    def _denoiser(self, name: str | None) -> Denoiser:
+        """Return a new denoiser of the run's model, or of another by its name."""
+        if name is None:
+            return self._own.denoiser()
+        if name not in self._others:
+            if self._companion is None:
+                raise UsageError(f"model {name!r} is asked for where there is only one")
+            self._others[name] = Evaluated.of(*self._companion(name), self._machine)
+        return self._others[name].denoiser()
 
 
-def _batches(requests: Sequence[Request], batch: int) -> Iterator[list[tuple[int, Request]]]:
-    """Yield runs of at most `batch` neighbours that have the same length."""
-    for _, same in groupby(enumerate(requests), key=lambda pair: pair[1].samples):
-        run = list(same)
-        for start in range(0, len(run), batch):
-            yield run[start : start + batch]
+@attrs.frozen(eq=False)
+class Evaluated:
+    """A network on the device, and the objective that a denoiser is read off it with."""
+
+    objective: Objective
+    module: NetworkModule
+    network: Network
+
+    @classmethod
+    def of(cls, objective: Objective, network: nn.Module, machine: Machine) -> Self:
+        """Return a network placed and frozen."""
+        module = machine.place(network).eval().requires_grad_(False)
+        return cls(objective, cast("NetworkModule", module), machine.network(network))
+
+    def denoiser(self) -> Denoiser:
+        """Return a denoiser that has evaluated nothing yet."""
+        return Denoiser(self.objective, self.module, self.network)
+
+
+def _windows(task: Task, pair: tuple[int, Request]) -> Iterator[Window]:
+    index, request = pair
+    for number, window in enumerate(task.windows(request)):
+        yield Window(index, window, number if window.stream is None else window.stream)
+
+
+def _batches(windows: Sequence[Window], batch: int) -> Iterator[list[Window]]:
+    """Yield runs of about `batch` neighbours that have the same length, none of a joint apart.
+
+    The windows of a joint come together where the first of them is.
+    """
+    first: dict[int | Window, int] = {}
+
+    def place(each: tuple[int, Window]) -> int:
+        joint = each[1].request.joint
+        return first.setdefault(each[1] if joint is None else joint, each[0])
+
+    placed = sorted(enumerate(windows), key=place)
+    run: list[Window] = []
+    for _, same in groupby(placed, key=lambda each: (each[1].request.samples, place(each))):
+        together = [window for _, window in same]
+        longer = run and run[0].request.samples != together[0].request.samples
+        if run and (longer or len(run) + len(together) > batch):
+            yield run
+            run = []
+        run = run + together
+    if run:
+        yield run
 
 
 def _complete(
@@ -174,12 +291,3 @@ def _complete(
     if spec.aligned and condition.aligned is None:
         lacking["aligned"] = torch.zeros(batch, spec.aligned, *latent.size)
     return attrs.evolve(condition, **lacking)
-
-
-def _refuse_nonfinite(finite: Tensor, sigmas: Sequence[float]) -> None:
-    bad = (~finite).nonzero().flatten().tolist()
-    if bad:
-        raise NumericalError(
-            f"step {bad[0] + 1} of {len(finite)} (to sigma {sigmas[bad[0] + 1]:.4g}) left the "
-            f"finite numbers; use more steps, weaker guidance, or --precision float32"
-        )

@@ -162,6 +162,7 @@ def _write_model(
         plugins=plugins,
         distributions=owners,
         options=options,
+        tasks=config.tasks,
         steps=config.sampling_steps,
         trained=Trained(
             sigma_min=schedule.sigma_min,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,7 @@ from kernel.errors import KernelError, UsageError
 from kernel.testing._sounds import tones
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
 from kernel.testing._tools import finite, generator_untouched, refuses
-from kernel.values import Condition, ConditionSpec, Request
+from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec, Request
 
 __all__ = ["CHECKS"]
 
@@ -32,14 +33,29 @@ class Scene:
     files: tuple[Path, ...]
 
     def requests(self, count: int) -> list[Request]:
-        """Return requests from no inputs or, where the task wants some, from all files."""
-        try:
-            return self.task.requests((), count)
-        except KernelError as error:
+        """Return requests from no inputs or, where the task wants some, from as many as it takes.
+
+        The last files are the longest.
+        """
+        reason = ""
+        for files in ((), self.files, self.files[-1:], self.files[-2:]):
             try:
-                return self.task.requests(self.files, count)
-            except KernelError:
-                raise Inapplicable(f"the kit cannot make requests: {error}") from None
+                return self.task.requests(files, count)
+            except KernelError as error:
+                reason = str(error)
+        raise Inapplicable(f"the kit cannot make requests: {reason}")
+
+    def windows(self) -> Iterator[list[Request]]:
+        """Yield the windows of three requests, those that are sampled jointly together."""
+        for request in self.requests(3):
+            for _, group in groupby(enumerate(self.task.windows(request)), _joint):
+                yield [window for _, window in group]
+
+
+def _joint(numbered: tuple[int, Request]) -> tuple[bool, int]:
+    """Return what a window shares with those that are sampled in one batch with it."""
+    number, window = numbered
+    return window.joint is None, number if window.joint is None else window.joint
 
 
 @contextmanager
@@ -279,13 +295,90 @@ def _some(count: int) -> list[int]:
     return sorted({*range(min(count, 8)), count - 1})
 
 
-def check_finish(subject: Subject) -> str | None:
-    """Check that what is written is finite audio [C, L], and the argument is not changed."""
+def check_windows(subject: Subject) -> str | None:
+    """Check that windows can be sampled: as long as they say, told and started as the task says."""
     with _scene(subject) as scene:
-        request = scene.requests(1)[0]
-        audio = tones(scene.task.audio, request.samples, batch=1)[0]
+        for group in scene.windows():
+            lengths = {window.samples for window in group}
+            require(len(lengths) == 1, f"windows with the same `joint` have {lengths} samples")
+            for window in group:
+                what = f"a window of {window.name!r}"
+                require(window.samples > 0, f"{what} has {window.samples} samples")
+                _fits(window.condition, scene.task.condition, what)
+                if window.origin is not None:
+                    wanted = (scene.task.audio.channels, window.samples)
+                    found = tuple(window.origin.shape)
+                    require(found == wanted, f"the origin of {what} is {found}, not {wanted}")
+                    finite(window.origin, f"the origin of {what}")
+        start = scene.task.start
+        require(start is None or start > 0, f"it starts at {start} times the deviation of the data")
+    return None
+
+
+def check_measurement(subject: Subject) -> str | None:
+    """Check that what is measured is like its target, item by item, and projecting agrees more."""
+    with _scene(subject) as scene:
+        for group in scene.windows():
+            task, samples = scene.task, group[0].samples
+            known = task.measurement(group, _space(task, samples))
+            if known is None:
+                raise Inapplicable("it knows nothing of its sounds beforehand")
+            x0 = torch.cat([tones(task.audio, samples, 1, seed) for seed in range(len(group))])
+            before = x0.clone()
+            found = known.operator(x0)
+            require(
+                found.shape == known.target.shape,
+                f"it measures {tuple(found.shape)}, and its target is {tuple(known.target.shape)}",
+            )
+            finite(known.target, "the target")
+            distance = known.distance(found, known.target)
+            require(
+                distance.shape == (len(x0),),
+                f"the distance of {len(x0)} items has the shape {tuple(distance.shape)}, which "
+                "ought to be one value for each",
+            )
+            positive = bool((torch.as_tensor(known.noise) >= 0).all())
+            require(positive, f"the deviation of its noise is {known.noise}")
+            if known.project is not None:
+                nearer = known.project(x0)
+                require(nearer.shape == x0.shape, f"it projects to {tuple(nearer.shape)}")
+                after = known.distance(known.operator(nearer), known.target)
+                require(
+                    bool((after <= distance * (1 + 1e-5) + 1e-6).all()),
+                    f"projecting takes the distance from {distance.tolist()} to {after.tolist()}",
+                )
+            require(torch.equal(x0, before), "measuring or projecting changes the latent in place")
+    return None
+
+
+def _space(task: Task, samples: int) -> LatentSpace:
+    """Return a space in which audio is its own latent, and no listener is installed."""
+
+    def listener(spelling: str) -> Any:
+        raise Inapplicable(f"the kit has no listener {spelling}")
+
+    audio = task.audio
+    return LatentSpace(
+        audio,
+        samples,
+        LatentSpec(audio.channels, (samples,)),
+        lambda audio: audio,
+        lambda x0, length: x0[..., :length],
+        listener,
+    )
+
+
+def check_finish(subject: Subject) -> str | None:
+    """Check that what is joined and written is finite audio [C, L], and nothing given changes."""
+    with _scene(subject) as scene:
+        task, request = scene.task, scene.requests(1)[0]
+        windows = task.windows(request)
+        parts = [tones(task.audio, window.samples, batch=1)[0] for window in windows]
+        copies = [part.clone() for part in parts]
+        audio = task.join(parts, request)
+        require(all(map(torch.equal, copies, parts)), "join changes the windows in place")
         before = audio.clone()
-        found = scene.task.finish(audio, request)
+        found = task.finish(audio, request)
         require(torch.equal(before, audio), "finish changes the audio in place")
         require(found.ndim == 2 and found.shape[-1] > 0, f"finish returns {tuple(found.shape)}")
         finite(found, "the finished audio")
@@ -304,5 +397,7 @@ CHECKS = (
     check_dataset,
     check_bad_inputs,
     check_bad_folders,
+    check_windows,
+    check_measurement,
     check_finish,
 )

@@ -30,7 +30,7 @@ MACHINE = Machine.choose(RunConfig(device="cpu"))
 
 
 def path(*items: int, seed: int = 0, size: int = 40, sigma_max: float = 80.0) -> BrownianNoise:
-    return BrownianNoise(seed, items, (1, size), MACHINE, sigma_max)
+    return BrownianNoise(seed, [(item,) for item in items], (1, size), MACHINE, sigma_max)
 
 
 def test_the_increments_of_two_half_steps_are_that_of_the_whole() -> None:
@@ -59,7 +59,7 @@ def test_an_item_depends_on_the_seed_and_its_index_alone() -> None:
 
 
 def test_a_state_made_of_it_is_not_made_of_the_independent_noise() -> None:
-    independent = ItemNoise(0, [0], (1, 40), MACHINE)(80.0, 3.0)
+    independent = ItemNoise(0, [(0,)], (1, 40), MACHINE)(80.0, 3.0)
     share = float(
         torch.corrcoef(torch.stack([independent.flatten(), path(0)(80.0, 3.0).flatten()]))[0, 1]
     )
@@ -101,7 +101,7 @@ def test_without_torchsde_one_sentence_says_what_to_install(
 def test_finer_grids_converge_to_one_sound() -> None:
     """Reach one end from one start; with other noise the end is another sound."""
     data = Gaussian(torch.zeros(1, 40), torch.full((1, 40), 0.5))
-    start = 3 * ItemNoise(0, [0], (1, 40), MACHINE)(3.0, 3.0)
+    start = 3 * ItemNoise(0, [(0,)], (1, 40), MACHINE)(3.0, 3.0)
 
     def end(steps: int, noise: BrownianNoise | ItemNoise) -> Tensor:
         sigmas = EdmSchedule(sigma_min=0.05, sigma_max=3.0).sigmas(steps)
@@ -114,7 +114,7 @@ def test_finer_grids_converge_to_one_sound() -> None:
     fine, coarse, coarser = (end(steps, path(0, sigma_max=3.0)) for steps in (64, 16, 4))
     assert (fine - coarse).std() < 0.15 * fine.std()
     assert (fine - coarser).std() > 2 * (fine - coarse).std()
-    other = end(64, ItemNoise(7, [0], (1, 40), MACHINE))
+    other = end(64, ItemNoise(7, [(0,)], (1, 40), MACHINE))
     assert (fine - other).std() > 0.8 * fine.std()
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from kernel import (
     AudioSpec,
     Backbone,
-    Codec,
     Component,
     Condition,
     ConditionSpec,
@@ -34,6 +33,7 @@ from kernel.runner.noise import ItemNoise
 from kernel.runner.sampling import Sampler
 from kernel.runner.training import Trainer
 from kernel.testing.exact import Gaussian
+from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.ouve import Ouve
 from kernel_plugins.objectives.sb_ve import SbVe
@@ -95,23 +95,6 @@ class Data:
         return Example(clean, SAMPLES, Condition(origin=recording(index)))
 
 
-class Identity(Codec):
-    """Audio is its own latent."""
-
-    def latent(self, audio: AudioSpec, samples: int) -> LatentSpec:
-        return LatentSpec(audio.channels, (samples,))
-
-    def build(self, audio: AudioSpec) -> nn.Module:
-        class Module(nn.Module):
-            def encode(self, audio: Tensor) -> Tensor:
-                return audio
-
-            def decode(self, latent: Tensor, samples: int) -> Tensor:
-                return latent
-
-        return Module()
-
-
 class Exact(Backbone):
     """Returns what makes D the exact E[x0 | x], of x_t and t alone, as a perfect network would."""
 
@@ -170,7 +153,7 @@ class Constant(Schedule):
 
 
 def assemble(*components: Component) -> Assembly:
-    every = (*components, Noisy(), Identity())
+    every = (*components, Noisy(), Waveform(std=1.0))
     return Assembly(
         tuple(
             Part(PluginInfo(each.kind, type(each).__name__.lower(), "tests", "1", "tests"), each)
@@ -193,7 +176,7 @@ def test_a_run_follows_the_flow_from_the_origin_with_noise(
 ) -> None:
     found = sample(assemble(objective, schedule, Heun(), Exact(objective=objective)), 100)
     sigma, *_, last, _ = schedule.sigmas(100)
-    noise = ItemNoise(0, [0, 1], (1, SAMPLES), MACHINE)(sigma, sigma)
+    noise = ItemNoise(0, [(0,), (1,)], (1, SAMPLES), MACHINE)(sigma, sigma)
     start = torch.cat([recording(0), recording(1)]) + sigma * noise
     data = Gaussian(torch.tensor(MEAN), torch.tensor(STD))
     wanted = data.denoise(data.flow(start, sigma, last), last)

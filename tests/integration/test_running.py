@@ -161,7 +161,7 @@ def test_a_state_that_is_not_finite_names_the_step(planned: Planned) -> None:
         assembly, plan.model.condition, network, assembly.build_codec(), Machine.choose(config)
     )
     requests = assembly.task.requests((), 1)
-    with pytest.raises(NumericalError, match=r"step 1 of 3 \(to sigma .*use more steps"):
+    with pytest.raises(NumericalError, match=r"step 1 of 3 \(to sigma .*guidance_scale=0.5"):
         list(sampler.sounds(requests, 3, 0, 1))
 
 
@@ -186,8 +186,9 @@ def test_a_model_of_another_objective_is_refused(model: Path, registry: Registry
 
 
 def test_no_model_for_the_selected_parts_is_refused(registry: Registry) -> None:
-    with pytest.raises(MisfitError, match=r"was trained with backbone.unet; `kernel models` lists"):
-        plan_run(RunConfig(plugins=("unet",)), registry)
+    sentence = r"was trained with objective.rf, backbone.unet; `kernel models` lists"
+    with pytest.raises(MisfitError, match=sentence):
+        plan_run(RunConfig(plugins=("objective.rf", "unet")), registry)
 
 
 def test_a_schedule_outside_the_trained_range_is_noted(planned: Planned) -> None:
@@ -253,7 +254,7 @@ def test_a_component_has_the_options_that_the_model_was_trained_with(
     folder = train(tmp_path / "t", options=options)
     config = RunConfig(model=str(folder / "model"), options={"guidance": {"sigma_low": 0.1}})
     assembly = plan_run(config, registry).assembly
-    (guidance,) = assembly.guidances
+    guidance = assembly.guidances["cfg"]
     assert (
         guidance.model_dump() | {"guidance_scale": 1.7, "sigma_low": 0.1} == guidance.model_dump()
     )
@@ -262,7 +263,7 @@ def test_a_component_has_the_options_that_the_model_was_trained_with(
 
 def test_an_option_may_carry_the_name_of_its_component(planned: Planned) -> None:
     _, plan = planned(options={"guidance.cfg": {"guidance_scale": 3.5}})
-    assert plan.assembly.guidances[0].guidance_scale == 3.5  # type: ignore[attr-defined]
+    assert plan.assembly.guidances["cfg"].guidance_scale == 3.5  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "xla", "cuda:-1", "meta"])
@@ -309,7 +310,7 @@ def test_another_task_samples_the_null_condition_without_the_guidance(
 ) -> None:
     options = {"task": {"sample_rate": 8000, "seconds": 0.25}}
     config, plan = planned(plugins=("task.unconditional",), options=options, count=2)
-    assert plan.assembly.guidances == ()
+    assert plan.assembly.guidances == {}
     record = execute(config, plan, tmp_path / "out")
     assert record["sampling"]["network_items"] == 3 * 2
     assert all(np.isfinite(sound).all() for sound in listen(tmp_path / "out"))

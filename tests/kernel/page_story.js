@@ -55,7 +55,7 @@
 
     press(tracks[0], 0.5);
     story.seek = now(0);
-    story.head = Number(cards[0].style.getPropertyValue("--at"));
+    story.head = Number(tracks[0].querySelector(".lane").style.getPropertyValue("--at"));
     story.heard = audios[0].currentTime;
     story.current = cards.map((card) => card.classList.contains("current"));
     await event(audios[0], "ended");

@@ -210,6 +210,40 @@ def test_full_scale_is_written_unchanged(tmp_path: Path) -> None:
     torch.testing.assert_close(back, torch.tensor([[1.0, -1.0, 0.0]]), atol=4e-5, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff"])
+@pytest.mark.parametrize(("bits", "dtype"), [(16, "int16"), (24, "int32")])
+def test_integers_come_back_as_the_same_integers(
+    tmp_path: Path, name: str, bits: int, dtype: str
+) -> None:
+    full = 2 ** (bits - 1)
+    drawn = np.random.default_rng(0).integers(-full, full, (5000, 2))
+    drawn[:6, 0] = (-full, full - 1, 0, -1, 1, -full + 1)
+    # libsndfile keeps the most significant bits of an int32 for 24 bits.
+    words = (drawn << (32 - bits if bits == 24 else 0)).astype(dtype)
+    source, copy = tmp_path / f"source-{name}", tmp_path / name
+    soundfile.write(source, words, 8000, subtype=f"PCM_{bits}")
+    audio, _ = read_audio(source)
+    np.testing.assert_array_equal(audio.double().numpy().T * full, drawn)
+    assert write_audio(copy, audio, 8000, f"PCM_{bits}") == 1
+    np.testing.assert_array_equal(soundfile.read(copy, dtype=dtype)[0], words)
+    assert soundfile.info(copy).subtype == f"PCM_{bits}"
+
+
+def test_every_16_bit_integer_is_written_exactly(tmp_path: Path) -> None:
+    words = np.arange(-32768, 32768, dtype=np.int16)
+    write_audio(tmp_path / "a.wav", torch.from_numpy(words / 32768)[None], 8000)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "a.wav", dtype="int16")[0], words)
+
+
+@pytest.mark.parametrize(("subtype", "bits"), [("PCM_16", 16), ("PCM_24", 24), ("PCM_32", 32)])
+def test_full_scale_never_wraps(tmp_path: Path, subtype: str, bits: int) -> None:
+    audio = torch.tensor([[1.0, -1.0, 1 - 2.0**-bits, 0.0]], dtype=torch.float64)
+    assert write_audio(tmp_path / "a.wav", audio, 8000, subtype) == 1
+    words = soundfile.read(tmp_path / "a.wav", dtype="int32")[0]
+    most = (2 ** (bits - 1) - 1) << (32 - bits)
+    assert words.tolist() == [most, -(2**31), most, 0]
+
+
 def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = save(tmp_path / "a.wav", sine(2.0))
     write_audio(path, sine(), 16000)

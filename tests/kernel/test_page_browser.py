@@ -134,6 +134,77 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.close()
 
 
+PAIR = """
+(async () => {
+  const cards = [...document.querySelectorAll(".card")];
+  const audios = cards.map((card) => card.querySelector("audio"));
+  const lanes = cards.map((card) => [...card.querySelectorAll(".lane")]);
+  const told = {};
+  const tell = () => {
+    new Image().src = `/told?result=${encodeURIComponent(JSON.stringify(told))}`;
+  };
+  const event = (target, name) => new Promise((done) => {
+    target.addEventListener(name, done, { once: true });
+    setTimeout(() => { told.missed = name; tell(); }, 60000);
+  });
+  const key = (name) => document.body.dispatchEvent(
+    new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+  const press = async (lane, part) => {
+    const track = lane.closest(".track");
+    const box = lane.getBoundingClientRect();
+    track.setPointerCapture = () => undefined;
+    lane.dispatchEvent(new PointerEvent("pointerdown", {
+      clientX: box.left + part * box.width, button: 0, bubbles: true }));
+  };
+  const place = (card) => lanes[card].map((lane) => Number(lane.style.getPropertyValue("--at")));
+  await Promise.all(audios.map((each) => each.readyState >= 2 || event(each, "loadeddata")));
+  told.begin = place(1)[1];
+  const first = event(audios[0], "playing");
+  press(lanes[0][1], 0.25);
+  told.picture = place(0);
+  await first;
+  const other = event(audios[1], "playing");
+  key("ArrowRight");
+  told.same = audios[0].currentTime - Number(lanes[1][0].parentElement.ariaValueNow);
+  await other;
+  told.alone = audios[0].paused && !audios[1].paused;
+  press(lanes[1][0], 0.75);
+  told.waves = place(1);
+  told.beside = cards[0].getBoundingClientRect().top === cards[1].getBoundingClientRect().top;
+  told.width = cards[1].getBoundingClientRect().left / innerWidth;
+  told.errors = document.documentElement.dataset.errors;
+  tell();
+})();
+"""
+
+
+def test_a_pair_is_beside_one_another_and_goes_on_at_the_same_moment(
+    server: Server, browse: Callable[..., Any], tmp_path: Path
+) -> None:
+    sounds = [chirp(0, 20.0)]
+    record = {
+        "sampling": {"sample_rate": RATE},
+        "items": [{"name": "a", "given": "a-given.wav", "spans": [[10, 11]]}],
+    }
+    path = tmp_path / "site" / "index.html"
+    write_page(path, record, sounds, [0.5 * sounds[0]])
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
+    path.write_text(
+        text.replace("</body>", f"<script>{PAIR}</script><img src='/hold' alt=''></body>")
+    )
+    browse("--dump-dom", "--window-size=1200,1000", f"{server.address}/index.html")
+    assert server.told == {
+        "begin": 0,
+        "picture": pytest.approx([9.75 / 20, 0.25], abs=0.01),
+        "same": pytest.approx(0, abs=0.1),
+        "alone": True,
+        "waves": pytest.approx([0.75, (15 - 9) / 3], abs=0.02),
+        "beside": True,
+        "width": pytest.approx(0.5, abs=0.02),
+        "errors": "0",
+    }
+
+
 def state(dom: str) -> dict[str, str]:
     return dict(re.findall(r'data-(\w+)="([^"]*)"', dom[: dom.index("<head")]))
 

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from kernel.errors import NumericalError, OutputError
+from kernel.report import _shown as shown_module
 from kernel.report import page as page_module
 from kernel.report import sheet as sheet_module
 from kernel.report import spectrogram_png, spectrogram_sheet, write_json, write_page
@@ -96,9 +98,25 @@ class Page(HTMLParser):
         ]
 
 
-def written(tmp_path: Path, record: dict[str, Any], items: list[np.ndarray]) -> Page:
-    write_page(tmp_path / "index.html", record, items)
+def written(
+    tmp_path: Path,
+    record: dict[str, Any],
+    items: list[np.ndarray],
+    given: Sequence[np.ndarray | None] = (),
+) -> Page:
+    write_page(tmp_path / "index.html", record, items, given)
     return Page(tmp_path / "index.html")
+
+
+def sheet(
+    path: Path,
+    items: Sequence[tuple[str, np.ndarray]],
+    given: Sequence[np.ndarray | None] = (),
+    **changes: Any,
+) -> np.ndarray:
+    entries = [{"name": str(i), "label": label} | changes for i, (label, _) in enumerate(items)]
+    spectrogram_sheet(path, record(items=entries), [audio for _, audio in items], given)
+    return image(path.read_bytes())
 
 
 # The spectrum.
@@ -203,7 +221,7 @@ def test_silence_is_dark(tmp_path: Path) -> None:
 def test_every_item_is_drawn_on_the_sheet(tmp_path: Path) -> None:
     def drawn(count: int, loud: int) -> np.ndarray:
         items = [(f"{i}", burst(1) * (1 if i == loud else 0)) for i in range(count)]
-        spectrogram_sheet(items, RATE, tmp_path / "sheet.png")
+        sheet(tmp_path / "sheet.png", items)
         return image((tmp_path / "sheet.png").read_bytes())
 
     pictures = [drawn(4, loud) for loud in range(4)]
@@ -214,7 +232,7 @@ def test_every_item_is_drawn_on_the_sheet(tmp_path: Path) -> None:
 
 def test_each_panel_has_the_waveform_of_its_own_item(tmp_path: Path) -> None:
     items = [(f"{i}", burst(1) * (i == 2)) for i in range(4)]
-    spectrogram_sheet(items, RATE, tmp_path / "sheet.png")
+    sheet(tmp_path / "sheet.png", items)
     pixels = image((tmp_path / "sheet.png").read_bytes())[::-1]
     strips = []
     for index in range(4):
@@ -228,7 +246,7 @@ def test_each_panel_has_the_waveform_of_its_own_item(tmp_path: Path) -> None:
 def test_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
     labels = ["$\\frac{$", "漢字 \U0001f3b5", "a\nb\tc", "very long " * 40, "", "<b>&"]
     items = [(label, burst(i)) for i, label in enumerate(labels)]
-    spectrogram_sheet(items, RATE, tmp_path / "sheet.png")
+    sheet(tmp_path / "sheet.png", items)
     height, width = image((tmp_path / "sheet.png").read_bytes()).shape[:2]
     assert width < 2500 and height < 2500
 
@@ -239,7 +257,7 @@ def test_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
     ids=["empty", "one sample", "silence", "stereo", "beyond full scale"],
 )
 def test_unusual_audio_has_a_sheet_and_a_card(tmp_path: Path, audio: np.ndarray) -> None:
-    spectrogram_sheet([("odd", audio), ("even", burst(0))], RATE, tmp_path / "sheet.png")
+    sheet(tmp_path / "sheet.png", [("odd", audio), ("even", burst(0))])
     assert image((tmp_path / "sheet.png").read_bytes()).std() > 0.05
 
 
@@ -257,24 +275,182 @@ def test_a_sheet_says_how_many_items_it_leaves_out(
 
     monkeypatch.setattr(Figure, "text", listen)
     monkeypatch.setattr(sheet_module, "_LIMIT", 2)
-    spectrogram_sheet([(str(i), burst(0, 64)) for i in range(5)], RATE, tmp_path / "a.png")
+    sheet(tmp_path / "a.png", [(str(i), burst(0, 64)) for i in range(5)])
     assert "and 3 more" in said
 
 
 def test_the_sheet_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        spectrogram_sheet([("one", burst(0))], RATE, tmp_path / name)
+        sheet(tmp_path / name, [("one", burst(0))])
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_a_sheet_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one item"):
-        spectrogram_sheet([], RATE, tmp_path / "sheet.png")
+        sheet(tmp_path / "sheet.png", [])
 
 
 def test_a_sheet_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="its folder does not exist"):
-        spectrogram_sheet([("one", burst(0))], RATE, tmp_path / "absent" / "sheet.png")
+        sheet(tmp_path / "absent" / "sheet.png", [("one", burst(0))])
+
+
+# Before and after.
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that will hold the figure of each sheet that is written."""
+    from matplotlib.figure import Figure
+
+    figures: list[Any] = []
+    save = Figure.savefig
+
+    def keep(self: Figure, *words: Any, **style: Any) -> None:
+        figures.append(self)
+        save(self, *words, **style)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def test_a_sheet_has_what_was_given_above_what_was_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = drawn(monkeypatch)
+    items = [("song", burst(0)), ("alone", burst(1))]
+    sheet(tmp_path / "a.png", items, [burst(2, 800), None])
+    panels = {axes.get_title("left"): axes for axes in figures[0].axes if axes.get_title("left")}
+    assert list(panels) == ["song: given", "song", "alone"]
+    before, after = (panels[title].get_position() for title in ("song: given", "song"))
+    assert (before.x0, before.x1) == (after.x0, after.x1)
+    assert before.y0 > after.y1
+    assert panels["alone"].get_position().y0 == after.y0
+    assert panels["song: given"].get_xlim() == panels["song"].get_xlim() == (0, 0.2)
+    assert panels["song: given"].images[0].get_extent()[1] == 0.1
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("rates", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 32])
+def test_the_panels_of_pairs_keep_apart_and_inside(count: int, rates: int, long: bool) -> None:
+    grid = sheet_module._Grid.of(count, 2, long=long, rates=rates)
+    boxes = [grid.panel(index, level) for index in range(count) for level in (0, 1)]
+    for i, (left, below, width, height) in enumerate(boxes):
+        assert left > 0 and below > 0 and left + width < 1 and below + height < 1
+        for other_left, other_below, *_ in boxes[:i]:
+            assert abs(left - other_left) > width or abs(below - other_below) > height * 1.05
+    assert 1 < grid.size[0] / grid.size[1] < 5
+
+
+def test_each_panel_has_the_frequencies_of_its_own_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = drawn(monkeypatch)
+    entries = [{"name": "a"}, {"name": "b", "sample_rate": 4 * RATE}]
+    items = [sine(1000), sine(1000, rate=4 * RATE)]
+    spectrogram_sheet(tmp_path / "a.png", record(items=entries), items)
+    panels = [axes for axes in figures[0].axes if axes.get_title("left")]
+    assert [axes.get_yticks()[-1] for axes in panels] == [4, 16]
+    for axes in panels:
+        loud = axes.images[0].get_array()[:, 200:300].mean(1).argmax()
+        assert loud / 160 * axes.get_yticks()[-1] == pytest.approx(1, abs=0.1)
+        assert axes.yaxis.get_tick_params()["labelleft"]
+        assert axes.images[0].get_extent()[1] == 0.5
+
+
+def test_the_sheet_shows_a_short_edit_of_a_long_sound_with_what_is_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = drawn(monkeypatch)
+    audio = np.zeros((1, 60 * RATE))
+    audio[0, 40 * RATE : 42 * RATE] = sine(1000, 2)[0]
+    sheet(tmp_path / "a.png", [("song", audio)], [0 * audio], spans=[[40, 42]])
+    axes = next(axes for axes in figures[0].axes if axes.get_title("left") == "song")
+    assert axes.get_xlim() == (38, 44)
+    assert axes.get_title("right") == "38\u201344 s"
+    loud = np.flatnonzero(axes.images[0].get_array().max(0) > -6)
+    assert (loud.min(), loud.max()) == pytest.approx((560 / 3, 2 * 560 / 3), abs=3)
+    assert [line.get_xdata()[0] for line in axes.lines] == [40, 42]
+
+
+def test_a_part_of_a_sound_looks_as_it_does_in_the_whole() -> None:
+    audio = burst(0, 8000)
+    whole = levels(audio, RATE, columns=400)
+    part = levels(audio, RATE, columns=200, part=slice(2000, 6000))
+    np.testing.assert_allclose(part, whole[:, 100:300])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spans", "view"),
+    [
+        (60, [], (0, 60)),
+        (60, [(30, 30.5)], (29, 31.5)),
+        (60, [(10, 12), (13, 14)], (6, 18)),
+        (60, [(0, 1)], (0, 2)),
+        (60, [(1, 59)], (0, 60)),
+        (2, [(1, 1.05)], (0, 2)),
+    ],
+)
+def test_the_view_holds_the_spans_with_as_much_around_them(
+    seconds: float, spans: list[tuple[float, float]], view: tuple[float, float]
+) -> None:
+    assert shown_module._view(seconds, spans) == view
+
+
+def test_the_page_has_both_players_of_a_pair_beside_one_another(tmp_path: Path) -> None:
+    entries = [{"name": "a", "given": "a-given.wav", "label": "song"}, {"name": "b"}]
+    items = [burst(0), burst(1)]
+    page = written(tmp_path, record(items=entries), items, [burst(2, 800), None])
+    cards = page.all("div", "card")
+    assert [card["data-title"] for card in cards] == ["song, given", "song, result", "b"]
+    assert [card["data-seconds"] for card in cards] == ["0.100000", "0.200000", "0.200000"]
+    assert len(page.all("li", "pair")) == 1
+    assert len(page.all("audio")) == len(page.all("img")) == 3
+    assert [each["href"] for each in page.all("a")][:3] == ["a-given.wav", "a.wav", "b.wav"]
+    assert [each["aria-label"] for each in page.all("button", "play")][:2] == [
+        "Play song, given",
+        "Play song, result",
+    ]
+    assert "2 sounds \u00b7 0.40 s" in " ".join(page.text.split())
+    assert (page.all("img")[0]["style"] or "").endswith("width:50.000%")
+
+
+def test_the_page_marks_the_edited_spans_on_the_waveform_and_the_picture(tmp_path: Path) -> None:
+    entries = [{"name": "a", "spans": [[0.05, 0.1], [-1, 0.02], [5, 6]]}]
+    page = written(tmp_path, record(items=entries), [burst(0)], [burst(1)])
+    places = ["left:25.000%;width:25.000%", "left:0.000%;width:10.000%"]
+    assert [mark["style"] for mark in page.all("i", "mark")] == 4 * places
+    assert page.text.count("edited 0.05\u20130.1, 0\u20130.02 s") == 1
+
+
+def test_the_page_shows_a_short_edit_of_a_long_sound_with_what_is_around_it(tmp_path: Path) -> None:
+    entries = [{"name": "a", "spans": [[20, 22]]}]
+    page = written(tmp_path, record(items=entries), [burst(0, 40 * RATE)])
+    lanes = [(lane["data-start"], lane["data-stop"]) for lane in page.all("div", "lane")]
+    assert lanes == [("0.000000", "40.000000"), ("18.000000", "24.000000")]
+    places = ["left:50.000%;width:5.000%", "left:33.333%;width:33.333%"]
+    assert [mark["style"] for mark in page.all("i", "mark")] == places
+    assert len(page.all("div", "ruler")) == 2
+
+
+def test_a_page_embeds_each_sound_at_its_own_rate(tmp_path: Path) -> None:
+    import soundfile
+
+    entries = [{"name": "a", "sample_rate": 2 * RATE}, {"name": "b"}]
+    page = written(tmp_path, record(items=entries), [burst(0), burst(1)], [burst(2), None])
+    rates = []
+    for audio in page.all("audio"):
+        data = base64.b64decode(str(audio["src"]).removeprefix("data:audio/wav;base64,"))
+        rates.append(soundfile.info(io.BytesIO(data)).samplerate)
+    assert rates == [2 * RATE, 2 * RATE, RATE]
+    assert "16 kHz" not in page.text and "8 kHz" in page.text and "4 kHz" in page.text
+
+
+@pytest.mark.parametrize(("start", "stop"), [(38.0, 44.0), (61.3, 69.9), (0.95, 1.1)])
+def test_the_ticks_of_a_part_lie_in_it(start: float, stop: float) -> None:
+    moments = ticks(stop, start)
+    assert 2 <= len(moments) <= 5
+    assert start - 1e-9 <= moments[0] and moments[-1] <= stop + 1e-9
 
 
 # The record.
@@ -320,7 +496,7 @@ def test_the_page_has_a_card_with_its_sound_for_each_item(tmp_path: Path) -> Non
     items = [burst(0), burst(1, 800)]
     page = written(tmp_path, record(), items)
     sources = [str(audio["src"]) for audio in page.all("audio")]
-    assert len(page.all("li", "card")) == len(sources) == 2
+    assert len(page.all("div", "card")) == len(sources) == 2
     for source, audio in zip(sources, items, strict=True):
         import soundfile
 
@@ -483,7 +659,8 @@ def test_no_state_of_matplotlib_is_touched(tmp_path: Path) -> None:
         "import sys, numpy, matplotlib, pathlib\n"
         "before = matplotlib.rcParams.copy()\n"
         "from kernel.report import spectrogram_sheet\n"
-        "spectrogram_sheet([('a', numpy.ones((1, 99)))], 8000, pathlib.Path(sys.argv[1]))\n"
+        "record = {'sampling': {'sample_rate': 8000}}\n"
+        "spectrogram_sheet(pathlib.Path(sys.argv[1]), record, [numpy.ones((1, 99))])\n"
         "print('matplotlib.pyplot' in sys.modules, matplotlib.rcParams.copy() == before)"
     )
     run = subprocess.run(

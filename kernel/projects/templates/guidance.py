@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,10 +17,12 @@ class Mine(Guidance):
     """Bend the estimate of x0 so that none of its values exceeds `limit`.
 
     A smooth kin of static thresholding (Saharia et al. 2022, section 2.3). To make it your own,
-    replace the inside of `guided`, or override `constrain` to change the state after a step. Pass
-    on the condition that you are called with: it may be batched, and null for some items.
+    replace the inside of `guided`; override `steer` in its place to follow the gradient of a loss,
+    or `constrain` to change the state after a step. Pass on the condition that you are called with:
+    it may be batched, and null for some items.
     """
 
+    stage: ClassVar[Literal["mix", "project", "limit"]] = "limit"
     neutral: ClassVar[Mapping[str, Any]] = {"limit": 0}
 
     limit: float = Field(20.0, ge=0, description="largest |x0|; 0 for no limit")

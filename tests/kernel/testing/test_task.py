@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from pydantic import Field
@@ -15,6 +16,7 @@ from kernel import (
     Condition,
     ConditionSpec,
     InputError,
+    Measurement,
     Request,
     Task,
     UsageError,
@@ -73,6 +75,38 @@ class Plain(Task):
     def offers(self) -> frozenset[str]:
         return frozenset({"reference"})
 
+    @property
+    def start(self) -> float | None:
+        return 0.0 if "start" in self.faults else 2.0
+
+    def windows(self, request):  # type: ignore[no-untyped-def]
+        half = attrs.evolve(request, samples=400, origin=torch.zeros(1, 400), joint=0)
+        other = {"samples": 399} if "joint" in self.faults else {}
+        other |= {"origin": torch.zeros(1, 399)} if "origin" in self.faults else {}
+        return half, attrs.evolve(half, **other)
+
+    def measurement(self, requests, space):  # type: ignore[no-untyped-def]
+        batch = 1 if "target" in self.faults else len(requests)
+        target = torch.zeros(batch, 1, 50)
+
+        def distance(found, target):  # type: ignore[no-untyped-def]
+            each = (found - target).square()
+            return each.mean() if "distance" in self.faults else each.mean((1, 2))
+
+        def project(x0):  # type: ignore[no-untyped-def]
+            known = target + ("projection" in self.faults)
+            return torch.cat([known.expand(len(x0), -1, -1), x0[..., 50:]], -1)
+
+        return Measurement(lambda x0: x0[..., :50], target, distance, project)
+
+    def join(self, windows, request):  # type: ignore[no-untyped-def]
+        if "join" in self.faults:
+            windows[0].zero_()
+        return torch.cat(list(windows), -1)
+
+    def finish(self, audio, request):  # type: ignore[no-untyped-def]
+        return audio.mul_(2) if "finish" in self.faults else audio
+
 
 class Data:
     """Four examples of noise."""
@@ -110,6 +144,14 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Plain, {"faults": ["inputs"]}, "bad_inputs"),
         (Plain, {"faults": ["folder"]}, "bad_folders"),
         (Plain, {"faults": ["damage"]}, "bad_folders"),
+        (Plain, {"faults": ["start"]}, "windows"),
+        (Plain, {"faults": ["joint"]}, "windows"),
+        (Plain, {"faults": ["origin"]}, "windows"),
+        (Plain, {"faults": ["target"]}, "measurement"),
+        (Plain, {"faults": ["distance"]}, "measurement"),
+        (Plain, {"faults": ["projection"]}, "measurement"),
+        (Plain, {"faults": ["finish"]}, "finish"),
+        (Plain, {"faults": ["join"]}, "finish"),
         (Plain, {"faults": ["order"]}, "dataset"),
         (Plain, {"faults": ["short"]}, "dataset"),
         (Plain, {"faults": ["crop"]}, "dataset"),

@@ -1,0 +1,78 @@
+"""The denoiser that a run's guidances make of the network's: stage by stage, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+
+from kernel.errors import MisfitError
+from kernel.values import Condition, Context, GuidedDenoise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kernel.components import Guidance
+
+__all__ = ["guided"]
+
+
+def guided(
+    denoise: GuidedDenoise, guidances: Mapping[str, Guidance], context: Context
+) -> GuidedDenoise:
+    """Return `denoise` with every guidance around it; `guidances` are in the order of effect.
+
+    All that steer look at the same evaluation, whose graph of gradients is made once: their order
+    cannot matter, and the cost is one forward pass and one backward pass for each loss.
+    """
+    steering = {name: each for name, each in guidances.items() if each.steers}
+    for guidance in guidances.values():
+        if guidance.stage == "mix":
+            denoise = guidance.wrap(denoise, context)
+    if steering:
+        denoise = _steered(denoise, steering, context)
+    for guidance in guidances.values():
+        if guidance.stage != "mix":
+            denoise = guidance.wrap(denoise, context)
+    return denoise
+
+
+def _steered(
+    denoise: GuidedDenoise, steering: Mapping[str, Guidance], context: Context
+) -> GuidedDenoise:
+    def steered(x: Tensor, sigma: float, condition: Condition) -> Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            x0 = denoise(x, sigma, condition)
+            estimate = x0.detach()
+            for name, guidance in steering.items():
+                change = guidance.steer(x, x0, sigma, _Pull(x, name), context)
+                estimate = estimate + change.detach()
+        return estimate
+
+    return steered
+
+
+class _Pull:
+    """A Pull towards one state; `name` is that of the guidance that asks."""
+
+    def __init__(self, x: Tensor, name: str) -> None:
+        self._x = x
+        self._name = name
+
+    def __call__(self, loss: Tensor) -> Tensor:
+        """Return the gradient of each item's loss."""
+        found = None
+        if loss.requires_grad:
+            # Other losses of the same evaluation may follow, so that its graph is kept.
+            (found,) = torch.autograd.grad(
+                loss.sum(), self._x, retain_graph=True, allow_unused=True
+            )
+        if found is None:
+            raise MisfitError(
+                f"guidance.{self._name} follows a gradient, but what is measured of this sound has "
+                f"none (a step of its operator cannot be differentiated); use guidance.projection "
+                f"or a task that measures something smooth"
+            )
+        return found
