@@ -36,6 +36,31 @@ def crop(x: Tensor, size: Sequence[int]) -> Tensor:
     return x
 
 
+def folded(x: Tensor, patch: int) -> Tensor:
+    """Return `x` [B, C, *S] with each patch of positions as channels: [B, C patch^d, *S / patch].
+
+    Every axis of S, of which there are d, is a multiple of `patch`.
+    """
+    if patch == 1:
+        return x
+    axes = x.ndim - 2
+    split = [part for size in x.shape[2:] for part in (size // patch, patch)]
+    x = x.reshape(*x.shape[:2], *split)
+    within, among = range(3, 3 + 2 * axes, 2), range(2, 2 + 2 * axes, 2)
+    return x.permute(0, 1, *within, *among).flatten(1, 1 + axes)
+
+
+def unfolded(x: Tensor, patch: int) -> Tensor:
+    """Return [B, C, *S] for `x` [B, C patch^d, *S / patch]: the inverse of `folded`."""
+    if patch == 1:
+        return x
+    axes = x.ndim - 2
+    size = x.shape[2:]
+    x = x.reshape(len(x), -1, *[patch] * axes, *size)
+    order = [part for axis in range(2, 2 + axes) for part in (axis + axes, axis)]
+    return x.permute(0, 1, *order).reshape(*x.shape[:2], *(count * patch for count in size))
+
+
 class NoiseEmbedding(nn.Module):
     """Embed c_noise [B] as [B, width] by fixed Fourier features and two linear layers.
 

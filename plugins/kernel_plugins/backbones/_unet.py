@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from kernel import ConditionSpec, LatentSpec
 from kernel_plugins.backbones._attention import CrossAttention, Memory, SelfAttention
 from kernel_plugins.backbones._conditioned import Conditioned, Prepared, add_aligned
-from kernel_plugins.backbones._layers import NoiseEmbedding, crop, pad, zeroed
+from kernel_plugins.backbones._layers import (
+    NoiseEmbedding,
+    crop,
+    folded,
+    pad,
+    unfolded,
+    zeroed,
+)
 
 if TYPE_CHECKING:
     from kernel_plugins.backbones.unet import Unet
@@ -123,7 +130,8 @@ class UnetNetwork(Conditioned):
         memory = embedding if condition.sequence else 0
         channels = [width * multiplier for multiplier in options.multipliers]
         deepest = len(channels) - 1
-        self.multiples = [2**deepest] * dims
+        self.patch, area = options.patch, options.patch**dims
+        self.multiples = [options.patch * 2**deepest] * dims
 
         def stage(level: int, inputs: int, outputs: int) -> Stage:
             attends = level in options.attention_levels
@@ -135,9 +143,11 @@ class UnetNetwork(Conditioned):
         # The layers are made in the order of use, in which `prepare` makes their memories.
         self.noise = NoiseEmbedding(embedding)
         self.aligned = (
-            convolution(dims, condition.aligned, width, bias=False) if condition.aligned else None
+            convolution(dims, condition.aligned * area, width, bias=False)
+            if condition.aligned
+            else None
         )
-        self.embed = convolution(dims, latent.channels, width)
+        self.embed = convolution(dims, latent.channels * area, width)
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         current, skips = width, list[int]()
         for level, count in enumerate(channels):
@@ -157,17 +167,17 @@ class UnetNetwork(Conditioned):
                 up.append(stage(level, current + skips.pop(), count))
                 current = count
         self.norm = nn.GroupNorm(options.groups, width)
-        self.out = zeroed(convolution(dims, width, latent.channels))
+        self.out = zeroed(convolution(dims, width, latent.channels * area))
 
     def embed_aligned(self, aligned: Tensor) -> Tensor:
-        """Return [B, width, *S], S padded, for `aligned` [B, A, *S]."""
+        """Return [B, width, *S / patch], S padded, for `aligned` [B, A, *S]."""
         assert self.aligned is not None
-        return cast(Tensor, self.aligned(pad(aligned, self.multiples)))
+        return cast(Tensor, self.aligned(self._patches(aligned)))
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Prepared) -> Tensor:
         """Return F. x, result: [B, C, *S]; c_noise: [B]; condition: what `prepare` returned."""
         embedded = self.noise(c_noise, condition.vector)
-        h = add_aligned(self.embed(pad(x, self.multiples)), x, condition)
+        h = add_aligned(self.embed(self._patches(x)), x, condition)
         memories, skips = iter(condition.memories), []
         for level, stages in enumerate(self.down):
             if level > 0:
@@ -182,5 +192,9 @@ class UnetNetwork(Conditioned):
                 h = self.grow[level - 1](h)
             for stage in cast(nn.ModuleList, stages):
                 h = stage(torch.cat([h, skips.pop()], dim=1), embedded, memories, condition.mask)
-        h = self.out(F.silu(self.norm(h)))
+        h = unfolded(self.out(F.silu(self.norm(h))), self.patch)
         return crop(h, x.shape[2:]).type_as(x)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """Return [B, C patch^d, *S / patch], S padded, for `x` [B, C, *S]."""
+        return folded(pad(x, self.multiples), self.patch)

@@ -20,7 +20,9 @@ class Unet(Backbone):
 
     Ronneberger et al. 2015 with the residual blocks of Dhariwal and Nichol 2021 (section 3.1) and
     skips scaled by 2^-1/2 as in Saharia et al. 2022 (Efficient U-Net, appendix B). Any length
-    works: the latent is padded to a multiple of 2^(levels - 1) inside and cropped again.
+    works: the latent is padded to a multiple of patch 2^(levels - 1) inside and cropped again.
+    `patch` positions of each axis are folded into channels before the first level (Shi et al. 2016,
+    section 2.2), which is what makes thousands of samples of sound affordable.
 
     A condition's `vector` is added to the embedding of the noise level, its `sequence` is
     cross-attended to at `attention_levels`, its `aligned` part is concatenated to the channels.
@@ -29,6 +31,9 @@ class Unet(Backbone):
     width: int = Field(64, ge=1, description="channels at the first level; a multiple of groups")
     multipliers: tuple[Multiplier, ...] = Field(
         (1, 2, 2), min_length=1, description="channels of each level over width"
+    )
+    patch: int = Field(
+        1, ge=1, description="positions along each axis that the first level sees as one"
     )
     blocks: int = Field(2, ge=1, description="residual blocks at each level, down and up")
     attention_levels: tuple[Level, ...] = Field(
