@@ -40,11 +40,36 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "codec.waveform": ({"fold": 16},),
     "codec.stft": ({"layout": "channels"},),
     "codec.mel": ({"layout": "image"},),
-    "guidance.cfg": ({"sigma_low": 0.2, "sigma_high": 5.0, "rescale": 0.5},),
+    "guidance.autoguidance": ({"sigma_low": 0.2, "sigma_high": 5.0},),
+    "guidance.cfg": (
+        {"sigma_low": 0.2, "sigma_high": 5.0, "rescale": 0.5},
+        {"negative": "kick", "compose": {"hat": 1.5}, "profile": "cosine"},
+        {"guidance_scale": 0.6, "plus_plus": True},
+    ),
+    "guidance.classifier": ({"on": "x", "target": 3},),
+    "guidance.dps": (
+        {"normalization": "residual"},
+        {"normalization": "gaussian"},
+        {"normalization": "gaussian", "on": "x"},
+    ),
+    "guidance.dynamic-threshold": ({"limit": 0.2, "quantile": 0.5},),
+    "guidance.guidance-gradient": ({"algorithm": "ddpm"}, {"on": "x", "losses": {"l2": 1.0}}),
+    "guidance.langevin": ({"gamma": None},),
+    "guidance.moments": ({"iterations": 1, "tolerance": 0.0},),
+    "guidance.projection": ({"mode": "noised", "resamples": 2}, {"mode": "literal"}),
 }
 SMALL = {
+    "guidance.autoguidance": {"model": "weak"},
+    "guidance.classifier": {"listener": "lab.ears:classes"},
     "backbone.dit": {"width": 48, "depth": 2},
     "backbone.unet": {"width": 16, "blocks": 1},
+    "task.bandwidth": {"cutoff": 2000.0},
+    "task.classify": {"target": 1, "listener": "lab.ears:classes"},
+    "task.declip": {"threshold": 0.1},
+    "task.denoise": {"noise_db": -50.0},
+    "task.embedder": {"listener": "lab.ears:classes"},
+    "task.infill": {"span": "0.1:0.2"},
+    "task.regenerate": {"span": "0.1:0.2"},
 }
 
 registry = Registry.scan()
@@ -54,7 +79,8 @@ ours = [info for info in registry.plugins if info.distribution == "kernel-audio-
 def cases() -> Any:
     for info in ours:
         name = info.spelling
-        for number, options in enumerate((SMALL.get(name, {}), *VARIANTS.get(name, ()))):
+        for number, changes in enumerate(({}, *VARIANTS.get(name, ()))):
+            options = {**SMALL.get(name, {}), **changes}
             subject = Subject(info, registry, options)
             suffix = ",".join(f"{key}={value}" for key, value in options.items())
             for check in checks_for(info.kind):

@@ -14,7 +14,7 @@ import attrs
 import pytest
 import torch
 
-from kernel import AudioSpec, Condition, ConditionSpec, Request, Task
+from kernel import AudioSpec, Condition, ConditionSpec, LatentSpace, Measurement, Request, Task
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig
 from kernel.registry import PluginInfo, Registry
@@ -27,7 +27,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "backbone.unet": {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention_levels": (1,)},
     "codec.mel": {"bands": 12, "griffin_lim_iters": 2, "inversion_iters": 2},
     "codec.stft": {"n_fft": 64, "hop": 32},
+    "guidance.autoguidance": {"model": "weaker"},
+    "guidance.classifier": {"listener": "lab.ears:classes"},
 }
+OTHERWISE = {"autoguidance", "langevin"}
+"""Guidances that evaluate more than the solver does."""
 KINDS = ("objective", "schedule", "solver", "guidance", "backbone", "codec")
 
 registry = Registry.scan()
@@ -38,7 +42,7 @@ Choice = tuple[PluginInfo | None, ...]
 
 
 class Asked(Task):
-    """Ask for short sounds with a vector, so that guidances have a condition to drop."""
+    """Ask for short sounds with a vector to drop and a latent whose first half is known."""
 
     @property
     def audio(self) -> AudioSpec:
@@ -57,6 +61,24 @@ class Asked(Task):
             Request(str(index), self.samples, Condition(torch.eye(3)[index, None]))
             for index in range(count)
         ]
+
+    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement:
+        half = space.latent.size[-1] // 2
+        target = torch.zeros(len(requests), *space.latent.shape)[..., :half]
+
+        def distance(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return (found - target).abs().flatten(1).mean(1)
+
+        def project(x0: torch.Tensor) -> torch.Tensor:
+            return torch.cat([target, x0[..., half:]], -1)
+
+        return Measurement(lambda x0: x0[..., :half], target, distance, project)
+
+
+def classes(audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Return logits that favour loud sounds."""
+    loudness = audio.square().mean((1, 2))
+    return torch.stack([loudness, -loudness], 1)
 
 
 def asked(assembly: Assembly) -> list[Request]:
@@ -139,11 +161,14 @@ CHOICES = list(covering())
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=name)
-def test_a_combination_makes_sound(choice: Choice) -> None:
+def test_a_combination_makes_sound(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kernel.runner.sampling.listener", lambda spelling, machine: classes)
+    # Nothing holds a network that was not trained back, so that it may be led anywhere.
+    monkeypatch.setattr("kernel.runner.health.LIMIT", 1e9)
     task = Asked()
     parts = [Part(info, component(info)) for info in choice if info is not None]
     assembly = Assembly((*parts, Part(PluginInfo("task", "asked", "tests", "1", "tests"), task)))
-    assembly.check(frozenset({"null-condition", "origin"}))
+    assembly.check(frozenset({"gradient", "measurement", "null-condition", "origin"}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = assembly.build_network(task.condition)
@@ -152,13 +177,22 @@ def test_a_combination_makes_sound(choice: Choice) -> None:
             for parameter in network.parameters():
                 parameter += 0.02 * torch.randn_like(parameter)
     machine = Machine.choose(RunConfig(device="cpu"))
-    sampler = Sampler(assembly, task.condition, network, assembly.build_codec(), machine)
+    codec, weaker = assembly.build_codec(), assembly.build_network(task.condition)
+    sampler = Sampler(
+        assembly,
+        task.condition,
+        network,
+        codec,
+        machine,
+        (),
+        lambda _: (assembly.objective, weaker),
+    )
     sounds = list(sampler.sounds(asked(assembly), STEPS, seed=0, batch=2))
     assert [tuple(sound.audio.shape) for sound in sounds] == [(1, task.samples)] * 2
     for sound in sounds:
         assert sound.audio.isfinite().all() and sound.audio.any()
     assert not torch.equal(sounds[0].audio, sounds[1].audio)
-    if "nfe" not in assembly.solver.shortfalls:
+    if "nfe" not in assembly.solver.shortfalls and not OTHERWISE & set(assembly.guidances):
         assert sampler.evaluations == assembly.solver.nfe(STEPS)
 
 

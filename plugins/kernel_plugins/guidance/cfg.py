@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+import attrs
+from pydantic import Field
 
 from kernel import Condition, Context, Guidance, GuidedDenoise, UsageError, hookimpl
+from kernel_plugins.guidance._mix import Mixing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Cfg(Guidance):
-    """Return D_u + guidance_scale (D_c - D_u), both from one evaluation of twice the batch.
+class Cfg(Mixing):
+    """Return D_u + guidance_scale (D_c - D_u), all of it from one evaluation of a larger batch.
 
-    Ho and Salimans 2022, eq. 6 with w = guidance_scale - 1. D_u is the denoiser under the null
-    condition. Where sigma is outside (sigma_low, sigma_high], D_c is returned (Kynkaanniemi et al.
-    2024, section 3) at the price of one evaluation of the batch, as when guidance_scale is 1.
+    Ho and Salimans 2022, eq. 6 with w = guidance_scale - 1. D_c is the denoiser under the run's
+    condition, D_u that under the null condition, or under what the word `negative` stands for.
+    Every word of `compose` adds weight (D_i - D_u) (Liu et al. 2022, eq. 11); a guidance_scale of
+    0 leaves these alone. Outside (sigma_low, sigma_high] the result is D_c at the price of one
+    evaluation of the batch.
+
+    The profile `cosine` fades guidance in, with u the progress through the grid:
+    1 + (guidance_scale - 1) (1 - cos(pi u^power)) / 2 (Gao et al. 2023, MDT, power-cosine).
+
+    `plus_plus` renoises with D_u (CFG++, Chung et al. 2024, algorithm 2): exactly so with the
+    solver euler, whose step from sigma to sigma' with D_u + (D_g - D_u) / (1 - sigma' / sigma) goes
+    to D_g + sigma' (x - D_u) / sigma. Scales between 0 and 1 are meant for it; how much they do
+    depends on the number of steps.
     """
 
-    neutral: ClassVar[Mapping[str, Any] | None] = {"guidance_scale": 1.0}
+    neutral: ClassVar[Mapping[str, Any] | None] = {
+        "guidance_scale": 1.0,
+        "plus_plus": False,
+        "compose": {},
+    }
+    strength: ClassVar[str | None] = "guidance_scale"
 
     guidance_scale: float = Field(2.0, ge=0, description="1 is no guidance, 0 no condition")
-    sigma_low: float = Field(0.0, ge=0, description="guide only where sigma is above this")
-    sigma_high: float | None = Field(
-        None, gt=0, description="guide only where sigma is at most this; None for no limit"
-    )
     rescale: float = Field(
         0.0, ge=0, le=1, description="how far to restore the standard deviation of D_c"
     )
-
-    @model_validator(mode="after")
-    def _interval(self) -> Self:
-        if self.sigma_high is not None and self.sigma_low >= self.sigma_high:
-            raise ValueError(
-                f"sigma_low {self.sigma_low} is not below sigma_high {self.sigma_high}"
-            )
-        return self
+    negative: str | None = Field(
+        None, description="word of the task (a label) to move away from; None for no condition"
+    )
+    compose: dict[str, float] = Field(
+        {}, description="further words of the task to move towards, each with its weight"
+    )
+    plus_plus: bool = Field(False, description="renoise with D_u (CFG++), for the solver euler")
+    profile: Literal["constant", "cosine"] = Field(
+        "constant", description="cosine: from D_c at the start of the run to all guidance at 0"
+    )
+    power: float = Field(4.0, gt=0, description="how late the profile cosine rises")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -46,35 +63,51 @@ class Cfg(Guidance):
         return frozenset({"null-condition"})
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
-        """Return the guided denoiser. Raises UsageError when there is no condition to drop."""
+        """Return the guided denoiser.
+
+        Raises UsageError when there is no condition to drop, or for a word that stands for none.
+        """
         if context.condition.empty:
             raise UsageError(
                 "guidance 'cfg' compares a condition with its absence and this run has no "
                 "condition; choose a task that gives one (a label, say) or leave 'cfg' out"
             )
-        if self.guidance_scale == 1:
+        if self.guidance_scale == 1 and not self.compose and not self.plus_plus:
             return denoise
-        # The condition is kept beside its pair: an id is only unique while its object lives.
-        pairs: dict[int, tuple[Condition, Condition]] = {}
+        base = None if self.negative is None else _named(self.negative, context)
+        others = [_named(word, context) for word in self.compose]
+        # The condition is kept beside its branches: an id is only unique while its object lives.
+        branches: dict[int, tuple[Condition, Condition]] = {}
 
         def guided(x: Tensor, sigma: float, condition: Condition) -> Tensor:
-            if not self._guides(sigma):
+            if not self.guides(sigma):
                 return denoise(x, sigma, condition)
             key = id(condition)
-            if key not in pairs:
-                pairs[key] = (condition, Condition.cat([condition, condition.dropped()]))
-            both = denoise(x.repeat(2, *[1] * (x.ndim - 1)), sigma, pairs[key][1])
-            conditional, unconditional = both.chunk(2)
-            return self._combine(conditional, unconditional)
+            if key not in branches:
+                told = [_told(each, condition) for each in (base, *others)]
+                branches[key] = (condition, Condition.cat([condition, *told]))
+            count = 2 + len(others)
+            every = denoise(x.repeat(count, *[1] * (x.ndim - 1)), sigma, branches[key][1])
+            return self._combine(every.chunk(count), sigma, context)
 
         return guided
 
-    def _guides(self, sigma: float) -> bool:
-        return self.sigma_low < sigma and (self.sigma_high is None or sigma <= self.sigma_high)
+    def _combine(self, every: Sequence[Tensor], sigma: float, context: Context) -> Tensor:
+        """Return the guided estimate of D_c, D_u and those of the words."""
+        conditional, base, *others = every
+        share = 1.0
+        if self.profile == "cosine":
+            share = (1 - math.cos(math.pi * context.progress(sigma) ** self.power)) / 2
+        guided = base.lerp(conditional, 1 + (self.guidance_scale - 1) * share)
+        for other, weight in zip(others, self.compose.values(), strict=True):
+            guided = guided + weight * share * (other - base)
+        guided = self._rescaled(guided, conditional)
+        if not self.plus_plus:
+            return guided
+        return base.lerp(guided, 1 / (1 - context.following(sigma) / sigma))
 
-    def _combine(self, conditional: Tensor, unconditional: Tensor) -> Tensor:
-        """Return the guided estimate, rescaled per item by Lin et al. 2024, eq. 14 to 16."""
-        guided = unconditional.lerp(conditional, self.guidance_scale)
+    def _rescaled(self, guided: Tensor, conditional: Tensor) -> Tensor:
+        """Return an estimate rescaled per item by Lin et al. 2024, eq. 14 to 16."""
         if self.rescale == 0:
             return guided
         axes = tuple(range(1, guided.ndim))
@@ -83,6 +116,29 @@ class Cfg(Guidance):
         # A constant item has nothing to rescale.
         ratio = (wanted / found).masked_fill(found == 0, 1.0)
         return guided * (1 - self.rescale + self.rescale * ratio)
+
+
+def _named(word: str, context: Context) -> Condition:
+    if context.named is None:
+        raise UsageError(
+            f"guidance 'cfg' is given the word {word!r} in a run without a task that knows any; "
+            f"leave guidance.negative and guidance.compose out"
+        )
+    return context.named(word)
+
+
+def _told(word: Condition | None, condition: Condition) -> Condition:
+    """Return the condition of a word, None being the null condition, like another condition.
+
+    It has the parts and the batch of that, what the word leaves open being null, and its origin.
+    """
+    null = condition.dropped()
+    parts = {
+        name: part.expand_as(getattr(null, name))
+        for name in ("vector", "sequence", "mask", "aligned")
+        if (part := getattr(word, name, None)) is not None and getattr(null, name) is not None
+    }
+    return attrs.evolve(null, **parts)
 
 
 @hookimpl

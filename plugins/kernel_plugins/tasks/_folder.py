@@ -6,16 +6,17 @@ import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, field_validator
 
-from kernel import AudioSpec, Condition, Dataset, InputError, Task, UsageError, did_you_mean
+from kernel import Condition, Dataset, InputError, UsageError, did_you_mean
+from kernel_plugins.tasks._audio import AudioTask
 
 SPLITS = ("train", "valid")
 
 
-class FolderTask(Task):
+class FolderTask(AudioTask):
     """The options and the files of a folder of audio."""
 
     path: Path | None = Field(None, description="folder of audio; needed for training only")
@@ -24,15 +25,6 @@ class FolderTask(Task):
         (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"),
         min_length=1,
         description="endings of the files that are audio, in any case of letters",
-    )
-    sample_rate: int = Field(16000, ge=1000, le=384000, description="samples a second")
-    channels: int = Field(1, ge=1, le=8, description="1 is mono, 2 is stereo")
-    seconds: float = Field(1.0, gt=0, description="length of an item; longer sounds are cropped")
-    normalize: Literal["rms", "peak", "none"] = Field(
-        "rms", description="what of each sound is brought to `level`, so that none is learnt"
-    )
-    level: float | None = Field(
-        None, ge=-80, le=0, description="dBFS to normalize to; by default -23 (rms) or -1 (peak)"
     )
     trim: float | None = Field(
         None,
@@ -64,16 +56,6 @@ class FolderTask(Task):
     @classmethod
     def _dotted(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(f".{extension.lower().lstrip('.')}" for extension in extensions)
-
-    @property
-    def audio(self) -> AudioSpec:
-        """Return the rate and the channels."""
-        return AudioSpec(self.sample_rate, self.channels)
-
-    @property
-    def samples(self) -> int:
-        """Return `seconds` in samples, at least 1."""
-        return max(1, round(self.seconds * self.sample_rate))
 
     def portable(self) -> Self:
         """Return the task without its path."""

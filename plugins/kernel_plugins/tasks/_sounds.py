@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from kernel_plugins.tasks._folder import FolderTask
 
-_LEVELS = {"rms": -23.0, "peak": -1.0}
 _SHOWN = 10
 
 
@@ -66,16 +66,13 @@ class Sounds:
         sound, _ = read_audio(path, task.sample_rate, task.channels)
         if task.trim is not None:
             sound = _trimmed(sound, task.trim)
-        if task.normalize == "none":
-            return sound
-        now = sound.square().mean().sqrt() if task.normalize == "rms" else sound.abs().max()
-        if not now > 0:
+        gain = task.gain(sound)
+        if math.isinf(gain):
             raise InputError(
                 f"{path} is silent and has no level to normalize; remove it or set"
                 " -o task.normalize=none"
             )
-        level = _LEVELS[task.normalize] if task.level is None else task.level
-        return sound * (10 ** (level / 20) / now)
+        return sound * gain
 
 
 def _trimmed(sound: Tensor, below: float) -> Tensor:

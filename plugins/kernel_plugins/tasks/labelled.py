@@ -105,17 +105,8 @@ class Labelled(FolderTask):
         Raises UsageError when `inputs` is not empty, `count` < 1, or the label is unknown.
         """
         check_requests("labelled", inputs, count)
-        if not self.labels:
-            raise UsageError(
-                "task 'labelled' knows no labels; name a folder with -o task.path=FOLDER or list"
-                " them in task.labels"
-            )
-        if self.label is not None and self.label not in self.labels:
-            raise UsageError(
-                f"there is no label {self.label!r} among {', '.join(self.labels)};"
-                f" choose one of them{did_you_mean(self.label, self.labels)}"
-            )
-        turns = range(len(self.labels)) if self.label is None else [self.labels.index(self.label)]
+        self._check_labels()
+        turns = range(len(self.labels)) if self.label is None else [self._place(self.label)]
         conditions = _one_hot(len(self.labels))
         requests = []
         for index in range(count):
@@ -124,6 +115,26 @@ class Labelled(FolderTask):
             name = numbered(index, count, label)
             requests.append(Request(name, self.samples, conditions[turn], label))
         return requests
+
+    def named(self, word: str) -> Condition:
+        """Return the condition of a label. Raises UsageError when it is unknown."""
+        self._check_labels()
+        return _one_hot(len(self.labels))[self._place(word)]
+
+    def _check_labels(self) -> None:
+        if not self.labels:
+            raise UsageError(
+                "task 'labelled' knows no labels; name a folder with -o task.path=FOLDER or list"
+                " them in task.labels"
+            )
+
+    def _place(self, label: str) -> int:
+        if label not in self.labels:
+            raise UsageError(
+                f"there is no label {label!r} among {', '.join(self.labels)};"
+                f" choose one of them{did_you_mean(label, self.labels)}"
+            )
+        return self.labels.index(label)
 
     def _table(self) -> list[tuple[Path, str]]:
         """Return every file and its label, sorted by file."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from kernel.denoiser import Denoiser
 from kernel_plugins.guidance import cfg
 from kernel_plugins.guidance.cfg import Cfg
 from kernel_plugins.objectives.edm import Edm
+from kernel_plugins.solvers.euler import Euler
 
 BATCH, CHANNELS = 3, 4
 SIZES: Sequence[tuple[int, ...]] = [(5,), (2, 3)]
@@ -228,6 +231,121 @@ def test_nothing_given_is_changed() -> None:
     assert x.equal(copies[0])
     assert condition.vector is not None and copies[1].vector is not None
     assert condition.vector.equal(copies[1].vector)
+
+
+SIGMAS = (5.0, 2.0, 0.7, 0.2, 0.0)
+
+
+def word(name: str) -> Condition:
+    """Return what a word stands for: a vector of its length, or what no network here takes."""
+    if name == "sequence":
+        return Condition(sequence=torch.ones(1, 2, 3))
+    return Condition(vector=torch.full((1, CHANNELS), float(len(name)), dtype=torch.float64))
+
+
+def worded(denoise: GuidedDenoise, condition: Condition, **options: Any) -> GuidedDenoise:
+    return Cfg(**options).wrap(denoise, Context(condition, SIGMAS, named=word))
+
+
+def under(name: str, x: Tensor, sigma: float) -> Tensor:
+    return Exact()(x, sigma, word(name).map(lambda part: part.expand(len(x), -1)))
+
+
+def test_a_negative_word_takes_the_place_of_the_null_condition() -> None:
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    found = worded(denoise, condition, guidance_scale=3.0, negative="snare")(x, 0.7, condition)
+    conditional, negative = Exact()(x, 0.7, condition), under("snare", x, 0.7)
+    torch.testing.assert_close(found, negative + 3 * (conditional - negative))
+    assert [items for items, _ in denoise.calls] == [2 * BATCH]
+
+
+def test_words_are_composed_in_one_evaluation() -> None:
+    """Liu et al. 2022, eq. 11, with the run's own condition among the words."""
+    denoise, condition, x = Exact(), given(), normal(BATCH, CHANNELS, 5)
+    options: dict[str, Any] = {"guidance_scale": 1.5, "compose": {"kick": 2.0, "snare": -0.5}}
+    found = worded(denoise, condition, **options)(x, 0.7, condition)
+    conditional = Exact()(x, 0.7, condition)
+    null = Exact()(x, 0.7, condition.dropped())
+    expected = null + 1.5 * (conditional - null)
+    expected += 2 * (under("kick", x, 0.7) - null) - 0.5 * (under("snare", x, 0.7) - null)
+    torch.testing.assert_close(found, expected)
+    assert [items for items, _ in denoise.calls] == [4 * BATCH]
+
+
+def test_composing_acts_at_the_scale_that_is_no_guidance() -> None:
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    options: dict[str, Any] = {"guidance_scale": 1.0, "compose": {"kick": 1.0}}
+    found = worded(Exact(), condition, **options)(x, 0.7, condition)
+    assert not torch.allclose(found, Exact()(x, 0.7, condition))
+
+
+def test_a_word_keeps_the_origin_and_the_parts_that_it_leaves_open_are_null() -> None:
+    whole = Condition(
+        vector=normal(BATCH, CHANNELS),
+        aligned=normal(BATCH, 2, 5),
+        origin=normal(BATCH, CHANNELS, 5, seed=3),
+    )
+    denoise = Exact()
+    worded(denoise, whole, negative="snare")(normal(BATCH, CHANNELS, 5), 0.7, whole)
+    told = denoise.calls[0][1].map(lambda part: part[BATCH:])
+    assert told.vector is not None and (told.vector == 5).all()
+    assert told.aligned is not None and not told.aligned.any()
+    assert told.origin is not None and whole.origin is not None and told.origin.equal(whole.origin)
+
+
+def test_a_part_that_the_run_has_not_is_left_out() -> None:
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    found = worded(Exact(), condition, negative="sequence")(x, 0.7, condition)
+    torch.testing.assert_close(found, wrap(Exact(), condition)(x, 0.7, condition))
+
+
+def test_a_task_without_words_is_named_before_the_first_step() -> None:
+    with pytest.raises(UsageError, match="word 'kick' in a run without a task that knows any; le"):
+        wrap(Exact(), given(), compose={"kick": 1.0})
+
+
+def test_the_cosine_profile_fades_all_guidance_in() -> None:
+    """Gao et al. 2023: the scale is 1 at the start; here u = 0, 1/4, 1/2, 3/4."""
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    options: dict[str, Any] = {"guidance_scale": 5.0, "compose": {"kick": 2.0}}
+    guided = worded(Exact(), condition, profile="cosine", power=2.0, **options)
+    for index, sigma in enumerate(SIGMAS[:-1]):
+        share = (1 - math.cos(math.pi * (index / 4) ** 2)) / 2
+        conditional = Exact()(x, sigma, condition)
+        null = Exact()(x, sigma, condition.dropped())
+        expected = null + (1 + 4 * share) * (conditional - null)
+        expected += 2 * share * (under("kick", x, sigma) - null)
+        torch.testing.assert_close(guided(x, sigma, condition), expected)
+        assert torch.allclose(expected, conditional) == (index == 0)
+
+
+@pytest.mark.parametrize("rescale", [0.0, 0.5])
+def test_plus_plus_with_euler_renoises_with_the_unconditional_estimate(rescale: float) -> None:
+    """Chung et al. 2024, algorithm 2, in our coordinates: x' = D_g + sigma' (x - D_u) / sigma."""
+    condition, x = given(), 5 * normal(BATCH, CHANNELS, 5)
+    options = {"guidance_scale": 0.6, "rescale": rescale}
+    guided = worded(Exact(), condition, plus_plus=True, **options)
+    usual = worded(Exact(), condition, **options)
+    steps = Euler().trajectory(
+        lambda x, sigma: guided(x, sigma, condition), x, SIGMAS, lambda *_: x
+    )
+    step = next(steps)
+    for sigma, following in pairwise(SIGMAS):
+        null = Exact()(x, sigma, condition.dropped())
+        x = usual(x, sigma, condition) + following * (x - null) / sigma
+        torch.testing.assert_close(step.x, x)
+        if following:
+            step = steps.send(step.x)
+
+
+def test_plus_plus_is_not_the_usual_guidance() -> None:
+    condition, x = given(), normal(BATCH, CHANNELS, 5)
+    for scale in (0.6, 1.0):
+        one, other = (
+            worded(Exact(), condition, guidance_scale=scale, plus_plus=plus)(x, 0.7, condition)
+            for plus in (True, False)
+        )
+        assert not torch.allclose(one, other)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])

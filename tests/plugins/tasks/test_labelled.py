@@ -222,6 +222,16 @@ def test_requests_without_labels_are_refused() -> None:
         task(None).requests([], 1)
 
 
+def test_a_label_is_a_word_for_its_condition() -> None:
+    made = task(None, labels=("kick", "hat", "snare"))
+    vector = made.named("hat").vector
+    assert vector is not None and vector.tolist() == [[0, 1, 0]]
+    with pytest.raises(UsageError, match=r"no label 'snar' among kick, hat, snare; .*'snare'\?"):
+        made.named("snar")
+    with pytest.raises(UsageError, match="knows no labels"):
+        task(None).named("kick")
+
+
 def test_names_hold_only_what_file_names_may() -> None:
     requests = task(None, labels=("loud/../long one", "späť")).requests([], 2)
     assert [request.name for request in requests] == ["00-loud_.._long_one", "01-späť"]

@@ -1,0 +1,65 @@
+"""`classifier`: towards a class, by the gradient of a classifier of audio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from kernel import Context, Guidance, Pull, UsageError, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Classifier(Guidance):
+    """Add scale sigma^2 grad_x log p(target | audio) to D.
+
+    Dhariwal and Nichol 2021, algorithm 1, and Song et al. 2021 (score SDE), eq. 14: the gradient is
+    added to the score. The classifier hears the decoded estimate of x0, the gradient going through
+    the network, so that one of clean sounds will do; or, `on` x, the decoded noisy state, for which
+    it has to know noise of every sigma.
+
+    The listener is called as (audio [B, C, L], sample_rate) -> logits [B, K].
+    """
+
+    neutral: ClassVar[Mapping[str, Any] | None] = {"scale": 0.0}
+    strength: ClassVar[str | None] = "scale"
+
+    listener: str | None = Field(
+        None, description="the classifier, MODULE:NAME of something installed"
+    )
+    target: int = Field(0, ge=0, description="the class, counted from 0")
+    scale: float = Field(1.0, ge=0, description="weight of the gradient; 1 is Bayes' rule")
+    on: Literal["x0", "x"] = Field(
+        "x0", description="what is heard: the estimate of x0, or the noisy state"
+    )
+
+    def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
+        """Return scale sigma^2 times the gradient.
+
+        Raises UsageError when no classifier is named or it does not know the class.
+        """
+        space = context.space
+        if self.listener is None or space is None:
+            raise UsageError(
+                "guidance 'classifier' follows a classifier and none is named; set "
+                "-o guidance.classifier.listener=MODULE:NAME to an installed one"
+            )
+        audio = space.decode(x0 if self.on == "x0" else x, space.samples)
+        logits = space.listener(self.listener)(audio, space.audio.sample_rate)
+        if logits.ndim != 2 or not self.target < logits.shape[1]:
+            raise UsageError(
+                f"guidance 'classifier' wants the logits of class {self.target} for every sound "
+                f"and {self.listener} returns {tuple(logits.shape)} for {len(x)}; set "
+                f"-o guidance.classifier.target to one of its classes, or name another listener"
+            )
+        surprise = -logits.log_softmax(1)[:, self.target]
+        return pull(surprise).mul(-self.scale * sigma**2)
+
+
+@hookimpl
+def guidance() -> type[Guidance]:
+    """Offer `classifier`."""
+    return Classifier

@@ -1,0 +1,354 @@
+"""What the tasks that change recordings share: reading, windows, levels, what stays as it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
+
+import attrs
+from pydantic import Field
+
+from kernel import (
+    InputError,
+    LatentSpace,
+    Measurement,
+    Request,
+    UsageError,
+    read_audio,
+    resample,
+)
+from kernel_plugins.tasks._applied import EXACTLY, AppliedTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONTEXT = 8
+"""A gap leaves 1 / CONTEXT of its window known on each side, as far as there is sound."""
+
+_EXACT = ("PCM_16", "PCM_24")
+"""Subtypes whose samples a float32 holds and the kernel writes as they were read."""
+
+
+@attrs.frozen(eq=False)
+class Recording:
+    """A file as it was read: audio [C, L] at its own rate, and the subtype to write it with."""
+
+    path: Path
+    audio: Tensor
+    sample_rate: int
+    subtype: str
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it is."""
+        return self.audio.shape[-1] / self.sample_rate
+
+
+@attrs.frozen(eq=False)
+class Cut:
+    """A window into a sound: where it starts, and how much of it goes into the whole.
+
+    weight: [W], divided by the sum of all windows' weights where they overlap; 0 where what the
+    window makes is not wanted.
+    """
+
+    start: int
+    weight: Tensor
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Edited(Request):
+    """A recording to be changed, in samples of the model's rate except for `sound` and `known`.
+
+    sound: [C, L], what is written, at the file's rate. known: [C or 1, L], true for the samples of
+    `sound` that are returned as they are; None where there are none.
+    lanes: [G, channels, samples], the same sound at the model's rate and level, in groups of as
+    many channels as the model takes. keep: [samples], true where it holds what is known.
+    gain: the model's level over the file's.
+    """
+
+    sound: Tensor
+    known: Tensor | None
+    lanes: Tensor
+    keep: Tensor
+    gain: float
+    cuts: tuple[Cut, ...]
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Window(Request):
+    """A part of one lane of an edit. sound: [channels, samples]; keep: [1, samples], true if known.
+
+    What lies beyond the end of the recording is silence, and known.
+    """
+
+    whole: Edited
+    cut: Cut
+    lane: int
+    sound: Tensor
+    keep: Tensor
+
+
+class Edit(AppliedTask):
+    """Make something of recordings, each at its own rate, with all of its channels.
+
+    A recording is resampled to the model's rate and brought to the level of its training. Where it
+    has other channels than the model, each of them is made on its own, with the same noise. Long
+    ones are made in windows as long as a training item. All of that is undone at the end.
+    """
+
+    seconds: float = Field(1.0, gt=0, description="length of a window, that of a training item")
+    overlap: float = Field(
+        0.25, ge=0, le=0.5, description="share of a window that is cross-faded with the next one"
+    )
+
+    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+        """Return `count` requests, named after their files, over the edits in turn.
+
+        Raises UsageError when there are no inputs or `count` < 1, or for options that do not fit a
+        file, and InputError, naming it, for a file that cannot be read or is silent.
+        """
+        if count < 1:
+            raise UsageError(f"the task cannot make {count} sounds; ask for at least 1")
+        if not inputs:
+            raise UsageError("the task changes recordings and was given none; add -i FILE")
+        edits = self.edits([self.read(path) for path in inputs])
+        taken: set[str] = set()
+        return [
+            attrs.evolve(edit, name=_unused(edit.name, taken))
+            for edit in (edits[index % len(edits)] for index in range(count))
+        ]
+
+    def read(self, path: Path) -> Recording:
+        """Return a recording. Raises InputError when it is silent or cannot be read."""
+        import soundfile
+
+        audio, rate = read_audio(path)
+        if not audio.any():
+            raise InputError(f"{path} is silent from start to end; give a recording of something")
+        subtype = soundfile.info(path).subtype
+        return Recording(path, audio, rate, subtype if subtype in _EXACT else "FLOAT")
+
+    def edits(self, recordings: Sequence[Recording]) -> list[Edited]:
+        """Return what is to be made of the recordings: of each one, its `edit`."""
+        return [self.edit(recording) for recording in recordings]
+
+    def edit(self, recording: Recording) -> Edited:
+        """Return what is to be made of a recording: all of it anew, in overlapping windows."""
+        return self.edited(recording, recording.audio)
+
+    def edited(
+        self,
+        recording: Recording,
+        heard: Tensor,
+        known: Tensor | None = None,
+        sound: Tensor | None = None,
+    ) -> Edited:
+        """Return the edit of a recording that the model hears as `heard` [C, L], at its own rate.
+
+        `known` and `sound` (by default `heard`, which may be longer) are those of an Edited. The
+        windows cover all of it, and all is to be kept. The level is that of the known part. Raises
+        InputError when that is silent.
+        """
+        import torch
+
+        from kernel_plugins.tasks._windows import cover
+
+        certain = heard if known is None else heard[:, : known.shape[-1]][:, known.all(0)]
+        gain = self.gain(certain)
+        if math.isinf(gain):
+            raise InputError(
+                f"{recording.path} is silent but for the part to be made; give a recording of"
+                " something"
+            )
+        lanes = self.lanes(heard * gain, recording.sample_rate)
+        samples = lanes.shape[-1]
+        return Edited(
+            name=recording.path.stem,
+            samples=samples,
+            condition=self.told,
+            label=self.label,
+            given=recording.audio,
+            sample_rate=recording.sample_rate,
+            subtype=recording.subtype,
+            sound=heard if sound is None else sound,
+            known=known,
+            lanes=lanes,
+            keep=torch.ones(samples, dtype=torch.bool),
+            gain=gain,
+            cuts=cover(samples, self.samples, round(self.overlap * self.samples)),
+        )
+
+    def lanes(self, audio: Tensor, sample_rate: int) -> Tensor:
+        """Return `audio` [C, L] at the model's rate, in lanes of its channels: [G, channels, M]."""
+        heard = resample(audio, sample_rate, self.sample_rate)
+        if len(heard) == self.channels:
+            return heard[None]
+        return heard[:, None].repeat(1, self.channels, 1)
+
+    def windows(self, request: Request) -> Sequence[Request]:
+        """Return the windows of each cut, lane after lane, all lanes with the same noise."""
+        edit = cast(Edited, request)
+        return [
+            self.window(edit, cut, lane, stream)
+            for stream, cut in enumerate(edit.cuts)
+            for lane in range(len(edit.lanes))
+        ]
+
+    def window(self, edit: Edited, cut: Cut, lane: int, stream: int) -> Window:
+        """Return one window of one lane. It starts from what is there where the task starts low."""
+        from torch.nn.functional import pad
+
+        length = min(self.samples, edit.samples - cut.start)
+        part, missing = slice(cut.start, cut.start + length), (0, self.samples - length)
+        sound = pad(edit.lanes[lane][:, part], missing)
+        return Window(
+            name=edit.name,
+            samples=self.samples,
+            condition=edit.condition,
+            label=edit.label,
+            origin=None if self.start is None else sound,
+            stream=stream,
+            whole=edit,
+            cut=cut,
+            lane=lane,
+            sound=sound,
+            keep=pad(edit.keep[None, part], missing, value=True),
+        )
+
+    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
+        """Return the audio [C, samples], at the model's rate and level, of all windows together."""
+        from kernel_plugins.tasks._windows import joined
+
+        edit = cast(Edited, request)
+        lanes = joined(windows, edit.cuts, edit.lanes)
+        return lanes[0] if len(edit.sound) == self.channels else lanes.mean(1)
+
+    def finish(self, audio: Tensor, request: Request) -> Tensor:
+        """Return the audio [C, L] at the file's own rate and level, none of it above full scale."""
+        return self.made(audio, cast(Edited, request)).clamp(-1, 1)
+
+    def made(self, audio: Tensor, edit: Edited) -> Tensor:
+        """Return what was made, [C, L], at the file's own rate and level."""
+        assert edit.sample_rate is not None
+        audio = resample(audio / edit.gain, self.sample_rate, edit.sample_rate)
+        return audio[:, : edit.sound.shape[-1]]
+
+
+class GapEdit(Edit):
+    """Keep a recording as it is but for some gaps, and make what belongs there.
+
+    What is known is measured in the audio where the codec returns it as it was, else in those
+    frames of its latent that see nothing of a gap.
+    """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
+
+    crossfade: float = Field(
+        0.01, ge=0, le=1, description="seconds over which new sound is fitted to what stays"
+    )
+    domain: Literal["auto", "audio", "latent"] = Field(
+        "auto", description="where what is known is measured; auto: as the codec allows"
+    )
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return that there is a `measurement`."""
+        return frozenset({"measurement"})
+
+    def gapped(
+        self,
+        recording: Recording,
+        gaps: Sequence[tuple[int, int]],
+        heard: Tensor | None = None,
+    ) -> Edited:
+        """Return the edit of a recording with gaps, each a first sample and one after the last.
+
+        Without `heard` [C, L] the model hears nothing of what is in them. Raises UsageError for a
+        gap that does not fit into a window with something known beside it.
+        """
+        import torch
+
+        from kernel_plugins.tasks._seams import mended, runs
+        from kernel_plugins.tasks._windows import around
+
+        sound = recording.audio
+        known = torch.ones(1, sound.shape[-1], dtype=torch.bool)
+        for start, stop in gaps:
+            known[:, start:stop] = False
+        if not known.any():
+            raise UsageError(
+                f"all of {recording.path} is to be made and nothing of it is known; leave a part,"
+                " or use the task 'variation'"
+            )
+        if heard is None:
+            fade = round(self.crossfade * recording.sample_rate)
+            heard = mended(sound, torch.zeros_like(sound), known, fade)
+        edit = self.edited(recording, heard, known, sound)
+        ratio = self.sample_rate / recording.sample_rate
+        for start, stop in gaps:
+            edit.keep[math.floor(start * ratio) : math.ceil(stop * ratio)] = False
+        for start, stop in runs(~edit.keep):
+            self._fits(recording, start, stop, edit.samples)
+        rate = recording.sample_rate
+        spans = tuple((start / rate, stop / rate) for start, stop in gaps)
+        return attrs.evolve(edit, cuts=around(edit.keep, self.samples), spans=spans)
+
+    def _fits(self, recording: Recording, start: int, stop: int, samples: int) -> None:
+        """Raise UsageError unless a window has room for a gap; all in samples of the model."""
+        from kernel_plugins.tasks._windows import room
+
+        rate, window = self.sample_rate, self.samples
+        sides = (start > 0) + (stop < samples)
+        most = room(window, sides)
+        if stop - start > most:
+            raise UsageError(
+                f"the gap {start / rate:.3g}:{stop / rate:.3g} of {recording.path} is too long: of"
+                f" the model's window of {window / rate:.3g} s,"
+                f" {(window - most) / rate:.3g} s stay as context, which leaves room for"
+                f" {most / rate:.3g} s"
+            )
+
+    def finish(self, audio: Tensor, request: Request) -> Tensor:
+        """Return the audio [C, L] at the file's own rate and level, what is known as it was read.
+
+        What is new does not exceed full scale and meets the known samples without a step.
+        """
+        from kernel_plugins.tasks._seams import mended
+
+        edit = cast(Edited, request)
+        assert edit.known is not None and edit.sample_rate is not None
+        fade = round(self.crossfade * edit.sample_rate)
+        return mended(edit.sound, self.made(audio, edit), edit.known, fade)
+
+    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+        """Return that the known samples of the windows are what they are."""
+        import torch
+
+        from kernel_plugins.tasks._known import known_samples
+
+        windows = cast("Sequence[Window]", requests)
+        sound = torch.stack([window.sound for window in windows])
+        keep = torch.stack([window.keep for window in windows])
+        return known_samples(space, sound, keep, self.domain)
+
+
+def start_from(share: float) -> float:
+    """Return sigma / sigma_data of a mix of noise and data, noise having this share of both.
+
+    share z + (1 - share) x0 is (1 - share) times x0 + sigma z.
+    """
+    return share / (1 - share)
+
+
+def _unused(stem: str, taken: set[str]) -> str:
+    """Return a name like `stem` that no sound has yet, nor what is shown beside one; note both."""
+    stem = stem.lstrip(".") or "sound"
+    number, name = 1, stem
+    while {name, f"{name}-given"} & taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken |= {name, f"{name}-given"}
+    return name

@@ -1,0 +1,152 @@
+"""`declip`: recordings without the clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import attrs
+from pydantic import Field
+
+from kernel import InputError, LatentSpace, Measurement, Request, Task, hookimpl, resample
+from kernel_plugins.tasks._applied import EXACTLY
+from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEAST = 0.05
+"""The share of the samples that have to be within the bounds."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Clipped(Edited):
+    """A clipped recording.
+
+    low, high: [C, 1], where it is clipped, infinite on a side where it is not; bounds: the two for
+    each channel of each lane, [G, channels, 1], at the model's level.
+    """
+
+    low: Tensor
+    high: Tensor
+    bounds: tuple[Tensor, Tensor]
+
+
+class Declip(Edit):
+    """Make anew the samples of a recording that are clipped, and none of the others.
+
+    Of a clipped sample it is known that it was at or beyond the bound. The others are returned as
+    they were read, unless a restored peak exceeds full scale: the file is then turned down, by the
+    gain that the record of the run tells.
+
+    Clipping has made the recording softer: its RMS is brought to a level that is lower by `lost` dB
+    than that of the model's training.
+    """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
+
+    threshold: float | None = Field(
+        None, gt=0, description="where it is clipped, 1 is full scale; by default that is found"
+    )
+    lost: float | None = Field(
+        None,
+        ge=0,
+        le=20,
+        description="decibels that clipping has taken away; by default as many as of speech of"
+        " which the same share is clipped",
+    )
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return that there is a `measurement`."""
+        return frozenset({"measurement"})
+
+    def edit(self, recording: Recording) -> Edited:
+        """Return the edit of the clipped samples.
+
+        Raises InputError where no sample is clipped, or nearly all are.
+        """
+        audio = recording.audio
+        low, high = self._bounds(audio)
+        above, below = audio >= high, audio <= low
+        known = ~(above | below)
+        if known.all():
+            value = "" if self.threshold is None else f" at {self.threshold}"
+            raise InputError(
+                f"nothing in {recording.path} is clipped{value}; name the value where it is with"
+                " -o task.threshold, or leave it as it is"
+            )
+        if (share := float(known.float().mean(1).min())) < LEAST:
+            raise InputError(
+                f"{recording.path} is clipped everywhere, in {1 - share:.0%} of its samples; give a"
+                " recording that is clipped at its peaks only"
+            )
+        edit = self.edited(recording, audio)
+        lower = 10 ** (-self._lost(1 - float(known.float().mean())) / 20)
+        gain, lanes = edit.gain * lower, edit.lanes * lower
+        bounds = []
+        for bound, side in ((low, below), (high, above)):
+            # At another rate, a sample is clipped that lies beside one that was.
+            clipped = self.lanes(side.float(), recording.sample_rate) > 0.1
+            bounds.append(self.lanes(bound * gain, self.sample_rate))
+            lanes = bounds[-1].where(clipped, lanes)
+        return Clipped(
+            **{
+                **attrs.asdict(edit, recurse=False),
+                "known": known,
+                "lanes": lanes,
+                "gain": gain,
+            },
+            low=low,
+            high=high,
+            bounds=(bounds[0], bounds[1]),
+        )
+
+    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+        """Return that the windows, when they are clipped, are as given."""
+        import torch
+
+        from kernel_plugins.tasks._operators import Clip, measure
+
+        windows = cast("Sequence[Window]", requests)
+        bounds = [cast(Clipped, window.whole).bounds for window in windows]
+        low, high = (
+            torch.stack(
+                [each[side][window.lane] for each, window in zip(bounds, windows, strict=True)]
+            )
+            for side in (0, 1)
+        )
+        clip = Clip(low, high)
+        return measure(space, clip, clip(torch.stack([window.sound for window in windows])))
+
+    def finish(self, audio: Tensor, request: Request) -> Tensor:
+        """Return the audio [C, L] at the file's own rate and level, unclipped samples as read."""
+        from kernel_plugins.tasks._bridge import bridged
+
+        edit = cast(Clipped, request)
+        assert edit.known is not None and edit.sample_rate is not None
+        made = resample(audio / edit.gain, self.sample_rate, edit.sample_rate)
+        whole = bridged(edit.sound, made[:, : edit.sound.shape[-1]], edit.known)
+        whole = whole.maximum(edit.high).where(edit.sound >= edit.high, whole)
+        return whole.minimum(edit.low).where(edit.sound <= edit.low, whole)
+
+    def _lost(self, share: float) -> float:
+        from kernel_plugins.tasks._estimates import clip_loss
+
+        if self.lost is not None:
+            return self.lost
+        return clip_loss(share) if self.normalize == "rms" else 0.0
+
+    def _bounds(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        from kernel_plugins.tasks._estimates import clip_bounds
+
+        if self.threshold is None:
+            return clip_bounds(audio)
+        bound = audio.new_full((len(audio), 1), self.threshold)
+        return -bound, bound
+
+
+@hookimpl
+def task() -> type[Task]:
+    """Offer `declip`."""
+    return Declip

@@ -1,0 +1,90 @@
+"""`embedder`: new sounds that somebody hears as like a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import attrs
+
+from kernel import (
+    InputError,
+    LatentSpace,
+    Measurement,
+    Request,
+    Task,
+    UsageError,
+    hookimpl,
+    read_audio,
+)
+from kernel_plugins.tasks._folder import check_requests, numbered
+from kernel_plugins.tasks._heard import HeardTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Likeness(Request):
+    """A sound like another. example: [channels, L], at the model's rate and level."""
+
+    example: Tensor
+
+
+class Embedder(HeardTask):
+    """Make new sounds whose embedding is near that of a recording.
+
+    "Embedder guidance" of Levy et al. 2023, table 2: A is the embedding, the distance Euclidean.
+    The sounds have the length and the level of the model's training, whatever the recording has.
+    """
+
+    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+        """Return `count` requests, like each of the files in turn.
+
+        Raises UsageError when there are no inputs, `count` < 1 or nobody listens, and InputError,
+        naming it, for a file that is silent or cannot be read.
+        """
+        check_requests("embedder", (), count)
+        self.spelling()
+        if not inputs:
+            raise UsageError("task 'embedder' makes sounds like a recording; name one with -i FILE")
+        examples = [self._example(path) for path in inputs]
+        requests: list[Request] = []
+        for index in range(count):
+            turn = index % len(inputs)
+            requests.append(
+                Likeness(
+                    name=numbered(index, count, inputs[turn].stem),
+                    samples=self.samples,
+                    condition=self.told,
+                    label=self.label,
+                    given=examples[turn],
+                    sample_rate=self.sample_rate,
+                    example=examples[turn],
+                )
+            )
+        return requests
+
+    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+        """Return that the embeddings are those of the recordings."""
+        import torch
+
+        from kernel_plugins.tasks._operators import l2, on_device
+
+        hear = self.heard(space)
+        examples = [cast(Likeness, request).example for request in requests]
+        target = torch.cat([hear(on_device(space, each[None])) for each in examples])
+        return Measurement(lambda x0: hear(space.decode(x0, space.samples)), target, l2)
+
+    def _example(self, path: Path) -> Tensor:
+        audio, _ = read_audio(path, self.sample_rate, self.channels)
+        if not audio.any():
+            raise InputError(f"{path} is silent from start to end; give a recording of something")
+        return audio * self.gain(audio)
+
+
+@hookimpl
+def task() -> type[Task]:
+    """Offer `embedder`."""
+    return Embedder

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+import torch
+from torch import Tensor
+
+from kernel import InputError, LatentSpace, Task, UsageError, read_audio
+from kernel_plugins.guidance.dps import Dps
+from kernel_plugins.listeners.timbre import LogMel
+from kernel_plugins.tasks.embedder import Embedder, Likeness
+
+RATE = 8000
+LOG_MEL = "kernel_plugins.listeners.timbre:LogMel"
+Save = Callable[..., Path]
+
+
+def tone(samples: int = 3000, channels: int = 1) -> Tensor:
+    wave = 0.2 * torch.sin(2 * torch.pi * 440 / RATE * torch.arange(samples))
+    return wave.expand(channels, -1)
+
+
+def embedder(**options: object) -> Embedder:
+    given = {"sample_rate": RATE, "seconds": 0.25, "listener": LOG_MEL, **options}
+    return Embedder.model_validate(given)
+
+
+def heard_by(space: LatentSpace, listener: Callable[[Tensor, int], Tensor]) -> LatentSpace:
+    return attrs.evolve(space, listener=lambda spelling: listener)
+
+
+def test_examples_take_turns_at_the_models_rate_and_level(save: Save) -> None:
+    paths = [save(tone(6000, 2), "a.wav", rate=16000), save(tone(), "b.wav")]
+    requests = embedder().requests(paths, 3)
+    assert [each.name for each in requests] == ["00-a", "01-b", "02-a"]
+    assert {each.samples for each in requests} == {2000}
+    for request in requests:
+        assert isinstance(request, Likeness)
+        assert request.example.shape == (1, 3000)
+        level = float(request.example.square().mean().sqrt())
+        assert level == pytest.approx(10 ** (-23 / 20), rel=0.01)
+
+
+def test_the_target_is_what_is_heard_in_the_example(
+    save: Save, space: Callable[[Task], LatentSpace]
+) -> None:
+    task = embedder()
+    request = task.requests([save(tone())], 1)[0]
+    assert isinstance(request, Likeness)
+    known = task.measurement([request, request], heard_by(space(task), LogMel()))
+    assert known is not None
+    expected = LogMel()(request.example[None], RATE)
+    torch.testing.assert_close(known.target, expected.expand(2, -1))
+    x0 = request.example[None, :, :2000].repeat(2, 1, 1)
+    torch.testing.assert_close(known.operator(x0), LogMel()(x0, RATE))
+    distance = known.distance(known.operator(x0), known.target)
+    torch.testing.assert_close(distance, (LogMel()(x0, RATE) - expected).norm(dim=1))
+    assert known.project is None
+
+
+def test_a_run_comes_nearer_to_the_example(save: Save, run: Callable[..., list[Tensor]]) -> None:
+    path = save(tone())
+    target = LogMel()(read_audio(path)[0][None], RATE)
+    task = embedder(normalize="none")
+    distances = []
+    for scale in (0.0, 0.1):
+        (sound,) = run(task, [path], std=0.02, guidance=Dps(scale=scale), steps=24)
+        distances.append(float((LogMel()(sound[None], RATE) - target).norm()))
+    assert distances[1] < 0.95 * distances[0]
+
+
+def test_an_unknown_listener_is_refused(save: Save, run: Callable[..., list[Tensor]]) -> None:
+    path = save(tone())
+    for spelling, message in (
+        ("no_such_module:Ear", r"there is no installed module 'no_such_module'"),
+        ("kernel_plugins.listeners.timbre:LogMol", r"nothing called 'LogMol'; did you mean"),
+        ("timbre", r"write MODULE:NAME"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run(embedder(listener=spelling), [path], guidance=Dps())
+
+
+def test_a_listener_has_to_be_named(save: Save) -> None:
+    with pytest.raises(UsageError, match=r"needs somebody to listen; .* -o task.listener="):
+        embedder(listener=None).requests([save(tone())], 1)
+
+
+def test_a_listener_returns_a_vector_for_each_sound(
+    save: Save, space: Callable[[Task], LatentSpace]
+) -> None:
+    task = embedder()
+    requests = task.requests([save(tone())], 1)
+    with pytest.raises(UsageError, match=r"LogMel returns \(1, 1, 3000\) for 1 sounds"):
+        task.measurement(requests, heard_by(space(task), lambda audio, rate: audio))
+
+
+def test_silence_and_missing_examples_are_refused(save: Save) -> None:
+    with pytest.raises(InputError, match=r"song.wav is silent"):
+        embedder().requests([save(torch.zeros(1, 100))], 1)
+    with pytest.raises(UsageError, match=r"name one with -i FILE"):
+        embedder().requests([], 1)
