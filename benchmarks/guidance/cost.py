@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import ClassVar
 
 import torch
 
+from kernel import Observer
 from kernel.config import RunConfig
 from kernel.registry import Registry
 from kernel.runner.device import Machine
@@ -45,30 +48,49 @@ def main() -> None:
     )
     plan = plan_run(config, Registry.scan())
     machine = Machine.choose(config)
-    sampler = Sampler.of(plan.assembly, plan.model, machine, (), plan.companion)
-    requests = plan.assembly.task.requests(config.inputs, config.sounds)
+    clock = Clock()
+    sampler = Sampler.of(plan.assembly, plan.model, machine, (clock,), plan.companion)
+    requests = plan.assembly.task.requests(config.inputs, given.batch)
     network, latent = _network(sampler), plan.assembly.latent
 
-    def guided() -> float:
-        began = time.perf_counter()
-        list(sampler.sounds(requests, given.steps, 0, given.batch))
+    def guided() -> tuple[float, int]:
+        """Return the seconds of a step and how many items, a channel each, were in it."""
+        clock.steps.clear()
+        before = sampler.network_items
+        list(sampler.sounds(requests, given.steps, 0, 64))
         assert sampler.gradients == sampler.evaluations == given.steps
-        return (time.perf_counter() - began) / given.steps
+        taken = median(after - at for at, after in pairwise(clock.steps))
+        return taken, (sampler.network_items - before) // given.steps
 
-    def bare() -> float:
-        began = time.perf_counter()
+    def bare(items: int) -> float:
+        times = []
         for _ in range(given.steps):
-            x = torch.randn(given.batch, *latent.shape).requires_grad_()
+            x = torch.randn(items, *latent.shape).requires_grad_()
+            began = time.perf_counter()
             torch.autograd.grad(network(x).sum(), x)
-        return (time.perf_counter() - began) / given.steps
+            times.append(time.perf_counter() - began)
+        return median(times)
 
-    times = [(guided(), bare()) for _ in range(given.rounds + 1)][1:]
+    times = []
+    for _ in range(given.rounds):
+        taken, items = guided()
+        times.append((taken, bare(items)))
     both, alone = (median(column) for column in zip(*times, strict=True))
     print(
-        f"{plan.model.name}, {given.task} with {given.guidance}, batch {given.batch}: "
+        f"{plan.model.name}, {given.task} with {given.guidance}, batch {items}: "
         f"{1e3 * both:.1f} ms an evaluation, forward and backward alone {1e3 * alone:.1f} ms, "
         f"ratio {both / alone:.3f}"
     )
+
+
+class Clock(Observer):
+    """Notes when each step was finished."""
+
+    steps: ClassVar[list[float]] = []
+
+    def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+        """Note the time."""
+        self.steps.append(time.perf_counter())
 
 
 def _network(sampler: Sampler):  # type: ignore[no-untyped-def]
