@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from kernel import Denoise, Noise, Solver, Step, hookimpl
+from kernel import Denoise, Noise, Solver, Step, UsageError, hookimpl
 from kernel_plugins.solvers._multistep import combine
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Rk45(Solver):
     rtol: float = Field(1e-5, gt=0, description="error of a step relative to the state")
     atol: float = Field(1e-5, gt=0, description="absolute error of a step")
     safety: float = Field(0.9, gt=0, lt=1, description="how much of the allowed error to aim at")
+    limit: int = Field(2000, ge=1, description="steps, made or tried, after which it gives up")
 
     @property
     def order(self) -> int:
@@ -54,7 +55,11 @@ class Rk45(Solver):
     def trajectory(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
+
+        Raises UsageError when it has tried `limit` steps and is not there.
+        """
+        tried = 0
         reach = 0.0  # how far a step may go, kept from one pair of sigmas to the next
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x0 = denoise(x, sigma)
@@ -66,6 +71,12 @@ class Rk45(Solver):
                 at = sigma
                 while at > following:
                     step = min(reach, at - following)
+                    if (tried := tried + 1) > self.limit:
+                        raise UsageError(
+                            f"solver 'rk45' tried {self.limit} steps and has only come to sigma "
+                            f"{at:.4g}; weaken the guidance, raise -o solver.rtol or "
+                            f"-o solver.limit, or take a solver that keeps to the grid"
+                        )
                     x_new, last, error = self._attempt(denoise, x, first, at, step)
                     reach = step * min(5.0, max(0.2, self.safety * max(error, 1e-10) ** -0.2))
                     if error <= 1 or step < 1e-9 * at:

@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from kernel import UsageError
 from kernel_plugins.solvers.rk45 import FOURTH, NODES, STAGES, Rk45
 
 GRID = [10.0, 3.0, 1.0, 0.3, 0.05, 0.0]
@@ -92,3 +93,12 @@ def test_a_kink_does_not_stop_it(drive):
 def test_refuses_options_that_cannot_be(options):
     with pytest.raises(ValidationError):
         Rk45(**options)
+
+
+def test_a_denoiser_too_rough_to_follow_is_given_up(drive):
+    def rough(x, sigma):
+        return x + 100 * torch.sign(torch.sin(1e4 * x))
+
+    start = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with pytest.raises(UsageError, match="tried 50 steps and has only come to sigma .* weaken"):
+        drive(Rk45(limit=50), rough, start, GRID)
