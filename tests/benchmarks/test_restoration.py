@@ -321,7 +321,7 @@ def test_a_model_fills_the_gaps_and_keeps_the_rest(script, tmp_path):
         assert np.abs(sound[damaged.lost]).max() > 1e-4
         np.testing.assert_allclose(sound[~damaged.lost], damaged.given[~damaged.lost], atol=1e-7)
     assert (made[0] != made[1]).any()
-    assert prior.described(way).startswith("2 steps of `unipc`")
+    assert prior.described(way).startswith("2 steps of `ddpm`, `moments`")
     facts = prior.key(way, told, 0)
     assert facts == priors.Prior("digits-edm", steps=2, samples=2).key(way, told, 0)
     others = [
