@@ -187,21 +187,18 @@ def assemble(
 ) -> tuple[Assembly, Selection]:
     """Load and configure what was selected, filled up with what a model recommends.
 
-    A component takes the model's options when it is the one that the model was trained with, the
-    task's defaults for it over them, and the user's options over both. Returns the assembly and the
-    selection that it was made from.
+    A component takes the model's options when it is the one that the model was trained with, and
+    the user's options over them. Returns the assembly and the selection that it was made from.
     Raises UsageError for an option that no component takes and PluginError for a broken plugin.
     """
     selection = _fill_for_task(registry, selection, kinds)
     selection = _fill(registry, selection, kinds, manifest)
     selection = _fill_for_task(registry, selection, kinds)
-    defaults = _task_defaults(registry, selection)
     parts = []
     used = set()
     for kind in kinds:
         for info in selection.of(kind):
             given = _trained_options(manifest, info, registry)
-            given |= defaults.get(info.spelling, {})
             for key in (kind, f"{kind}.{info.name}"):
                 if key in options and not (key == kind and len(selection.of(kind)) > 1):
                     given |= options[key]
@@ -238,12 +235,6 @@ def _fill_for_task(registry: Registry, selection: Selection, kinds: Sequence[str
         for name in names
     ]
     return selection.union(registry.select(missing))
-
-
-def _task_defaults(registry: Registry, selection: Selection) -> Mapping[str, Mapping[str, Any]]:
-    for info in selection.of("task"):
-        return registry.load(info).defaults  # type: ignore[attr-defined,no-any-return]
-    return {}
 
 
 def _owned(registry: Registry, manifest: Manifest, spelling: str) -> str:

@@ -430,9 +430,6 @@ class Task(Component):
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Plugins, by kind, that are taken where the user names none of that kind."""
 
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Options, by KIND.NAME, that components start from in this task in place of their own."""
-
     @property
     def audio(self) -> AudioSpec:
         """Return what audio the model works in."""

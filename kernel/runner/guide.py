@@ -72,7 +72,7 @@ class _Pull:
         if found is None:
             raise MisfitError(
                 f"guidance.{self._name} follows a gradient, but what is measured of this sound has "
-                f"none (a step of its operator cannot be differentiated); use guidance.projection "
-                f"or a task that measures something smooth"
+                f"none (a step of its operator cannot be differentiated); use a guidance that "
+                f"projects, or a task that measures something smooth"
             )
         return found

@@ -325,7 +325,9 @@ def test_an_operator_without_a_gradient_is_refused_under_a_guidance_that_follows
 ) -> None:
     task = Measured(sample_rate=8000, seconds=0.1)
     path = save(0.1 * draw(1, 800).float())
-    with pytest.raises(UsageError, match=r"dps follows a gradient, but .* has none .*projection"):
+    with pytest.raises(
+        UsageError, match=r"dps follows a gradient, but .* has none .* that projects"
+    ):
         run(task, [path], guidance=Dps())
     (found,) = run(task, [path], guidance=Projection())
     request = task.requests([path], 1)[0]
