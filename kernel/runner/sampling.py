@@ -165,7 +165,8 @@ class Sampler:
             lambda word: assembly.task.named(word).map(machine.put),
             denoiser.model,
         )
-        estimate = guided(denoiser, assembly.guidances, context)
+        guidances = assembly.guidances
+        estimate = guided(denoiser, guidances, context)
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return estimate(x, sigma, condition)
@@ -181,7 +182,7 @@ class Sampler:
         step = next(trajectory, None)
         while step is not None:
             x = step.x
-            for guidance in assembly.guidances.values():
+            for guidance in guidances.values():
                 x = guidance.constrain(x, step.sigma, denoise, context)
             health.note(x)
             for observer in self._observers:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import attrs
 from pydantic import Field
 
-from kernel import InputError, LatentSpace, Measurement, Request, Task, hookimpl, resample
+from kernel import InputError, LatentSpace, Measurement, Request, Task, hookimpl
 from kernel_plugins.tasks._applied import EXACTLY
 from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
 
@@ -124,9 +124,8 @@ class Declip(Edit):
         from kernel_plugins.tasks._bridge import bridged
 
         edit = cast(Clipped, request)
-        assert edit.known is not None and edit.sample_rate is not None
-        made = resample(audio / edit.gain, self.sample_rate, edit.sample_rate)
-        whole = bridged(edit.sound, made[:, : edit.sound.shape[-1]], edit.known)
+        assert edit.known is not None
+        whole = bridged(edit.sound, self.made(audio, edit), edit.known)
         whole = whole.maximum(edit.high).where(edit.sound >= edit.high, whole)
         return whole.minimum(edit.low).where(edit.sound <= edit.low, whole)
 
