@@ -19,8 +19,9 @@ from typing import Any
 import kernel
 import kernel.testing
 from kernel.cli._explain import explain
+from kernel.kinds import KINDS
 from kernel.models import packs
-from kernel.registry import KINDS, PluginInfo, Registry
+from kernel.registry import PluginInfo, Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

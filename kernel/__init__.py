@@ -16,26 +16,26 @@ API = 1
 if TYPE_CHECKING:
     from kernel.audio import read_audio as read_audio
     from kernel.audio import resample as resample
-    from kernel.components import Backbone as Backbone
-    from kernel.components import Codec as Codec
-    from kernel.components import CodecModule as CodecModule
-    from kernel.components import Component as Component
-    from kernel.components import Dataset as Dataset
-    from kernel.components import Guidance as Guidance
-    from kernel.components import Metric as Metric
-    from kernel.components import MetricModule as MetricModule
-    from kernel.components import NetworkModule as NetworkModule
-    from kernel.components import Objective as Objective
-    from kernel.components import Observer as Observer
-    from kernel.components import Schedule as Schedule
-    from kernel.components import Solver as Solver
-    from kernel.components import Task as Task
     from kernel.errors import InputError as InputError
     from kernel.errors import KernelError as KernelError
     from kernel.errors import OutputError as OutputError
     from kernel.errors import UsageError as UsageError
     from kernel.errors import did_you_mean as did_you_mean
-    from kernel.hookspecs import hookimpl as hookimpl
+    from kernel.hooks import hookimpl as hookimpl
+    from kernel.kinds._component import Component as Component
+    from kernel.kinds.backbone import Backbone as Backbone
+    from kernel.kinds.backbone import NetworkModule as NetworkModule
+    from kernel.kinds.codec import Codec as Codec
+    from kernel.kinds.codec import CodecModule as CodecModule
+    from kernel.kinds.guidance import Guidance as Guidance
+    from kernel.kinds.metric import Metric as Metric
+    from kernel.kinds.metric import MetricModule as MetricModule
+    from kernel.kinds.objective import Objective as Objective
+    from kernel.kinds.observer import Observer as Observer
+    from kernel.kinds.schedule import Schedule as Schedule
+    from kernel.kinds.solver import Solver as Solver
+    from kernel.kinds.task import Dataset as Dataset
+    from kernel.kinds.task import Task as Task
     from kernel.scalars import atan as atan
     from kernel.scalars import exp as exp
     from kernel.scalars import expm1 as expm1
@@ -63,24 +63,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "kernel.audio": ("read_audio", "resample"),
-    "kernel.components": (
-        "Backbone",
-        "Codec",
-        "CodecModule",
-        "Component",
-        "Dataset",
-        "Guidance",
-        "Metric",
-        "MetricModule",
-        "NetworkModule",
-        "Objective",
-        "Observer",
-        "Schedule",
-        "Solver",
-        "Task",
-    ),
     "kernel.errors": ("InputError", "KernelError", "OutputError", "UsageError", "did_you_mean"),
-    "kernel.hookspecs": ("hookimpl",),
+    "kernel.hooks": ("hookimpl",),
+    "kernel.kinds._component": ("Component",),
+    "kernel.kinds.backbone": ("Backbone", "NetworkModule"),
+    "kernel.kinds.codec": ("Codec", "CodecModule"),
+    "kernel.kinds.guidance": ("Guidance",),
+    "kernel.kinds.metric": ("Metric", "MetricModule"),
+    "kernel.kinds.objective": ("Objective",),
+    "kernel.kinds.observer": ("Observer",),
+    "kernel.kinds.schedule": ("Schedule",),
+    "kernel.kinds.solver": ("Solver",),
+    "kernel.kinds.task": ("Dataset", "Task"),
     "kernel.scalars": ("atan", "exp", "expm1", "log", "log1p", "sqrt", "tan"),
     "kernel.values": (
         "AudioSpec",

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
 
-from kernel import components, hookspecs
 from kernel.errors import PluginError, did_you_mean
+from kernel.hooks import PROJECT
+from kernel.kinds import base, hook_modules
 from kernel.locate import locate
 
 if TYPE_CHECKING:
-    from kernel.components import Component
+    from kernel.kinds._component import Component
     from kernel.registry import PluginInfo
 
 __all__ = ["load"]
@@ -28,8 +29,9 @@ __all__ = ["load"]
 def load(info: PluginInfo) -> type[Component]:
     """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
     module = _run(info, f"importing {info.target}", lambda: import_module(info.target))
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
+    manager = pluggy.PluginManager(PROJECT)
+    for specified in hook_modules():
+        manager.add_hookspecs(specified)
     try:
         manager.register(module, info.qualified)
     except pluggy.PluginValidationError as error:
@@ -63,9 +65,10 @@ def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:
 
 
 def _checked(info: PluginInfo, offer: object) -> type[Component]:
-    base = getattr(components, info.kind.capitalize())
-    if not isinstance(offer, type) or not issubclass(offer, base):
-        what = f"{offer!r:.80}, which is not a subclass of kernel.{base.__name__}"
+    wanted = base(info.kind)
+    assert wanted is not None
+    if not isinstance(offer, type) or not issubclass(offer, wanted):
+        what = f"{offer!r:.80}, which is not a subclass of kernel.{wanted.__name__}"
         _fail(info, f"its hook {info.kind!r} returned {what}")
     if not (offer.__doc__ or "").strip():
         _fail(info, f"its class {offer.__name__} has no docstring")
@@ -75,7 +78,12 @@ def _checked(info: PluginInfo, offer: object) -> type[Component]:
 def _unknown_hook(manager: pluggy.PluginManager, module: ModuleType) -> str:
     callers = manager.get_hookcallers(module) or ()
     unknown = sorted(caller.name for caller in callers if not caller.has_spec())
-    known = [name for name in dir(hookspecs) if hasattr(getattr(hookspecs, name), "kernel_spec")]
+    known = [
+        name
+        for specified in hook_modules()
+        for name, value in vars(specified).items()
+        if hasattr(value, "kernel_spec")
+    ]
     hints = did_you_mean(unknown[0], known) or f"; the hooks are {', '.join(sorted(known))}"
     return f"there is no hook {', '.join(map(repr, unknown))}{hints.removesuffix('?')}"
 

@@ -8,27 +8,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 from pydantic import ValidationError
 
-from kernel.components import (
-    Backbone,
-    Codec,
-    Component,
-    Guidance,
-    Metric,
-    Objective,
-    Observer,
-    Schedule,
-    Solver,
-    Task,
-)
 from kernel.config import explain
 from kernel.errors import MisfitError, UsageError, did_you_mean
-from kernel.registry import ACCUMULATES, PluginInfo, Registry, Selection
+from kernel.kinds import KINDS, accumulates
+from kernel.kinds._component import Component
+from kernel.kinds.backbone import Backbone
+from kernel.kinds.codec import Codec
+from kernel.kinds.guidance import Guidance
+from kernel.kinds.metric import Metric
+from kernel.kinds.objective import Objective
+from kernel.kinds.observer import Observer
+from kernel.kinds.schedule import Schedule
+from kernel.kinds.solver import Solver
+from kernel.kinds.task import Task
+from kernel.registry import PluginInfo, Registry, Selection
 from kernel.values import ConditionSpec, LatentSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from kernel.models import Manifest
+    from kernel.kinds.model import Manifest
 
 __all__ = ["Assembly", "Part", "assemble"]
 
@@ -261,7 +260,7 @@ def _trained_options(
     if info.name not in _recommended(manifest, info.kind):
         # A model may hold options of what it does not recommend: another grid, found for it.
         return dict(manifest.options.get(info.spelling, {}))
-    key = info.spelling if info.kind in ACCUMULATES else info.kind
+    key = info.spelling if accumulates(info.kind) else info.kind
     return dict(manifest.options.get(key, {}))
 
 
@@ -287,7 +286,7 @@ def _refuse_unused(
     kinds: Sequence[str],
 ) -> None:
     for key in sorted(set(options) - used):
-        if key in ACCUMULATES and any(part.info.kind == key for part in parts):
+        if key in KINDS and accumulates(key) and any(part.info.kind == key for part in parts):
             names = ", ".join(p.info.spelling for p in parts if p.info.kind == key)
             raise UsageError(
                 f"option {key}.{next(iter(options[key]))} could belong to any of {names}; "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernel.components import NetworkModule, Objective
+from kernel.kinds.backbone import NetworkModule
+from kernel.kinds.objective import Objective
 from kernel.values import Condition, Network
 
 if TYPE_CHECKING:

@@ -6,28 +6,27 @@ and `model.safetensors`, the weights. The folder needs no `__init__.py`.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from kernel.errors import InputError, KernelError, PluginError
+from kernel.kinds import model_kinds
+from kernel.kinds.model import Manifest
 from kernel.locate import locate
 from kernel.provenance import folder_hash, origin
-from kernel.registry import ACCUMULATES, KINDS, MODEL_KINDS, PluginInfo, Registry, Selection
+from kernel.registry import PluginInfo, Registry, Selection
 from kernel.values import ConditionSpec
 
 __all__ = [
     "FOLDER",
     "MANIFEST",
     "WEIGHTS",
-    "Manifest",
     "ModelPack",
-    "Trained",
     "find_pack",
     "fitting",
     "packs",
@@ -39,83 +38,6 @@ FOLDER = "model"
 
 MANIFEST = "model.toml"
 WEIGHTS = "model.safetensors"
-
-
-class Trained(BaseModel):
-    """How the weights came about."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    sigma_min: float = Field(gt=0, description="smallest sigma in training")
-    sigma_max: float = Field(gt=0, description="largest sigma in training")
-    condition_dropout: float = Field(ge=0, le=1, description="fraction trained unconditionally")
-    steps: int = Field(ge=0, description="optimizer steps")
-    batch: int = Field(ge=1, description="items in a step")
-    seed: int = Field(ge=0, description="seed of the training")
-    sample_rate: int = Field(gt=0, description="sample rate of the training's audio in Hz")
-    channels: int = Field(1, ge=1, description="channels of the training's audio")
-    condition: dict[Literal["vector", "sequence", "aligned"], int] = Field(
-        default_factory=dict, description="width of each part of the condition"
-    )
-    loss: float | None = Field(None, description="mean loss of the last steps")
-
-
-class Manifest(BaseModel):
-    """What `model.toml` says: what the model is, and the components and options it needs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    format: Literal[1] = Field(1, description="version of this format")
-    title: str = Field(description="a few words")
-    description: str = Field("", description="what it generates and what it learnt from")
-    licence: str = Field("", description="licence of the weights")
-    attribution: str = Field("", description="who is to be named with the weights")
-    parameters: int = Field(ge=0, description="number of trained values")
-    plugins: dict[str, str | list[str]] = Field(
-        description="name of the plugin by kind; a list where the kind accumulates"
-    )
-    distributions: dict[str, str] = Field(
-        default_factory=dict,
-        description="whose each plugin was, by KIND.NAME; theirs is taken where it is installed",
-    )
-    options: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="options by kind, or by KIND.NAME"
-    )
-    tasks: tuple[str, ...] = Field(
-        (), description="tasks besides its own that the model is good for, by the plugins' names"
-    )
-    steps: int = Field(ge=1, description="recommended solver steps")
-    trained: Trained
-
-    @property
-    def components(self) -> list[tuple[str, str]]:
-        """Return kind and name of every plugin."""
-        return [
-            (kind, name)
-            for kind, names in self.plugins.items()
-            for name in ([names] if isinstance(names, str) else names)
-        ]
-
-    def toml(self) -> str:
-        """Return what `model.toml` has to hold."""
-        import tomli_w
-
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
-
-    @field_validator("plugins")
-    @classmethod
-    def _complete(cls, plugins: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-        if missing := [kind for kind in (*MODEL_KINDS, "task") if kind not in plugins]:
-            raise ValueError(f"no {missing[0]} is named")
-        for kind, names in plugins.items():
-            if kind not in KINDS or kind == "model":
-                raise ValueError(f"{kind!r} is not a kind of plugin")
-            if isinstance(names, list) and kind not in ACCUMULATES:
-                raise ValueError(f"{kind} has to be one name")
-            for name in [names] if isinstance(names, str) else names:
-                if not re.fullmatch(r"[\w.+-]+", name):
-                    raise ValueError(f"{kind} cannot be called {name!r}")
-        return plugins
 
 
 @attrs.frozen
@@ -198,7 +120,7 @@ def fitting(packs: Sequence[ModelPack], selection: Selection) -> list[ModelPack]
         for pack in packs
         if all(
             info.name == pack.manifest.plugins[kind]
-            for kind in MODEL_KINDS
+            for kind in model_kinds()
             for info in selection.of(kind)
         )
     ]

@@ -16,35 +16,17 @@ import attrs
 import kernel
 from kernel._scan import Installed, canonical, installed
 from kernel.errors import UsageError, did_you_mean
+from kernel.kinds import KINDS, accumulates
 
 if TYPE_CHECKING:
-    from kernel.components import Component
+    from kernel.kinds._component import Component
 
 __all__ = [
-    "ACCUMULATES",
     "INSTALL_HINT",
-    "KINDS",
-    "MODEL_KINDS",
     "PluginInfo",
     "Registry",
     "Selection",
 ]
-
-KINDS = (
-    "objective",
-    "schedule",
-    "solver",
-    "guidance",
-    "backbone",
-    "codec",
-    "task",
-    "metric",
-    "observer",
-    "model",
-)
-ACCUMULATES = frozenset({"guidance", "metric", "observer"})
-MODEL_KINDS = ("objective", "backbone", "codec")
-"""The kinds that trained weights belong to."""
 
 INSTALL_HINT = (
     "`pip install` a distribution of plugins into this environment "
@@ -166,7 +148,7 @@ class Registry:
                     f"select it with --model {wanted.name}"
                 )
             for info in self._resolve(wanted, parts):
-                key = (info.kind, info.name if info.kind in ACCUMULATES else "")
+                key = (info.kind, info.name if accumulates(info.kind) else "")
                 old = taken.get(key, info)
                 if old != info:
                     replaced.append((old, info))

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kernel.errors import InputError, PluginError
-from kernel.registry import ACCUMULATES, Registry
+from kernel.kinds import accumulates
+from kernel.registry import Registry
 
 __all__ = ["RUN", "TRAINING", "Record", "RecordedModel", "RecordedPlugin", "read_record", "repeat"]
 
@@ -126,7 +127,7 @@ def repeat(
     a model that is not installed any more.
     """
     named = registry.select(plugins)
-    kept = [each for each in record.plugins if each.kind in ACCUMULATES or not named.of(each.kind)]
+    kept = [each for each in record.plugins if accumulates(each.kind) or not named.of(each.kind)]
     for each in kept:
         _check(registry, each.qualified, each.version, folder)
     spellings = (*(each.qualified for each in kept), *plugins)

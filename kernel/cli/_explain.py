@@ -11,9 +11,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from kernel.cli._table import paragraph
-from kernel.components import Component
 from kernel.errors import KernelError
-from kernel.registry import ACCUMULATES, PluginInfo, Registry
+from kernel.kinds import accumulates
+from kernel.kinds._component import Component
+from kernel.registry import PluginInfo, Registry
 
 __all__ = ["explain", "show"]
 
@@ -55,7 +56,7 @@ def show(record: dict[str, Any]) -> str:
     if "error" in record:
         return "\n".join([*lines, paragraph(record["error"], "  ")])
     lines.append("\n\n".join(_prose(part) for part in record["doc"].split("\n\n")))
-    key = spelling if record["kind"] in ACCUMULATES else record["kind"]
+    key = spelling if accumulates(record["kind"]) else record["kind"]
     for option in record["options"]:
         lines += ["", f"  {key}.{option['name']} {_written(option)}"]
         facts = ", ".join([option["type"], *option["bounds"]])

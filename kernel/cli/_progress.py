@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kernel.components import Observer
+from kernel.kinds.observer import Observer
 
 __all__ = ["Bar"]
 

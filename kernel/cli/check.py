@@ -11,7 +11,8 @@ import attrs
 import click
 
 from kernel.errors import CheckFailed, PluginError, UsageError, did_you_mean
-from kernel.registry import INSTALL_HINT, KINDS, PluginInfo, Registry
+from kernel.kinds import KINDS
+from kernel.registry import INSTALL_HINT, PluginInfo, Registry
 
 if TYPE_CHECKING:
     from kernel.testing._process import Report

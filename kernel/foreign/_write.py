@@ -73,8 +73,10 @@ def _try(weights: Path, folder: Path, registry: Registry) -> bool:
 
     from kernel.assembly import assemble
     from kernel.checkpoint import load_weights
-    from kernel.models import MANIFEST, WEIGHTS, Manifest, ModelPack
-    from kernel.registry import MODEL_KINDS, Selection
+    from kernel.kinds import model_kinds
+    from kernel.kinds.model import Manifest
+    from kernel.models import MANIFEST, WEIGHTS, ModelPack
+    from kernel.registry import Selection
 
     path = folder / MANIFEST
     if weights.name != WEIGHTS or not path.is_file():
@@ -87,6 +89,6 @@ def _try(weights: Path, folder: Path, registry: Registry) -> bool:
             f"{path} is not a manifest ({reason:.200}); mend it, or write the weights elsewhere"
         ) from None
     pack = ModelPack(None, folder, manifest)
-    assembly, _ = assemble(registry, Selection(), (*MODEL_KINDS, "task"), {}, manifest)
+    assembly, _ = assemble(registry, Selection(), (*model_kinds(), "task"), {}, manifest)
     load_weights(assembly.build_network(pack.condition), weights, f"model {pack.name}")
     return True

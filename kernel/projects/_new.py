@@ -10,10 +10,11 @@ from keyword import iskeyword
 from pathlib import Path
 
 from kernel.errors import UsageError, did_you_mean
-from kernel.models import MANIFEST, WEIGHTS, Manifest
+from kernel.kinds import KINDS
+from kernel.kinds.model import Manifest
+from kernel.models import MANIFEST, WEIGHTS
 from kernel.projects._names import Names
 from kernel.projects._project import Project
-from kernel.registry import KINDS
 
 __all__ = ["new_project"]
 

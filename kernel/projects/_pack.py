@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from kernel.errors import InputError, UsageError
-from kernel.models import FOLDER, MANIFEST, WEIGHTS, Manifest, find_pack
+from kernel.kinds.model import Manifest
+from kernel.models import FOLDER, MANIFEST, WEIGHTS, find_pack
 from kernel.projects._names import Names
 from kernel.projects._project import Project
 from kernel.projects._weights import read_weights

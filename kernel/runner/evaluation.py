@@ -13,7 +13,7 @@ from kernel.errors import KernelError, PluginError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kernel.components import Metric, MetricModule
+    from kernel.kinds.metric import Metric, MetricModule
     from kernel.runner.device import Machine
     from kernel.values import AudioSpec
 

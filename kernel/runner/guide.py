@@ -13,7 +13,7 @@ from kernel.values import Condition, Context, GuidedDenoise
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kernel.components import Guidance
+    from kernel.kinds.guidance import Guidance
 
 __all__ = ["guided"]
 

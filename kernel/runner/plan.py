@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from kernel.assembly import Assembly, assemble
-from kernel.components import Objective, Task
 from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
+from kernel.kinds import model_kinds, run_kinds
+from kernel.kinds.objective import Objective
+from kernel.kinds.task import Task
 from kernel.models import ModelPack, find_pack, fitting, packs
 from kernel.provenance import (
     content_hash,
@@ -19,7 +21,7 @@ from kernel.provenance import (
     library_versions,
     requirements,
 )
-from kernel.registry import KINDS, MODEL_KINDS, Registry, Selection
+from kernel.registry import Registry, Selection
 from kernel.runner.grid import grid
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from kernel.runner.device import Machine
 
 __all__ = ["Plan", "plan_run", "plan_training"]
-
-RUN_KINDS = tuple(kind for kind in KINDS if kind != "model")
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class Plan:
         from kernel.checkpoint import load_weights
 
         pack = find_pack(self.registry, name)
-        whole, _ = assemble(self.registry, self.registry.select(()), RUN_KINDS, {}, pack.manifest)
+        whole, _ = assemble(self.registry, self.registry.select(()), run_kinds(), {}, pack.manifest)
         for what, own, other in (
             ("codec", self.assembly.codec, whole.codec),
             ("audio", self.assembly.task.audio, whole.task.audio),
@@ -140,7 +140,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     if more:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
-    assembly, selection = assemble(registry, selection, RUN_KINDS, config.options, pack.manifest)
+    assembly, selection = assemble(registry, selection, run_kinds(), config.options, pack.manifest)
     trained = pack.manifest.trained
     _check_task(assembly.task, pack)
     offered = set() if config.cuda_graph else {"gradient"}
@@ -173,7 +173,7 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     Raises UsageError, MisfitError or PluginError.
     """
     selection = registry.select(config.plugins)
-    assembly, selection = assemble(registry, selection, RUN_KINDS, config.options)
+    assembly, selection = assemble(registry, selection, run_kinds(), config.options)
     for part in ("objective", "schedule", "backbone", "codec", "task"):
         getattr(assembly, part)
     assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
@@ -216,7 +216,7 @@ def _choose_pack(
         )
     fits = _made_for(fitting(every, selection), selection)
     if not fits:
-        names = ", ".join(info.spelling for kind in MODEL_KINDS for info in selection.of(kind))
+        names = ", ".join(info.spelling for kind in model_kinds() for info in selection.of(kind))
         raise MisfitError(
             f"none of the {len(every)} installed models was trained with {names}; `kernel models` "
             f"lists what each was trained with, `kernel train` makes another"
@@ -232,7 +232,7 @@ def _made_for(fits: list[ModelPack], selection: Selection) -> list[ModelPack]:
 
 
 def _explain_misfit(pack: ModelPack, selection: Selection) -> None:
-    for kind in MODEL_KINDS:
+    for kind in model_kinds():
         for info in selection.of(kind):
             if info.name != pack.manifest.plugins[kind]:
                 raise MisfitError(

@@ -19,8 +19,8 @@ from kernel.runner.evaluation import Evaluation
 from kernel.runner.sampling import Sampler, Sound
 
 if TYPE_CHECKING:
-    from kernel.components import Observer
     from kernel.config import RunConfig
+    from kernel.kinds.observer import Observer
     from kernel.runner.plan import Plan
 
 __all__ = ["execute", "folder_for"]

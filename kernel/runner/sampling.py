@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from kernel.assembly import Assembly
-    from kernel.components import CodecModule, NetworkModule, Objective, Observer, Task
+    from kernel.kinds.backbone import NetworkModule
+    from kernel.kinds.codec import CodecModule
+    from kernel.kinds.objective import Objective
+    from kernel.kinds.observer import Observer
+    from kernel.kinds.task import Task
     from kernel.models import ModelPack
     from kernel.runner.device import Machine
     from kernel.values import ConditionSpec, LatentSpec, Network, Noise

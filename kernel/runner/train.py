@@ -12,11 +12,13 @@ import attrs
 import torch
 
 from kernel.checkpoint import write_tensors
-from kernel.components import Codec, Task
 from kernel.errors import InputError, OutputError, UsageError
 from kernel.files import output_error, staged
-from kernel.models import FOLDER, MANIFEST, WEIGHTS, Manifest, Trained
-from kernel.registry import ACCUMULATES
+from kernel.kinds import accumulates
+from kernel.kinds.codec import Codec
+from kernel.kinds.model import Manifest, Trained
+from kernel.kinds.task import Task
+from kernel.models import FOLDER, MANIFEST, WEIGHTS
 from kernel.repeat import TRAINING
 from kernel.report import write_json
 from kernel.runner.device import Machine
@@ -24,8 +26,9 @@ from kernel.runner.training import Trainer
 
 if TYPE_CHECKING:
     from kernel.assembly import Assembly
-    from kernel.components import Dataset, Observer
     from kernel.config import TrainConfig
+    from kernel.kinds.observer import Observer
+    from kernel.kinds.task import Dataset
     from kernel.runner.plan import Plan
 
 __all__ = ["execute", "open_folder", "read_config"]
@@ -140,7 +143,7 @@ def _write_model(
         if isinstance(component, Task):
             component = component.portable()
         given = component.model_dump(mode="json", exclude_none=True)
-        if kind in ACCUMULATES:
+        if accumulates(kind):
             plugins.setdefault(kind, []).append(part.info.name)
             options |= {part.info.spelling: given} if given else {}
         else:

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kernel.assembly import Assembly
-    from kernel.components import CodecModule, Dataset, NetworkModule, Observer
     from kernel.config import TrainConfig
+    from kernel.kinds.backbone import NetworkModule
+    from kernel.kinds.codec import CodecModule
+    from kernel.kinds.observer import Observer
+    from kernel.kinds.task import Dataset
     from kernel.runner.device import Machine
 
 __all__ = ["Trainer"]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernel.components import Codec
 from kernel.errors import KernelError
+from kernel.kinds.codec import Codec
 from kernel.testing._sounds import first_taken, tones
 from kernel.testing._subject import Inapplicable, Subject, require
 from kernel.testing._tools import (

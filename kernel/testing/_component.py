@@ -41,9 +41,7 @@ def check_light_import(subject: Subject) -> str | None:
 def check_documented(subject: Subject) -> str | None:
     """Check that the class has a docstring and every option a description."""
     component = subject.load()
-    base = next(
-        parent for parent in component.__mro__[1:] if "kernel.components" in parent.__module__
-    )
+    base = next(parent for parent in component.__mro__[1:] if "kernel.kinds." in parent.__module__)
     require(bool((component.__doc__ or "").strip()), f"{component.__name__} has no docstring")
     require(component.__doc__ != base.__doc__, f"{component.__name__} has no docstring of its own")
     silent = [name for name, field in component.model_fields.items() if not field.description]

@@ -9,8 +9,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from kernel.components import Guidance
 from kernel.errors import KernelError
+from kernel.kinds.guidance import Guidance
 from kernel.runner.guide import guided
 from kernel.seeds import derive, generator
 from kernel.testing._subject import Inapplicable, Subject, Violation, require

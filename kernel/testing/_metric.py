@@ -11,8 +11,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from kernel.components import Metric
 from kernel.errors import KernelError, UsageError
+from kernel.kinds.metric import Metric
 from kernel.testing._sounds import RATES, first_taken, syllables
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
 from kernel.testing._tools import generator_untouched, normal, unchanged

@@ -8,16 +8,15 @@ from kernel.assembly import Assembly, assemble
 from kernel.checkpoint import load_weights, read_tensors
 from kernel.config import RunConfig
 from kernel.errors import KernelError
+from kernel.kinds import run_kinds
 from kernel.models import ModelPack, find_pack
-from kernel.registry import KINDS, Selection
+from kernel.registry import Selection
 from kernel.runner.device import Machine
 from kernel.runner.sampling import Sampler
 from kernel.testing._subject import Subject, Violation, require
 from kernel.testing._tools import finite
 
 __all__ = ["CHECKS"]
-
-_KINDS = tuple(kind for kind in KINDS if kind != "model")
 
 
 def _pack(subject: Subject) -> ModelPack:
@@ -26,7 +25,7 @@ def _pack(subject: Subject) -> ModelPack:
 
 def _assembly(subject: Subject) -> Assembly:
     try:
-        return assemble(subject.registry, Selection(), _KINDS, {}, _pack(subject).manifest)[0]
+        return assemble(subject.registry, Selection(), run_kinds(), {}, _pack(subject).manifest)[0]
     except KernelError as error:
         raise Violation(f"what the manifest names cannot be put together: {error}") from None
 

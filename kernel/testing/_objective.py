@@ -13,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from kernel.components import Objective
+from kernel.kinds.objective import Objective
 from kernel.testing._subject import Inapplicable, Subject, require
 from kernel.testing._tools import (
     finite,

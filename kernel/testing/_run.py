@@ -11,8 +11,9 @@ from typing import Any, Literal
 import attrs
 
 from kernel.errors import UsageError
+from kernel.kinds import KINDS
 from kernel.models import find_pack
-from kernel.registry import KINDS, PluginInfo, Registry
+from kernel.registry import PluginInfo, Registry
 from kernel.testing._subject import Inapplicable, Shortfall, Subject, Violation
 
 __all__ = ["Check", "Outcome", "checks_for", "outcomes", "perform", "run_checks", "subject_of"]

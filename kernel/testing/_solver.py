@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernel.components import Solver
+from kernel.kinds.solver import Solver
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
 from kernel.testing._tools import (
     finite,

@@ -13,8 +13,8 @@ import attrs
 import torch
 
 from kernel.audio import write_audio
-from kernel.components import Task
 from kernel.errors import KernelError, UsageError
+from kernel.kinds.task import Task
 from kernel.testing._sounds import tones
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
 from kernel.testing._tools import finite, generator_untouched, refuses

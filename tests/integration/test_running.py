@@ -13,9 +13,9 @@ import torch
 
 from kernel import AudioSpec, Metric, UsageError
 from kernel.assembly import Assembly, Part
-from kernel.components import Observer
 from kernel.config import RunConfig, TrainConfig
 from kernel.errors import DeviceError, MisfitError, NumericalError, OutputError
+from kernel.kinds.observer import Observer
 from kernel.registry import PluginInfo, Registry
 from kernel.runner.device import Machine
 from kernel.runner.plan import Plan, plan_run, plan_training
@@ -186,7 +186,7 @@ def test_a_model_of_another_objective_is_refused(model: Path, registry: Registry
 
 
 def test_no_model_for_the_selected_parts_is_refused(registry: Registry) -> None:
-    sentence = r"was trained with objective.rf, backbone.unet; `kernel models` lists"
+    sentence = r"was trained with backbone.unet, objective.rf; `kernel models` lists"
     with pytest.raises(MisfitError, match=sentence):
         plan_run(RunConfig(plugins=("objective.rf", "unet")), registry)
 

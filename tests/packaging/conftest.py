@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kernel.registry import KINDS
+from kernel.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 BELLS = "kernel-audio-bells"

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kernel.registry import KINDS
+from kernel.kinds import KINDS
 
 pytestmark = pytest.mark.slow
 

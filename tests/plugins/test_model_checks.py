@@ -14,8 +14,9 @@ import torch
 from kernel.assembly import assemble
 from kernel.checkpoint import read_tensors, write_tensors
 from kernel.errors import PluginError
-from kernel.models import Manifest
-from kernel.registry import KINDS, PluginInfo, Registry, Selection
+from kernel.kinds import KINDS
+from kernel.kinds.model import Manifest
+from kernel.registry import PluginInfo, Registry, Selection
 from kernel.testing import Outcome, run_checks
 from kernel.values import ConditionSpec
 

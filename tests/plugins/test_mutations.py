@@ -20,7 +20,7 @@ import kernel
 from kernel.registry import PluginInfo, Registry
 from kernel.testing import Check, Subject, Violation, checks_for
 
-COMPONENTS = "kernel.components"
+COMPONENTS = "kernel.kinds.objective"
 PLUGINS = "kernel_plugins"
 
 

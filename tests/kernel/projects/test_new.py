@@ -13,9 +13,9 @@ import pytest
 import kernel
 from kernel import UsageError
 from kernel.errors import OutputError
-from kernel.models import Manifest
+from kernel.kinds import KINDS
+from kernel.kinds.model import Manifest
 from kernel.projects import Names, new_project
-from kernel.registry import KINDS
 
 NAMES = Names("kernel-audio-zig-zag")
 COMMON = {"pyproject.toml", "README.md", "tox.ini", ".gitignore", "tests/test_conformance.py"}

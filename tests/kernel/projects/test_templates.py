@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from kernel import UsageError
 from kernel.config import RunConfig
+from kernel.kinds import KINDS
 from kernel.locate import locate
-from kernel.registry import KINDS, PluginInfo, Registry
+from kernel.registry import PluginInfo, Registry
 from kernel.runner.plan import Plan, plan_run
 from kernel.runner.run import execute
 from kernel.testing import Check, Subject, checks_for

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from kernel import Schedule, UsageError
 from kernel.errors import PluginError
-from kernel.registry import KINDS, PluginInfo, Registry
+from kernel.kinds import KINDS
+from kernel.registry import PluginInfo, Registry
 from kernel.testing import Violation, checks_for, conformance, run_checks
 
 

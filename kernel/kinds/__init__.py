@@ -1,0 +1,55 @@
+"""The kinds of plugin, a file each: its hook, its base class and what it promises.
+
+The kinds are the files of this folder: to add a kind is to add a file, whose base class has the
+kind's name, capitalised. A kind without a base class is data, from which no code is run.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kernel.kinds._component import Component
+
+__all__ = ["KINDS", "accumulates", "base", "hook_modules", "model_kinds", "run_kinds"]
+
+KINDS = tuple(
+    sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+)
+
+
+@cache
+def base(kind: str) -> type[Component] | None:
+    """Return the base class of a kind; None for a kind that is data."""
+    found: type[Component] | None = getattr(_module(kind), kind.capitalize(), None)
+    return found
+
+
+def accumulates(kind: str) -> bool:
+    """Return whether several plugins of a kind may be selected at once."""
+    found = base(kind)
+    return found is not None and found.accumulates
+
+
+def run_kinds() -> tuple[str, ...]:
+    """Return the kinds that a run or a training is assembled from."""
+    return tuple(kind for kind in KINDS if (found := base(kind)) is not None and found.assembled)
+
+
+def model_kinds() -> tuple[str, ...]:
+    """Return the kinds that trained weights belong to."""
+    return tuple(kind for kind in run_kinds() if (found := base(kind)) is not None and found.fixed)
+
+
+def hook_modules() -> Iterable[ModuleType]:
+    """Return the modules that specify hooks."""
+    return [_module(kind) for kind in KINDS if base(kind) is not None]
+
+
+def _module(kind: str) -> ModuleType:
+    return import_module(f"kernel.kinds.{kind}")

@@ -1,0 +1,59 @@
+"""What every component is: a frozen pydantic model whose fields are its options.
+
+Every component speaks one language, the variance-exploding coordinates
+
+    x = x0 + sigma n,  n ~ N(0, I),          D(x, sigma, condition) -> estimate of x0,
+
+in which the probability-flow ODE is `dx/dsigma = (x - D) / sigma` (Karras et al. 2022, eq. 1 with
+s(t) = 1, sigma(t) = t). Any other process is an invertible change of variables inside an objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Component"]
+
+
+class Component(BaseModel):
+    """A part of a model or a run; its fields are its options.
+
+    Needs are words that some other selected component must offer before a run starts. The kernel
+    knows `gradient`, `measurement`, `null-condition`, `origin`, `path` and `reference`; plugins may
+    coin more.
+    """
+
+    # What the command line reads as a number may be meant as a name: a label, say.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
+
+    kind: ClassVar[str]
+
+    accumulates: ClassVar[bool] = False
+    """Whether several plugins of the kind may be selected at once."""
+
+    assembled: ClassVar[bool] = True
+    """Whether the kind is part of a run or a training, and so may be named with `--plugins`."""
+
+    fixed: ClassVar[bool] = False
+    """Whether trained weights belong to a component of the kind, so that a model decides it."""
+
+    shortfalls: ClassVar[Mapping[str, str]] = {}
+    """Checks of the conformance kit that are known to fail, by name, each with the reason.
+
+    One that passes after all is a failure, so that the list stays true.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Return the words that other components must offer."""
+        return frozenset()
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return the words that this component offers to others."""
+        return frozenset()

@@ -1,0 +1,47 @@
+"""The architecture of the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from kernel.hooks import hookspec
+from kernel.kinds._component import Component
+from kernel.values import Condition, ConditionSpec, LatentSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Backbone", "NetworkModule"]
+
+
+@hookspec
+def backbone(name: str) -> type[Backbone] | None:
+    """Return the backbone called `name`, or None when the plugin has no such backbone."""
+
+
+class NetworkModule(Protocol):
+    """The `torch.nn.Module` that a backbone builds."""
+
+    def prepare(self, condition: Condition) -> Any:
+        """Return everything that depends on the condition alone; computed once for a run."""
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
+        """Return F. x, result: [B, C, *S]; c_noise: [B]; condition: what `prepare` returned."""
+
+
+class Backbone(Component):
+    """The architecture of the network F."""
+
+    kind: ClassVar[str] = "backbone"
+    fixed: ClassVar[bool] = True
+
+    dims: ClassVar[tuple[int, ...]] = (1, 2)
+    """Numbers of axes after the channels that a latent may have."""
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        """Return a NetworkModule for such latents and conditions, freshly initialised.
+
+        The sizes in `latent` are those of training; a network should take others too. Parts of a
+        condition that are all zeros are the null condition, and items never mix within a batch.
+        """
+        raise NotImplementedError

@@ -1,0 +1,56 @@
+"""How sounds are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from kernel.hooks import hookspec
+from kernel.kinds._component import Component
+from kernel.values import AudioSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Metric", "MetricModule"]
+
+
+@hookspec
+def metric(name: str) -> type[Metric] | None:
+    """Return the metric called `name`, or None when the plugin has no such metric."""
+
+
+class MetricModule(Protocol):
+    """The `torch.nn.Module` that a metric builds; a `torchmetrics.Metric` is one."""
+
+    def update(self, *audio: Tensor) -> None:
+        """Take in a sound [C, L] and, when the metric needs one, its reference [C, L].
+
+        Raises InputError, here or in `compute`, for a sound that has no score (silence, say).
+        """
+
+    def compute(self) -> Tensor | Mapping[str, Tensor]:
+        """Return the score of what was taken in: a scalar, or several by name."""
+
+    def reset(self) -> None:
+        """Forget what was taken in."""
+
+
+class Metric(Component):
+    """Scores sounds: each by itself, or all of them together as one set.
+
+    A metric that compares needs the word `reference`, and is then given one beside every sound.
+    """
+
+    kind: ClassVar[str] = "metric"
+    accumulates: ClassVar[bool] = True
+
+    scope: ClassVar[Literal["item", "set"]] = "item"
+    """Whether each sound has a score, of which the mean is told, or only all of them together."""
+
+    higher_is_better: ClassVar[bool | None] = None
+    """Which way is better; None when neither is."""
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        """Return a MetricModule for such audio. Raises UsageError for audio it cannot score."""
+        raise NotImplementedError

@@ -1,0 +1,35 @@
+"""Who watches a run or a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kernel.hooks import hookspec
+from kernel.kinds._component import Component
+
+__all__ = ["Observer"]
+
+
+@hookspec
+def observer(name: str) -> type[Observer] | None:
+    """Return the observer called `name`, or None when the plugin has no such observer."""
+
+
+class Observer(Component):
+    """Watches a run or a training; returns nothing and changes nothing."""
+
+    kind: ClassVar[str] = "observer"
+    accumulates: ClassVar[bool] = True
+
+    def started(self, directory: Path, record: dict[str, Any]) -> None:
+        """Note that a run or a training begins; `record` is what its manifest will say."""
+
+    def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+        """Note that a training step or a sampling step was finished."""
+
+    def checkpoint(self, path: Path) -> None:
+        """Note that a checkpoint was written."""
+
+    def finished(self, directory: Path) -> None:
+        """Note that everything was written; `directory` has the manifest and any sounds."""

@@ -1,0 +1,59 @@
+"""How the probability-flow ODE is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from kernel.hooks import hookspec
+from kernel.kinds._component import Component
+from kernel.values import Denoise, NativePath, Noise, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Solver"]
+
+
+@hookspec
+def solver(name: str) -> type[Solver] | None:
+    """Return the solver called `name`, or None when the plugin has no such solver."""
+
+
+class Solver(Component):
+    """Follows the probability-flow ODE, or its stochastic kin, from sigmas[0] down to 0."""
+
+    kind: ClassVar[str] = "solver"
+
+    @property
+    def order(self) -> int:
+        """Return the order of convergence in the largest step, on a smooth denoiser."""
+        raise NotImplementedError
+
+    @property
+    def stochastic(self) -> bool:
+        """Return whether `noise` is drawn from."""
+        return False
+
+    def nfe(self, steps: int) -> int:
+        """Return how often `steps` steps evaluate the denoiser."""
+        return steps
+
+    def along(self, path: NativePath | None, origin: Tensor | None) -> Solver:
+        """Return the solver for a process and its origin; most need neither.
+
+        One that steps in native time `needs` the word `path`, and keeps what it is given here.
+        """
+        return self
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update and take back, by `send`, the state to go on from.
+
+        x: [B, C, *S] at sigmas[0]; any number of axes, any floating dtype. sigmas: steps + 1
+        descending floats, the last 0. Neither `x` nor what `denoise` returns is changed in place;
+        the yielded state may be reused once the next step was asked for. No state outlives the
+        generator, so that runs can be interleaved.
+        """
+        raise NotImplementedError

@@ -1,0 +1,124 @@
+"""An application: data, conditions, requests and sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+
+from kernel.errors import UsageError
+from kernel.hooks import hookspec
+from kernel.kinds._component import Component
+from kernel.values import (
+    AudioSpec,
+    Condition,
+    ConditionSpec,
+    Example,
+    LatentSpace,
+    Measurement,
+    Request,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Dataset", "Task"]
+
+
+@hookspec
+def task(name: str) -> type[Task] | None:
+    """Return the task called `name`, or None when the plugin has no such task."""
+
+
+class Dataset(Protocol):
+    """A task's data, in an order that never changes."""
+
+    def __len__(self) -> int: ...
+
+    def example(self, index: int, generator: torch.Generator) -> Example:
+        """Return item `index`; every random choice (a crop) comes from `generator`."""
+
+
+class Task(Component):
+    """An application: its data, its condition, what is asked for and what becomes of the answer.
+
+    A task that a model was not made for takes over the options of the model's own task that it has
+    too: the sample rate, say, and how loud the training's sounds were.
+    """
+
+    kind: ClassVar[str] = "task"
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Plugins, by kind, that are taken where the user names none of that kind."""
+
+    @property
+    def audio(self) -> AudioSpec:
+        """Return what audio the model works in."""
+        raise NotImplementedError
+
+    @property
+    def samples(self) -> int:
+        """Return the length of a training item in samples."""
+        raise NotImplementedError
+
+    @property
+    def condition(self) -> ConditionSpec:
+        """Return how wide the parts of the condition are."""
+        return ConditionSpec()
+
+    @property
+    def start(self) -> float | None:
+        """Return sigma / sigma_data where sampling starts; None for the start of the schedule."""
+        return None
+
+    def resolve(self) -> Self:
+        """Return the task with what its data decides (labels found in a folder) filled in."""
+        return self
+
+    def portable(self) -> Self:
+        """Return the task without what only this machine has (paths), for a manifest."""
+        return self
+
+    def dataset(self, split: str) -> Dataset:
+        """Return the data of a split, `train` or `valid`.
+
+        Raises InputError naming the bad files, or the folder that has none.
+        """
+        raise NotImplementedError
+
+    def usual_count(self, inputs: Sequence[Path]) -> int:
+        """Return how many sounds are made where the user does not say."""
+        return len(inputs) or 10
+
+    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+        """Return `count` requests, made from the files in `inputs` if the task takes any.
+
+        The first of many requests are those of few. Raises UsageError for inputs that the task does
+        not take and InputError, naming it, for a file that cannot be read.
+        """
+        raise NotImplementedError
+
+    def named(self, word: str) -> Condition:
+        """Return the condition, of batch size 1, that `word` stands for, such as a label.
+
+        Raises UsageError for a word that stands for none.
+        """
+        raise UsageError(f"the task has no words for conditions, so that {word!r} stands for none")
+
+    def windows(self, request: Request) -> Sequence[Request]:
+        """Return the windows that a request is made from: itself, unless it is too long for one."""
+        return (request,)
+
+    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+        """Return what is known about the latents of a batch of windows, or None."""
+        return None
+
+    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
+        """Return the audio [C, L] of a request from that of its windows, in their order."""
+        (whole,) = windows
+        return whole
+
+    def finish(self, audio: Tensor, request: Request) -> Tensor:
+        """Return the audio to write. audio: [C, L]; what is written has the request's rate."""
+        return audio
