@@ -118,7 +118,7 @@ def test_a_model_names_its_own_components(tmp_path: Path) -> None:
 def test_a_kind_that_there_is_not() -> None:
     with pytest.raises(UsageError, match="no kind of plugin 'sovler'; did you mean 'solver'?"):
         new_project(NAMES, "sovler")
-    with pytest.raises(UsageError, match="no kind of plugin 'x'; the kinds are objective, "):
+    with pytest.raises(UsageError, match="no kind of plugin 'x'; the kinds are backbone, "):
         new_project(NAMES, "x")
 
 

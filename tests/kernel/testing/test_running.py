@@ -23,7 +23,7 @@ def test_every_check_states_its_promise(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(UsageError, match="'sampler' is not a kind of plugin; the kinds are obj"):
+    with pytest.raises(UsageError, match="'sampler' is not a kind of plugin; the kinds are back"):
         checks_for("sampler")
 
 
