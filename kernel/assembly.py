@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 from pydantic import ValidationError
 
+from kernel._recommend import complete, recommended
 from kernel.config import explain
 from kernel.errors import MisfitError, UsageError, did_you_mean
 from kernel.kinds import KINDS, accumulates
@@ -184,15 +185,13 @@ def assemble(
     options: Mapping[str, Mapping[str, Any]],
     manifest: Manifest | None = None,
 ) -> tuple[Assembly, Selection]:
-    """Load and configure what was selected, filled up with what a model recommends.
+    """Load and configure what was selected, filled up with what its parts and a model recommend.
 
     A component takes the model's options when it is the one that the model was trained with, and
     the user's options over them. Returns the assembly and the selection that it was made from.
     Raises UsageError for an option that no component takes and PluginError for a broken plugin.
     """
-    selection = _fill_for_task(registry, selection, kinds)
-    selection = _fill(registry, selection, kinds, manifest)
-    selection = _fill_for_task(registry, selection, kinds)
+    selection = complete(registry, selection, kinds, manifest)
     parts = []
     used = set()
     for kind in kinds:
@@ -207,68 +206,21 @@ def assemble(
     return Assembly(tuple(parts)), selection
 
 
-def _fill(
-    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
-) -> Selection:
-    if manifest is None:
-        return selection
-    tasks = tuple(info.name for info in selection.of("task"))
-    # Guidances are recommended for the task that the model was made for, not for any other.
-    idle = "guidance" if tasks and tasks != _recommended(manifest, "task") else None
-    missing = [
-        _owned(registry, manifest, f"{kind}.{name}")
-        for kind in kinds
-        if kind != idle and not selection.of(kind)
-        for name in _recommended(manifest, kind)
-    ]
-    return selection.union(registry.select(missing))
-
-
-def _fill_for_task(registry: Registry, selection: Selection, kinds: Sequence[str]) -> Selection:
-    """Return the selection with what its task recommends of kinds that are not selected yet."""
-    missing = [
-        own if registry.find(own := f"{kind}.{name}@{info.distribution}") else f"{kind}.{name}"
-        for info in selection.of("task")
-        for kind, names in registry.load(info).recommends.items()  # type: ignore[attr-defined]
-        if kind in kinds and not selection.of(kind)
-        for name in names
-    ]
-    return selection.union(registry.select(missing))
-
-
-def _owned(registry: Registry, manifest: Manifest, spelling: str) -> str:
-    """Return the spelling of a recommendation: whoever else offers the name, whose it was stays.
-
-    Only the user's preference comes before that.
-    """
-    qualified = f"{spelling}@{manifest.distributions.get(spelling, '')}"
-    if spelling in registry.prefer or qualified.endswith("@") or not registry.find(qualified):
-        return spelling
-    return qualified
-
-
 def _trained_options(
     manifest: Manifest | None, info: PluginInfo, registry: Registry
 ) -> dict[str, Any]:
     if manifest is None:
         return {}
-    if info.kind == "task" and info.name not in _recommended(manifest, "task"):
+    if info.kind == "task" and info.name not in recommended(manifest, "task"):
         # What a model knows of its audio holds for every task that it is used for.
         fields = registry.load(info).model_fields
         given = manifest.options.get("task", {})
         return {name: value for name, value in given.items() if name in fields}
-    if info.name not in _recommended(manifest, info.kind):
+    if info.name not in recommended(manifest, info.kind):
         # A model may hold options of what it does not recommend: another grid, found for it.
         return dict(manifest.options.get(info.spelling, {}))
     key = info.spelling if accumulates(info.kind) else info.kind
     return dict(manifest.options.get(key, {}))
-
-
-def _recommended(manifest: Manifest | None, kind: str) -> tuple[str, ...]:
-    if manifest is None or kind not in manifest.plugins:
-        return ()
-    names = manifest.plugins[kind]
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _configure(component: type[Component], info: PluginInfo, given: Mapping[str, Any]) -> Component:

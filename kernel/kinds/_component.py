@@ -42,6 +42,13 @@ class Component(BaseModel):
     fixed: ClassVar[bool] = False
     """Whether trained weights belong to a component of the kind, so that a model decides it."""
 
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Plugins, by kind, that are taken where the user names none of that kind.
+
+    The component's own distribution comes first where it offers such a plugin. Of a kind that
+    several parts recommend, the part that was named first decides.
+    """
+
     shortfalls: ClassVar[Mapping[str, str]] = {}
     """Checks of the conformance kit that are known to fail, by name, each with the reason.
 

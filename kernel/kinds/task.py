@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
@@ -48,9 +48,6 @@ class Task(Component):
     """
 
     kind: ClassVar[str] = "task"
-
-    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Plugins, by kind, that are taken where the user names none of that kind."""
 
     @property
     def audio(self) -> AudioSpec:

@@ -1,0 +1,88 @@
+"""Kinds that the user left open, taken from what the named parts and the model recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kernel.errors import UsageError
+from kernel.registry import PluginInfo, Registry, Selection
+
+if TYPE_CHECKING:
+    from kernel.kinds.model import Manifest
+
+__all__ = ["complete", "recommended"]
+
+
+def complete(
+    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
+) -> Selection:
+    """Return the selection with its open kinds filled.
+
+    A part is asked after those that were named or recommended before it, and its kinds in
+    alphabetical order; the first part that recommends anything of a kind decides that kind. The
+    model is asked when no named part, and none that these recommend, has anything more to say.
+    Raises UsageError when what is recommended is not installed.
+    """
+    asked = 0
+    while True:
+        while asked < len(selection.plugins):
+            info = selection.plugins[asked]
+            asked += 1
+            if info.kind in kinds:
+                selection = _filled(registry, selection, kinds, info)
+        known = len(selection.plugins)
+        selection = selection.union(_of_model(registry, selection, kinds, manifest))
+        if len(selection.plugins) == known:
+            return selection
+
+
+def recommended(manifest: Manifest | None, kind: str) -> tuple[str, ...]:
+    """Return the names of the plugins of a kind that a model recommends."""
+    if manifest is None or kind not in manifest.plugins:
+        return ()
+    names = manifest.plugins[kind]
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _filled(
+    registry: Registry, selection: Selection, kinds: Sequence[str], info: PluginInfo
+) -> Selection:
+    for kind, names in sorted(registry.load(info).recommends.items()):
+        if kind in kinds and not selection.of(kind):
+            wanted = [_owned(registry, f"{kind}.{name}", info.distribution) for name in names]
+            try:
+                selection = selection.union(registry.select(wanted))
+            except UsageError as error:
+                raise UsageError(
+                    f"{info.spelling} recommends {', '.join(wanted)}, but {error}; or name another "
+                    f"{kind}"
+                ) from None
+    return selection
+
+
+def _of_model(
+    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
+) -> Selection:
+    if manifest is None:
+        return Selection()
+    tasks = tuple(info.name for info in selection.of("task"))
+    # Guidances are recommended for the task that the model was made for, not for any other.
+    idle = "guidance" if tasks and tasks != recommended(manifest, "task") else None
+    return registry.select(
+        _owned(registry, spelling, manifest.distributions.get(spelling, ""))
+        for kind in kinds
+        if kind != idle and not selection.of(kind)
+        for spelling in (f"{kind}.{name}" for name in recommended(manifest, kind))
+    )
+
+
+def _owned(registry: Registry, spelling: str, distribution: str) -> str:
+    """Return the spelling of a recommendation: its owner's own, where the owner offers it.
+
+    Only the user's preference comes before that.
+    """
+    qualified = f"{spelling}@{distribution}"
+    if not distribution or spelling in registry.prefer or not registry.find(qualified):
+        return spelling
+    return qualified
