@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from kernel.values import Preconditioning as Preconditioning
     from kernel.values import Pull as Pull
     from kernel.values import Request as Request
+    from kernel.values import Sound as Sound
     from kernel.values import Step as Step
 
 _HOMES = {
@@ -93,6 +94,7 @@ _HOMES = {
         "Preconditioning",
         "Pull",
         "Request",
+        "Sound",
         "Step",
     ),
 }

@@ -346,3 +346,25 @@ class Request:
     stream: int | None = None
     joint: int | None = None
     model: str | None = None
+
+
+@attrs.frozen(eq=False)
+class Sound:
+    """One finished sound: audio [C, L] at `sample_rate`, on the CPU and without a gradient.
+
+    text: how a person would call it, its label or its words. given: the recording [C, L] that it
+    was made from. reference: audio [C, L'] at the model's rate that it should equal. spans:
+    (start, stop) in seconds of the parts that were made anew. pictures: (title, values) of what
+    should be seen beside it, values [rows, columns] from 0 to 1, the first row on top. subtype: a
+    name of libsndfile's, of the file.
+    """
+
+    name: str
+    audio: Tensor
+    sample_rate: int
+    text: str | None = None
+    given: Tensor | None = None
+    reference: Tensor | None = None
+    spans: tuple[tuple[float, float], ...] = ()
+    pictures: tuple[tuple[str, Tensor], ...] = ()
+    subtype: str = "PCM_16"

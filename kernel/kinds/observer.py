@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kernel.hooks import hookspec
 from kernel.kinds._component import Component
+
+if TYPE_CHECKING:
+    from kernel.values import Sound
 
 __all__ = ["Observer"]
 
@@ -27,6 +30,13 @@ class Observer(Component):
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
         """Note that a training step or a sampling step was finished."""
+
+    def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
+        """Note that a run finished a sound, whose file is in the folder that `started` named.
+
+        entry: what `run.json` will say of it: its files, its scores. Runs of any number of sounds
+        take the same memory, so an observer keeps none of them.
+        """
 
     def checkpoint(self, path: Path) -> None:
         """Note that a checkpoint was written."""

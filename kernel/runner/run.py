@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from kernel.models import find_pack
 from kernel.report import spectrogram_sheet, write_json, write_page
 from kernel.runner.device import Machine
 from kernel.runner.evaluation import Evaluation
-from kernel.runner.sampling import Sampler, Sound
+from kernel.runner.sampling import Sampler
+from kernel.values import Sound
 
 if TYPE_CHECKING:
     from kernel.config import RunConfig
@@ -70,17 +71,26 @@ def execute(
         heard: list[Any] = []
         given: list[Any] = []
         started = time.monotonic()
-        for sound in sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise):
-            request, own = sound.request, sound.request.sample_rate or rate
-            gain = write_audio(stage / f"{request.name}.wav", sound.audio, own, request.subtype)
-            if request.given is not None:
-                before = stage / f"{request.name}-given.wav"
-                write_audio(before, request.given, own, request.subtype)
-            compared = resample(sound.audio, own, rate)
-            scores = evaluation.add(request.name, compared, request.reference)
-            items.append(_item(sound, own, gain, config.seed, scores))
+        for made in sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise):
+            request = made.request
+            sound = Sound(
+                request.name,
+                made.audio,
+                request.sample_rate or rate,
+                text=request.label,
+                given=request.given,
+                reference=request.reference,
+                spans=request.spans,
+                subtype=request.subtype,
+            )
+            entry = _write(stage, sound) | {"seed": [config.seed, made.index]}
+            compared = resample(sound.audio, sound.sample_rate, rate)
+            entry["scores"] = dict(evaluation.add(sound.name, compared, sound.reference))
+            items.append(entry)
+            for observer in observers:
+                observer.sound(sound, entry)
             heard.append(sound.audio.numpy())
-            given.append(None if request.given is None else request.given.numpy())
+            given.append(None if sound.given is None else sound.given.numpy())
         record["items"] = items
         others = [find_pack(plan.registry, name).describe() for name in sampler.companions]
         record["companions"] = others
@@ -106,18 +116,19 @@ def execute(
     return record
 
 
-def _item(
-    sound: Sound, rate: int, gain: float, seed: int, scores: Mapping[str, float | None]
-) -> dict[str, Any]:
+def _write(folder: Path, sound: Sound) -> dict[str, Any]:
+    """Write a sound and what it was made from into a folder; return what the record says of it."""
+    file, before = f"{sound.name}.wav", f"{sound.name}-given.wav"
+    gain = write_audio(folder / file, sound.audio, sound.sample_rate, sound.subtype)
+    if sound.given is not None:
+        write_audio(folder / before, sound.given, sound.sample_rate, sound.subtype)
     return {
-        "name": sound.request.name,
-        "file": f"{sound.request.name}.wav",
-        "given": None if sound.request.given is None else f"{sound.request.name}-given.wav",
-        "spans": [list(span) for span in sound.request.spans],
-        "sample_rate": rate,
-        "label": sound.request.label,
-        "seconds": round(sound.audio.shape[-1] / rate, 4),
+        "name": sound.name,
+        "file": file,
+        "given": None if sound.given is None else before,
+        "spans": [list(span) for span in sound.spans],
+        "sample_rate": sound.sample_rate,
+        "label": sound.text,
+        "seconds": round(sound.audio.shape[-1] / sound.sample_rate, 4),
         "gain": gain,
-        "seed": [seed, sound.index],
-        "scores": dict(scores),
     }

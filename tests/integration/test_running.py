@@ -21,7 +21,7 @@ from kernel.runner.device import Machine
 from kernel.runner.plan import Plan, plan_run, plan_training
 from kernel.runner.run import execute, folder_for
 from kernel.runner.sampling import Sampler, _complete
-from kernel.values import Condition, ConditionSpec, LatentSpec
+from kernel.values import Condition, ConditionSpec, LatentSpec, Sound
 
 Planned = Callable[..., tuple[RunConfig, Plan]]
 
@@ -124,6 +124,7 @@ class Witness(Observer):
         object.__setattr__(self, "events", [])
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
+        object.__setattr__(self, "folder", directory)
         self.events.append("started")  # type: ignore[attr-defined]
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
@@ -131,17 +132,27 @@ class Witness(Observer):
         if index == self.stop:
             raise KeyboardInterrupt
 
+    def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
+        path = self.folder / entry["file"]  # type: ignore[attr-defined]
+        samples, rate = soundfile.read(path)
+        assert (sound.audio.shape[-1], sound.sample_rate) == (len(samples), rate)
+        self.events.append((sound.name, sound.text, entry["label"]))  # type: ignore[attr-defined]
+
     def finished(self, directory: Path) -> None:
         assert directory.is_dir()
         self.events.append("finished")  # type: ignore[attr-defined]
 
 
-def test_an_observer_sees_every_step(planned: Planned, tmp_path: Path) -> None:
+def test_an_observer_sees_every_step_and_every_sound_once_its_file_is_there(
+    planned: Planned, tmp_path: Path
+) -> None:
     config, plan = planned(count=2, batch=1)
     witness = Witness()
     execute(config, plan, tmp_path / "out", [witness])
-    steps = [(index, 6) for index in range(1, 7)]
-    assert witness.events == ["started", *steps, "finished"]  # type: ignore[attr-defined]
+    first, second = [[(each, 6) for each in part] for part in ((1, 2, 3), (4, 5, 6))]
+    sounds = [("00-high", "high", "high"), ("01-low", "low", "low")]
+    told = ["started", *first, sounds[0], *second, sounds[1], "finished"]
+    assert witness.events == told  # type: ignore[attr-defined]
 
 
 def test_an_interrupted_run_leaves_nothing(planned: Planned, tmp_path: Path) -> None:
