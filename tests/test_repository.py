@@ -6,7 +6,9 @@ import difflib
 import inspect
 import re
 import runpy
+import subprocess
 import sys
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -112,7 +114,33 @@ def both_solvers() -> tuple[list[str], list[str]]:
     return written.splitlines(), (project / "solver.py").read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("pack", ["digits_edm", "digits_rf", "digits_v", "digits_ve", "digits_vp"])
-def test_a_shipped_pack_is_at_most_12_megabytes(pack: str) -> None:
-    folder = ROOT / "plugins" / "kernel_plugins" / "models" / pack
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 12_000_000
+def tracked() -> dict[str, int]:
+    """Return the size of every file of the tree, by its path."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no clone, so git cannot say which files belong to the tree")
+    names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    return {name: (ROOT / name).stat().st_size for name in names}
+
+
+def test_the_tree_is_light() -> None:
+    sizes = tracked()
+    weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
+    assert sum(sizes.values()) < 120_000_000
+    assert sum(sizes.values()) - sum(weights.values()) < 12_000_000
+    shipped = [size for name, size in weights.items() if name.startswith("plugins/")]
+    assert sum(shipped) < 20_000_000
+    assert all(size < 12_000_000 for size in weights.values())
+
+
+def test_every_pack_in_contrib_has_its_licence_and_attribution() -> None:
+    manifests = sorted((ROOT / "contrib").glob("*/kernel_audio_*/model.toml"))
+    assert manifests
+    for path in manifests:
+        manifest = tomllib.loads(path.read_text("utf-8"))
+        readme = (path.parent.parent / "README.md").read_text("utf-8")
+        assert manifest["licence"] in readme and manifest["attribution"] in readme
+        assert set(manifest["distributions"].values()) == {"kernel-audio-plugins"}

@@ -1,0 +1,5 @@
+"""Hold `digits-vp` to the promises of its kind."""
+
+from kernel.testing import conformance
+
+test_digits_vp = conformance("model.digits-vp@kernel-audio-digits-vp")
