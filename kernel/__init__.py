@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kernel.kinds.backbone import NetworkModule as NetworkModule
     from kernel.kinds.codec import Codec as Codec
     from kernel.kinds.codec import CodecModule as CodecModule
+    from kernel.kinds.command import Command as Command
     from kernel.kinds.guidance import Guidance as Guidance
     from kernel.kinds.metric import Metric as Metric
     from kernel.kinds.metric import MetricModule as MetricModule
@@ -69,6 +70,7 @@ _HOMES = {
     "kernel.kinds._component": ("Component",),
     "kernel.kinds.backbone": ("Backbone", "NetworkModule"),
     "kernel.kinds.codec": ("Codec", "CodecModule"),
+    "kernel.kinds.command": ("Command",),
     "kernel.kinds.guidance": ("Guidance",),
     "kernel.kinds.metric": ("Metric", "MetricModule"),
     "kernel.kinds.objective": ("Objective",),

@@ -20,10 +20,12 @@ from kernel.kinds import base, hook_modules
 from kernel.locate import locate
 
 if TYPE_CHECKING:
+    import click
+
     from kernel.kinds._component import Component
     from kernel.registry import PluginInfo
 
-__all__ = ["load"]
+__all__ = ["build_command", "load"]
 
 
 def load(info: PluginInfo) -> type[Component]:
@@ -48,6 +50,17 @@ def load(info: PluginInfo) -> type[Component]:
     if not offers:
         _fail(info, f"its hook {info.kind!r} returned None for the name {info.name!r}")
     return _checked(info, offers[0])
+
+
+def build_command(info: PluginInfo) -> click.Command:
+    """Return what a plugin of the kind `command` builds. Raises PluginError, whatever it does."""
+    import click
+
+    component: Any = load(info)
+    command = _run(info, "its method build()", lambda: component().build())
+    if not isinstance(command, click.Command):
+        _fail(info, f"its method build() returned {command!r:.80}, which is not a click.Command")
+    return command
 
 
 def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-__all__ = ["locate"]
+__all__ = ["first_line", "locate"]
+
+_DOCSTRING = re.compile(r'"""(.+?)("""|\n)')
 
 
 def locate(module: str) -> Path | None:
@@ -32,6 +35,17 @@ def locate(module: str) -> Path | None:
             return None
         places = inside
     return found if found is not None and found.is_absolute() and found.exists() else None
+
+
+def first_line(module: str) -> str | None:
+    """Return the first line of a module's docstring, or None where the file does not begin so."""
+    try:
+        place = locate(module) or Path()
+        with (place / "__init__.py" if place.is_dir() else place).open(encoding="utf-8") as file:
+            found = _DOCSTRING.match(file.read(400))
+    except (OSError, ValueError):
+        return None
+    return found[1].strip() if found else None
 
 
 def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:

@@ -16,7 +16,7 @@ import attrs
 import kernel
 from kernel._scan import Installed, canonical, installed
 from kernel.errors import UsageError, did_you_mean
-from kernel.kinds import KINDS, accumulates
+from kernel.kinds import KINDS, accumulates, run_kinds
 
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
@@ -131,22 +131,20 @@ class Registry:
     def select(self, spellings: Iterable[str]) -> Selection:
         """Return what the spellings, each `[KIND.]NAME[@DISTRIBUTION]`, stand for.
 
-        A bare name takes every kind but `model` that one distribution offers under it. A later
-        plugin replaces an earlier one of its kind; guidances, metrics and observers accumulate.
-        Raises UsageError for a name that is unknown, or that two distributions offer while no
-        preference settles it.
+        A bare name takes every kind that a run is assembled from and that one distribution offers
+        under it. A later plugin replaces an earlier one of its kind; guidances, metrics and
+        observers accumulate. Raises UsageError for a name that is unknown, or that two
+        distributions offer while no preference settles it.
         """
         self._check_prefer()
         taken: dict[tuple[str, str], PluginInfo] = {}
         replaced: list[tuple[PluginInfo, PluginInfo]] = []
         for spelling in spellings:
             wanted, matches = _parse(spelling, None), self.find(spelling)
-            parts = [info for info in matches if info.kind != "model"]
-            if wanted.kind == "model" or (matches and not parts):
-                raise UsageError(
-                    f"{wanted.name!r} is a model and not a plugin to combine; "
-                    f"select it with --model {wanted.name}"
-                )
+            parts = [info for info in matches if info.kind in run_kinds()]
+            apart = wanted.kind or (matches and not parts and matches[0].kind)
+            if apart and apart not in run_kinds():
+                raise UsageError(_apart(apart, wanted.name))
             for info in self._resolve(wanted, parts):
                 key = (info.kind, info.name if accumulates(info.kind) else "")
                 old = taken.get(key, info)
@@ -272,6 +270,12 @@ def _twice(owner: Installed, other: Installed) -> set[str]:
         f"{other.version} in {other.place}: the first is used; uninstall it until it is gone, "
         "then install it again"
     }
+
+
+def _apart(kind: str, name: str) -> str:
+    """Return what to do with a plugin of a kind that no run is assembled from."""
+    hints = {"model": f"; select it with --model {name}", "command": f"; type `kernel {name}`"}
+    return f"{name!r} is a {kind} and not a plugin to combine{hints.get(kind, '')}"
 
 
 def _other_major(info: PluginInfo) -> str:

@@ -1,4 +1,4 @@
-"""The `kernel` command: its subcommands are imported when they are called."""
+"""The `kernel` command: its own subcommands, and those that plugins offer, imported when called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kernel import __version__
-from kernel.errors import KernelError, UsageError, did_you_mean
+from kernel.errors import KernelError
 
 __all__ = ["main"]
 
@@ -47,20 +47,28 @@ class Kernel(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one subcommand."""
+        """Import one subcommand: of our own, or of a plugin."""
         if cmd_name.startswith("-"):
             return None
         if cmd_name not in COMMANDS:
-            near = did_you_mean(cmd_name, COMMANDS) or "; `kernel --help` lists them"
-            raise UsageError(f"there is no command {cmd_name!r}{near}")
+            from kernel.cli._commands import find
+            from kernel.registry import Registry
+
+            return find(Registry.scan(), cmd_name, COMMANDS)
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command: click.Command = import_module(f"kernel.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table without importing what it lists."""
+        """Write a table for us and one for each distribution, importing none of the commands."""
+        from kernel.cli._commands import listing
+        from kernel.registry import Registry
+
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        for distribution, rows in listing(Registry.scan(), COMMANDS).items():
+            with formatter.section(f"Commands of {distribution}"):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand; end with a sentence and an exit code when it fails."""

@@ -13,9 +13,9 @@ Examples:
   kernel new kernel-audio-ab2 --kind solver
   kernel new kernel-audio-bells --kind model --out ~/plugins
 
-The kinds are objective, schedule, solver, guidance, backbone, codec, task, metric, observer and
-model. A model is a whole little system, one component of each kind that a model needs and trained
-weights; for weights of your own, see `kernel export`.
+The kinds are objective, schedule, solver, guidance, backbone, codec, task, metric, observer,
+command and model. A model is a whole little system, one component of each kind that a model needs
+and trained weights; for weights of your own, see `kernel export`.
 """
 
 

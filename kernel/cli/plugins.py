@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import kernel
+from kernel.cli._commands import shadowed
 from kernel.cli._table import paragraph, problem, table
 from kernel.errors import PluginError, UsageError
 from kernel.registry import INSTALL_HINT, PluginInfo, Registry
@@ -85,7 +86,7 @@ def _listing(registry: Registry) -> dict[str, Any]:
         "api": kernel.API,
         "plugins": [_record(info) for info in registry.plugins],
         "foreign": [_record(info) for info in registry.foreign],
-        "problems": [*registry.problems, *_conflicts(registry)],
+        "problems": _problems(registry),
     }
 
 
@@ -117,18 +118,21 @@ def _list(registry: Registry) -> str:
         title = f"Not loaded, because they are not for this kernel's API (kernel.v{kernel.API}):"
         head = ("kind", "name", "distribution", "version", "API")
         parts.append(f"{paragraph(title)}\n{table(head, others)}")
-    parts.extend(map(problem, [*registry.problems, *_conflicts(registry)]))
+    parts.extend(map(problem, _problems(registry)))
     return "\n\n".join(parts)
 
 
-def _conflicts(registry: Registry) -> list[str]:
+def _problems(registry: Registry) -> list[str]:
+    from kernel.cli import COMMANDS
+
     counts = Counter(info.spelling for info in registry.plugins)
-    return [
+    conflicts = [
         f"{spelling} is offered by more than one distribution; name it as "
         + " or ".join(info.qualified for info in registry.find(spelling))
         for spelling, count in sorted(counts.items())
         if count > 1
     ]
+    return [*registry.problems, *conflicts, *shadowed(registry, COMMANDS)]
 
 
 def _json(value: Any) -> str:

@@ -31,8 +31,12 @@ PLAY = {
     "backbone": "kernel train --plugins edm,mel,labelled,{} -o task.path=FOLDER",
     "codec": "kernel train --plugins edm,dit,labelled,{} -o task.path=FOLDER",
     "task": "kernel train --plugins edm,dit,mel,{}",
+    "command": "kernel {name} --help",
 }
-"""Kinds that weights belong to, beside parts of kernel-audio-plugins; the others join any model."""
+"""Kinds that weights belong to, beside parts of kernel-audio-plugins, and kinds of no run.
+
+The others join any model.
+"""
 
 ABOUT = """\
 `{package}/{kind}.py` holds the class `{title}`,
@@ -83,7 +87,7 @@ def _component(names: Names, kind: str) -> Project:
         description=f"{article} {kind} for kernel-audio.",
         about=ABOUT.format(package=names.package, kind=kind, title=names.title),
         check=spelling,
-        play=PLAY.get(kind, "kernel run --plugins {}").format(spelling),
+        play=PLAY.get(kind, "kernel run --plugins {}").format(spelling, name=names.name),
         entries={spelling: f"{names.package}.{kind}"},
         files=_modules(names, (kind,)),
     )

@@ -81,7 +81,7 @@ HEAVY = {"torch", "torchaudio", "numpy", "matplotlib", "soundfile"}
 @pytest.mark.parametrize(
     ("args", "light"),
     [
-        (["--help"], {"pydantic", "rich", "pluggy", "attr", "entrypoints"}),
+        (["--help"], {"pydantic", "rich", "pluggy"}),
         (["plugins"], {"pydantic", "rich", "pluggy"}),
         (["plugins", "solver.lab-mine"], {"rich"}),
         (["plugins", "unipc"], {"rich"}),

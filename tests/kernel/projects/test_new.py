@@ -57,7 +57,7 @@ def test_nothing_is_left_of_the_template(written: tuple[str, Path]) -> None:
 
 def test_its_modules_compile_and_import_the_public_api_alone(written: tuple[str, Path]) -> None:
     _, folder = written
-    allowed = {"kernel", "pydantic", "attrs", "torch", "kernel_audio_zig_zag"}
+    allowed = {"kernel", "click", "pydantic", "attrs", "torch", "kernel_audio_zig_zag"}
     for path in folder.glob("*/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"), path.name)):
             modules = (
@@ -100,7 +100,10 @@ def test_its_readme_says_what_to_type(written: tuple[str, Path]) -> None:
     verb = "train" if kind in ("objective", "backbone", "codec", "task") else "run"
     assert commands[0] == "pip install -e ."
     assert commands[1].startswith("kernel check ") and commands[1].endswith("zig-zag")
-    assert commands[2].startswith(f"kernel {verb} --plugins ") and "zig-zag" in commands[2]
+    if kind == "command":
+        assert commands[2] == "kernel zig-zag --help"
+    else:
+        assert commands[2].startswith(f"kernel {verb} --plugins ") and "zig-zag" in commands[2]
     assert ("kernel export" in readme) == (kind == "model")
     if kind != "model":
         assert "`ZigZag`" in readme

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from click.testing import CliRunner
 from pydantic import ValidationError
 
 from kernel import UsageError
@@ -166,3 +167,15 @@ def test_the_codec_cannot_be_fitted_to_no_sound(sound: torch.Tensor) -> None:
 def test_the_codec_keeps_a_level_that_is_set() -> None:
     codec: Any = templates["codec"](std=0.3)
     assert codec.fit(templates["task"]().audio, [torch.ones(1, 100)]) == codec
+
+
+def test_the_command_prints_lengths_and_levels(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "half.wav", np.full(800, 0.5), 8000)
+    soundfile.write(tmp_path / "none.wav", np.zeros(1600), 8000)
+    arguments = [str(tmp_path / name) for name in ("half.wav", "none.wav")]
+    built = templates["command"]().build()  # type: ignore[attr-defined]
+    result = CliRunner().invoke(built, [*arguments, "--digits", "2"])
+    assert result.stdout.splitlines() == [
+        f"{arguments[0]}: 0.10 s, -6.02 dB",
+        f"{arguments[1]}: 0.20 s, silence",
+    ]
