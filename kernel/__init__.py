@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from kernel.values import Network as Network
     from kernel.values import Noise as Noise
     from kernel.values import Preconditioning as Preconditioning
+    from kernel.values import Prepared as Prepared
     from kernel.values import Pull as Pull
     from kernel.values import Request as Request
     from kernel.values import Sound as Sound
@@ -94,6 +95,7 @@ _HOMES = {
         "Network",
         "Noise",
         "Preconditioning",
+        "Prepared",
         "Pull",
         "Request",
         "Sound",

@@ -44,6 +44,7 @@ REMEDIES = {
     "reference": "choose a task that knows what the sound should be, or compare files with "
     "`kernel evaluate --reference`",
     "path": "choose an objective that is defined in a native time of its own",
+    "two-times": "choose a backbone that takes two times, such as with backbone.times=2",
 }
 
 
@@ -144,6 +145,11 @@ class Assembly:
     def latent(self) -> LatentSpec:
         """Return the shape of a training item's latent."""
         return self.codec.latent(self.task.audio, self.task.samples)
+
+    @property
+    def condition(self) -> ConditionSpec:
+        """Return how wide the parts of the task's condition are beside the codec's latents."""
+        return self.task.condition.of(self.latent)
 
     def build_network(self, condition: ConditionSpec) -> nn.Module:
         """Return the backbone's network for the codec's latents, freshly initialised."""

@@ -4,31 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from kernel.kinds.backbone import NetworkModule
+import attrs
+
+from kernel.errors import MisfitError
+from kernel.kinds.backbone import Backbone, NetworkModule
 from kernel.kinds.objective import Objective
-from kernel.values import Condition, Network
+from kernel.values import Condition, Network, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def prepare(
+    module: NetworkModule, condition: Condition, backbone: Backbone | None = None
+) -> Prepared:
+    """Return what the module of a backbone makes of a condition, with the origin to go on with.
+
+    Raises MisfitError when the backbone cannot mask and the items have unequal lengths.
+    """
+    if backbone is not None and not backbone.masks:
+        valid, mask = condition.valid, condition.mask
+        padded = valid is not None and not bool(valid.all())
+        # A mask that is false throughout belongs to the null condition.
+        ragged = mask is not None and bool((mask.ne(0).any(1) & mask.eq(0).any(1)).any())
+        if padded or ragged:
+            raise MisfitError(
+                f"the backbone {type(backbone).__name__} cannot mask, and items of unequal lengths "
+                f"are padded; choose a backbone that masks, or items and prompts of one length"
+            )
+        condition = attrs.evolve(condition, valid=None)
+    return Prepared.of(module.prepare(condition), condition)
+
+
+def leveled(network: Network, backbone: Backbone | None) -> Network:
+    """Return a network of c_noise [B]: the second time of a network that takes two is 0."""
+    if backbone is None or "two-times" not in backbone.offers:
+        return network
+
+    def evaluate(x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
+        from torch.nn.functional import pad
+
+        return network(x, pad(c_noise[:, None], (0, 1)), condition)
+
+    return evaluate
 
 
 class Denoiser:
     """The innermost GuidedDenoise: what the runner hands to guidances and solvers.
 
     `evaluations` counts network calls, `items` the batch items in them (a guidance may batch two
-    branches into one call). What `prepare` makes of a condition is kept for as long as the denoiser
-    lives, so that a condition passed as the same object is prepared once. `gradients` counts the
-    backward passes through its results.
+    branches into one call). What `prepare` makes of a condition is kept for as long as that object
+    lives, so that it is prepared once. `gradients` counts the backward passes through its results.
     """
 
     def __init__(
-        self, objective: Objective, module: NetworkModule, network: Network | None = None
+        self,
+        objective: Objective,
+        module: NetworkModule,
+        network: Network | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         self._objective = objective
         self._module = module
-        self._network: Network = network or module.forward
-        self._prepared: dict[int, tuple[Condition, Any]] = {}
+        self._network = leveled(network or module.forward, backbone)
+        self._backbone = backbone
+        self._prepared: WeakKeyDictionary[Condition, Prepared] = WeakKeyDictionary()
         self.evaluations = 0
         self.items = 0
         self.gradients = 0
@@ -37,22 +79,30 @@ class Denoiser:
         """Return D(x, sigma, condition). x, result: [B, C, *S]."""
         self.evaluations += 1
         self.items += x.shape[0]
-        estimate = self._objective.denoise(
-            self._network, x, sigma, self._prepare(condition), condition.origin
-        )
+        prepared = self._prepare(condition)
+        # All branches of a run are of one process: that which it was settled to start from.
+        origin = prepared.origin if condition.moved is None else condition.moved
+        estimate = self._objective.denoise(self._network, x, sigma, prepared.tree, origin)
         if estimate.requires_grad:
             estimate.register_hook(self._count)  # type: ignore[no-untyped-call]
         return estimate
 
+    def settled(self, condition: Condition) -> Condition:
+        """Return the condition with the origin that `prepare` moved, where it did."""
+        prepared = self._prepare(condition)
+        if prepared.origin is condition.origin:
+            return condition
+        moved = attrs.evolve(condition, moved=prepared.origin)
+        self._prepared[moved] = prepared
+        return moved
+
     def _count(self, gradient: Tensor) -> None:
         self.gradients += 1
 
-    def _prepare(self, condition: Condition) -> Any:
-        # The condition is kept beside its cache: an id is only unique while its object lives.
-        key = id(condition)
-        if key not in self._prepared:
-            self._prepared[key] = (condition, self._module.prepare(condition))
-        return self._prepared[key][1]
+    def _prepare(self, condition: Condition) -> Prepared:
+        if condition not in self._prepared:
+            self._prepared[condition] = prepare(self._module, condition, self._backbone)
+        return self._prepared[condition]
 
 
 class Routed:
@@ -67,7 +117,8 @@ class Routed:
         self._names = names
         self._make = denoiser
         self._denoisers: dict[str | None, Denoiser] = {}
-        self._parts: dict[tuple[int, str], tuple[Condition, Condition, Tensor]] = {}
+        self._parts: WeakKeyDictionary[Condition, dict[str, tuple[Condition, Tensor]]]
+        self._parts = WeakKeyDictionary()
 
     @property
     def evaluations(self) -> int:
@@ -95,7 +146,7 @@ class Routed:
 
         A batch may hold the items several times over, one repetition after another.
         """
-        kinds = sorted({name or "" for name in self._names})
+        kinds = self._kinds()
         if len(kinds) == 1:
             return self.model(kinds[0] or None)(x, sigma, condition)
         result = x.new_zeros(x.shape)
@@ -104,12 +155,28 @@ class Routed:
             result = result.index_copy(0, rows, self.model(kind or None)(x[rows], sigma, part))
         return result
 
+    def settled(self, condition: Condition, x: Tensor) -> Condition:
+        """Return the condition with the origins that the items' models moved. x: [B, C, *S]."""
+        kinds = self._kinds()
+        if len(kinds) == 1:
+            return self.model(kinds[0] or None).settled(condition)
+        moved = x.new_zeros(x.shape) if condition.origin is None else condition.origin
+        moves = False
+        for kind in kinds:
+            part, rows = self._part(condition, kind, x)
+            own = self.model(kind or None).settled(part).moved
+            if own is not None:
+                moved, moves = moved.index_copy(0, rows, own), True
+        return attrs.evolve(condition, moved=moved) if moves else condition
+
+    def _kinds(self) -> list[str]:
+        return sorted({name or "" for name in self._names})
+
     def _part(self, condition: Condition, kind: str, x: Tensor) -> tuple[Condition, Tensor]:
         """Return the condition of the items of one model, and which they are."""
-        # The condition is kept beside its part: an id is only unique while its object lives.
-        key = (id(condition), kind)
-        if key not in self._parts:
+        parts = self._parts.setdefault(condition, {})
+        if kind not in parts:
             wanted = [name or "" for name in self._names] * (len(x) // len(self._names))
             rows = x.new_tensor([row for row, name in enumerate(wanted) if name == kind]).long()
-            self._parts[key] = (condition, condition.map(lambda each: each[rows]), rows)
-        return self._parts[key][1:]
+            parts[kind] = (condition.map(lambda each: each[rows]), rows)
+        return parts[kind]

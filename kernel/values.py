@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Network",
     "Noise",
     "Preconditioning",
+    "Prepared",
     "Pull",
     "Request",
     "Step",
@@ -57,7 +59,8 @@ class GuidedDenoise(Protocol):
 class Network(Protocol):
     """The trained map F in `D = c_skip x + c_out F(c_in x, c_noise)`.
 
-    x, result: [B, C, *S]; c_noise: [B]; condition: what the backbone's `prepare` returned.
+    x, result: [B, C, *S]; c_noise: [B], or [B, times] where the backbone was built for several
+    times; condition: the tree that the backbone's `prepare` returned.
     """
 
     def __call__(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor: ...
@@ -120,14 +123,30 @@ class LatentSpec:
 
 @attrs.frozen
 class ConditionSpec:
-    """How wide each part of a condition is; 0 means that the part is absent."""
+    """How wide each part of a condition is; 0 means that the part is absent.
+
+    origin: the channels of the origin that a network is shown beside x, [x_t, y]. `LATENT` as the
+    width of `aligned` or `origin` stands for the channels of the latent, which a task cannot know.
+    """
+
+    LATENT: ClassVar[int] = -1
 
     vector: int = 0
     sequence: int = 0
     aligned: int = 0
+    origin: int = 0
 
     def __bool__(self) -> bool:
+        """Return whether there is anything that could be dropped; an origin cannot."""
         return bool(self.vector or self.sequence or self.aligned)
+
+    def of(self, latent: LatentSpec) -> ConditionSpec:
+        """Return the widths beside such latents, with numbers in place of `LATENT`."""
+        aligned, origin = (
+            latent.channels if width == self.LATENT else width
+            for width in (self.aligned, self.origin)
+        )
+        return attrs.evolve(self, aligned=aligned, origin=origin)
 
 
 @attrs.frozen(eq=False)
@@ -137,6 +156,8 @@ class Condition:
     vector: [B, V] for AdaLN or FiLM. sequence: [B, L, W] for cross-attention, with
     mask: [B, L], true where the sequence holds something. aligned: [B, A, *S] at the latent's own
     rate. origin: [B, C, *S], a latent that the run starts from in place of zero.
+    valid: [B, T], bool, false where the last axis of the latent is padding; None: nowhere.
+    moved: the origin that a backbone's `prepare` put in place of `origin`; only a run fills it in.
 
     A part that is all zeros is the null condition: a network learns what it means, because
     training drops conditions to exactly that.
@@ -147,6 +168,8 @@ class Condition:
     mask: Tensor | None = None
     aligned: Tensor | None = None
     origin: Tensor | None = None
+    valid: Tensor | None = None
+    moved: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
         """Return the condition with `function` applied to every part that is there."""
@@ -157,27 +180,15 @@ class Condition:
     def drop(self, which: Tensor) -> Condition:
         """Return the condition with the items where `which` ([B], bool) is true made null.
 
-        The origin stays: it is where the process starts, not something a network is told.
+        The origin and `valid` stay: a network is not told them, the process and its length are so.
         """
-
-        def zero(part: Tensor | None) -> Tensor | None:
-            if part is None:
-                return None
-            return part.masked_fill(which.view(-1, *[1] * (part.ndim - 1)), 0)
-
-        return Condition(
-            zero(self.vector), zero(self.sequence), zero(self.mask), zero(self.aligned), self.origin
+        return self._nulled(
+            lambda part: part.masked_fill(which.view(-1, *[1] * (part.ndim - 1)), 0)
         )
 
     def dropped(self) -> Condition:
         """Return the null condition of the same shape."""
-
-        def zero(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.new_zeros(part.shape)
-
-        return Condition(
-            zero(self.vector), zero(self.sequence), zero(self.mask), zero(self.aligned), self.origin
-        )
+        return self._nulled(lambda part: part.new_zeros(part.shape))
 
     @property
     def empty(self) -> bool:
@@ -186,20 +197,77 @@ class Condition:
 
     @staticmethod
     def cat(conditions: Sequence[Condition]) -> Condition:
-        """Return the conditions one after another along the batch; all must have the same parts."""
+        """Return the conditions one after another along the batch; all must have the same parts.
+
+        Sequences are padded with zeros to the longest, and masks with false. A mask is made for a
+        condition that lacks one where another has one or is longer, `valid` where another has it.
+        """
         import torch
 
+        found = [condition._parts() for condition in conditions]
+        _level_sequences(found)
+        _level_valid(found)
         parts: list[Tensor | None] = []
         for name in attrs.fields_dict(Condition):
-            column = [getattr(condition, name) for condition in conditions]
-            missing = [part is None for part in column]
-            if any(missing) and not all(missing):
+            column = [part for each in found if (part := each[name]) is not None]
+            if column and len(column) < len(found):
                 raise ValueError(f"some of the conditions have the part {name!r} and some have not")
-            parts.append(None if missing[0] else torch.cat(column))
+            parts.append(torch.cat(column) if column else None)
         return Condition(*parts)
 
     def _parts(self) -> dict[str, Tensor | None]:
         return {name: getattr(self, name) for name in attrs.fields_dict(Condition)}
+
+    def _nulled(self, null: Callable[[Tensor], Tensor]) -> Condition:
+        kept = {"origin": self.origin, "valid": self.valid, "moved": self.moved}
+        return attrs.evolve(self.map(null), **kept)
+
+
+def _level_sequences(found: Sequence[dict[str, Tensor | None]]) -> None:
+    """Pad the sequences of several conditions and their masks to the longest, in place."""
+    from torch.nn.functional import pad
+
+    sequences = [part for each in found if (part := each["sequence"]) is not None]
+    longest = max((part.shape[1] for part in sequences), default=0)
+    ragged = any(part.shape[1] < longest for part in sequences)
+    if not ragged and all(each["mask"] is None for each in found):
+        return
+    for each in found:
+        if (sequence := each["sequence"]) is None:
+            continue
+        mask = each["mask"]
+        if mask is None:
+            # An item of zeros is the null condition, in which nothing is to be heard.
+            mask = sequence.ne(0).flatten(1).any(1, keepdim=True).expand(sequence.shape[:2])
+        missing = longest - sequence.shape[1]
+        each["sequence"], each["mask"] = pad(sequence, (0, 0, 0, missing)), pad(mask, (0, missing))
+
+
+def _level_valid(found: Sequence[dict[str, Tensor | None]]) -> None:
+    """Give every condition that has any part a `valid` where another has one, in place."""
+    like = next((part for each in found if (part := each["valid"]) is not None), None)
+    for each in found if like is not None else ():
+        batch = next((len(part) for part in each.values() if part is not None), None)
+        if each["valid"] is None and batch is not None and like is not None:
+            each["valid"] = like.new_ones(batch, like.shape[1])
+
+
+@attrs.frozen(eq=False)
+class Prepared:
+    """What a backbone's `prepare` returns where it changes the origin too.
+
+    tree: a tree of tensors, which the network is handed. origin: [B, C, *S], which takes the place
+    of the condition's, in the loss with its gradient; None: the origin stays.
+    """
+
+    tree: Any
+    origin: Tensor | None = None
+
+    @classmethod
+    def of(cls, made: Any, condition: Condition) -> Prepared:
+        """Return what `prepare` made of a condition: its tree, and the origin to go on with."""
+        tree, origin = (made.tree, made.origin) if isinstance(made, cls) else (made, None)
+        return cls(tree, condition.origin if origin is None else origin)
 
 
 @attrs.frozen
@@ -243,7 +311,8 @@ class LatentSpace:
 
     encode: audio [B, C, L] -> x0. decode: (x0, samples) -> audio [B, C, samples], differentiable
     wherever the codec is. listener: a spelling `MODULE:NAME` -> what it names, on the run's device:
-    an embedding or a classifier of audio, (audio [B, C, L], sample_rate) -> [B, M].
+    an embedding or a classifier of audio, (audio [B, C, L], sample_rate) -> [B, M]. dtype, device:
+    those of the run's audio and latents, `tensor.to(space.device, space.dtype)`.
     """
 
     audio: AudioSpec
@@ -252,6 +321,8 @@ class LatentSpace:
     encode: Callable[[Tensor], Tensor]
     decode: Callable[[Tensor, int], Tensor]
     listener: Callable[[str], Callable[[Tensor, int], Tensor]]
+    dtype: torch.dtype
+    device: torch.device
 
 
 @attrs.frozen(eq=False)

@@ -29,7 +29,7 @@ class Trained(BaseModel):
     seed: int = Field(ge=0, description="seed of the training")
     sample_rate: int = Field(gt=0, description="sample rate of the training's audio in Hz")
     channels: int = Field(1, ge=1, description="channels of the training's audio")
-    condition: dict[Literal["vector", "sequence", "aligned"], int] = Field(
+    condition: dict[Literal["vector", "sequence", "aligned", "origin"], int] = Field(
         default_factory=dict, description="width of each part of the condition"
     )
     loss: float | None = Field(None, description="mean loss of the last steps")

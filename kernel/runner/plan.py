@@ -11,8 +11,8 @@ from kernel.assembly import Assembly, assemble
 from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
 from kernel.kinds import model_kinds, run_kinds
+from kernel.kinds.backbone import Backbone
 from kernel.kinds.objective import Objective
-from kernel.kinds.task import Task
 from kernel.models import ModelPack, find_pack, fitting, packs
 from kernel.provenance import (
     content_hash,
@@ -51,8 +51,8 @@ class Plan:
             raise ValueError("the plan of a training has no model yet")
         return self.pack
 
-    def companion(self, name: str) -> tuple[Objective, nn.Module]:
-        """Return the objective and the network, with its weights, of another model by its name.
+    def companion(self, name: str) -> tuple[Objective, Backbone, nn.Module]:
+        """Return objective, backbone and network, with its weights, of another model by its name.
 
         It works on the latents of this one: the same codec, rate and channels, and conditions of
         the same width. Raises UsageError for a name that is unknown, MisfitError for another kind
@@ -75,7 +75,7 @@ class Plan:
                 )
         network = whole.build_network(pack.condition)
         load_weights(network, pack.weights, f"model {pack.name}")
-        return whole.objective, network
+        return whole.objective, whole.backbone, network
 
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
         """Return all that a record can say before anything is computed."""
@@ -142,9 +142,9 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
     assembly, selection = assemble(registry, selection, run_kinds(), config.options, pack.manifest)
     trained = pack.manifest.trained
-    _check_task(assembly.task, pack)
+    _check_task(assembly, pack)
     offered = set() if config.cuda_graph else {"gradient"}
-    if trained.condition_dropout and assembly.task.condition:
+    if trained.condition_dropout and assembly.condition:
         offered.add("null-condition")
     assembly.check(frozenset(offered))
     steps = config.steps or pack.manifest.steps
@@ -181,9 +181,9 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     return Plan(registry, selection, assembly, config.steps, notes=notes)
 
 
-def _check_task(task: Task, pack: ModelPack) -> None:
+def _check_task(assembly: Assembly, pack: ModelPack) -> None:
     """Raise MisfitError when the task's audio or condition is not what the network knows."""
-    trained = pack.manifest.trained
+    task, trained = assembly.task, pack.manifest.trained
     for field, unit in (("sample_rate", " Hz"), ("channels", " channels")):
         wants, has = getattr(task.audio, field), getattr(trained, field)
         if wants != has:
@@ -191,7 +191,7 @@ def _check_task(task: Task, pack: ModelPack) -> None:
                 f"the task works at {wants}{unit}, but model {pack.name} was trained at "
                 f"{has}{unit}; set task.{field}={has}"
             )
-    for part, wants in attrs.asdict(task.condition).items():
+    for part, wants in attrs.asdict(assembly.condition).items():
         has = getattr(pack.condition, part)
         if wants not in (0, has):
             raise MisfitError(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from kernel.assembly import Assembly
-    from kernel.kinds.backbone import NetworkModule
+    from kernel.kinds.backbone import Backbone, NetworkModule
     from kernel.kinds.codec import CodecModule
     from kernel.kinds.objective import Objective
     from kernel.kinds.observer import Observer
@@ -76,11 +76,11 @@ class Sampler:
         codec: nn.Module,
         machine: Machine,
         observers: Sequence[Observer] = (),
-        companion: Callable[[str], tuple[Objective, nn.Module]] | None = None,
+        companion: Callable[[str], tuple[Objective, Backbone, nn.Module]] | None = None,
     ) -> None:
         self._assembly = assembly
         self._condition = condition
-        self._own = Evaluated.of(assembly.objective, network, machine)
+        self._own = Evaluated.of(assembly.objective, assembly.backbone, network, machine)
         self._codec = machine.place(codec).eval().requires_grad_(False)
         self._machine = machine
         self._observers = observers
@@ -97,7 +97,7 @@ class Sampler:
         pack: ModelPack,
         machine: Machine,
         observers: Sequence[Observer] = (),
-        companion: Callable[[str], tuple[Objective, nn.Module]] | None = None,
+        companion: Callable[[str], tuple[Objective, Backbone, nn.Module]] | None = None,
     ) -> Self:
         """Return the sampler of a model. Raises InputError when its weights do not fit."""
         network = assembly.build_network(pack.condition)
@@ -154,11 +154,12 @@ class Sampler:
         space = self._space(samples, latent)
         places = [window.place for window in group]
         noise: Noise = ItemNoise(seed, places, latent.shape, machine)
-        condition = self._told(requests, latent, space)
+        x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
+        denoiser = Routed([request.model for request in requests], self._denoiser)
+        condition = denoiser.settled(self._told(requests, latent, space), x)
         measurement = assembly.task.measurement(requests, space)
         if measurement is not None:
             check_measurement(measurement, space, len(group), machine)
-        denoiser = Routed([request.model for request in requests], self._denoiser)
         context = Context(
             condition,
             tuple(sigmas),
@@ -175,12 +176,12 @@ class Sampler:
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return estimate(x, sigma, condition)
 
-        x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
-        if condition.origin is not None:
-            x = condition.origin + x
+        origin = condition.origin if condition.moved is None else condition.moved
+        if origin is not None:
+            x = origin + x
         if kind == "brownian":
             noise = BrownianNoise(seed, places, latent.shape, machine, sigmas[0])
-        solver = assembly.solver.along(assembly.objective.path, condition.origin)
+        solver = assembly.solver.along(assembly.objective.path, origin)
         trajectory = solver.trajectory(denoise, x, sigmas, noise)
         health = Health(assembly, sigmas)
         step = next(trajectory, None)
@@ -209,6 +210,8 @@ class Sampler:
             lambda audio: codec.encode(self._machine.put(audio)) * scale,
             lambda x0, length: codec.decode(x0 / scale, length),
             cache(lambda spelling: listener(spelling, self._machine)),
+            torch.float32,
+            self._machine.device,
         )
 
     def _told(
@@ -239,18 +242,21 @@ class Evaluated:
     """A network on the device, and the objective that a denoiser is read off it with."""
 
     objective: Objective
+    backbone: Backbone
     module: NetworkModule
     network: Network
 
     @classmethod
-    def of(cls, objective: Objective, network: nn.Module, machine: Machine) -> Self:
+    def of(
+        cls, objective: Objective, backbone: Backbone, network: nn.Module, machine: Machine
+    ) -> Self:
         """Return a network placed and frozen."""
         module = machine.place(network).eval().requires_grad_(False)
-        return cls(objective, cast("NetworkModule", module), machine.network(network))
+        return cls(objective, backbone, cast("NetworkModule", module), machine.network(network))
 
     def denoiser(self) -> Denoiser:
         """Return a denoiser that has evaluated nothing yet."""
-        return Denoiser(self.objective, self.module, self.network)
+        return Denoiser(self.objective, self.module, self.network, self.backbone)
 
 
 def _windows(task: Task, pair: tuple[int, Request]) -> Iterator[Window]:
@@ -295,4 +301,6 @@ def _complete(
         lacking["mask"] = torch.zeros(batch, 1, dtype=torch.bool)
     if spec.aligned and condition.aligned is None:
         lacking["aligned"] = torch.zeros(batch, spec.aligned, *latent.size)
+    if spec.origin and condition.origin is None:
+        lacking["origin"] = torch.zeros(batch, spec.origin, *latent.size)
     return attrs.evolve(condition, **lacking)

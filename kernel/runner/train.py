@@ -154,7 +154,7 @@ def _write_model(
         for part in assembly.parts
         if part.info.kind in plugins
     }
-    schedule, parts = assembly.schedule, attrs.asdict(assembly.task.condition)
+    schedule, parts = assembly.schedule, attrs.asdict(assembly.condition)
     manifest = Manifest(
         format=1,
         title=config.title or folder.parent.name,

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from kernel import checkpoint
+from kernel.denoiser import leveled, prepare
 from kernel.errors import NumericalError
 from kernel.files import write_atomic
 from kernel.runner.balance import Balance
@@ -50,10 +51,8 @@ class Trainer:
         self._machine = machine
         self._observers = observers
         self._codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
-        self.module: nn.Module = machine.place(
-            assembly.build_network(assembly.task.condition)
-        ).train()
-        self._network = machine.network(self.module)
+        self.module: nn.Module = machine.place(assembly.build_network(assembly.condition)).train()
+        self._network = leveled(machine.network(self.module), assembly.backbone)
         self._average = {
             name: value.detach().clone() for name, value in self.module.state_dict().items()
         }
@@ -156,8 +155,9 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         with machine.autocast():
-            prepared = cast("NetworkModule", self.module).prepare(condition)
-        loss = objective.loss(self._network, x0, sigma, noise, prepared, mask, condition.origin)
+            module, backbone = cast("NetworkModule", self.module), self._assembly.backbone
+            given = prepare(module, condition, backbone)
+        loss = objective.loss(self._network, x0, sigma, noise, given.tree, mask, given.origin)
         if self._balance is not None:
             loss = self._balance(loss, sigma)
         loss = loss.mean()

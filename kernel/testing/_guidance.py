@@ -113,6 +113,8 @@ class Scene:
             lambda audio: audio.reshape(-1, *shape) * SIGMA_DATA,
             lambda x0, samples: x0.reshape(-1, 1, latent.numel)[..., :samples] / SIGMA_DATA,
             lambda spelling: _hear,
+            self.x.dtype,
+            self.x.device,
         )
         return Context(
             self.condition,

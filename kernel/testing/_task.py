@@ -365,6 +365,8 @@ def _space(task: Task, samples: int) -> LatentSpace:
         lambda audio: audio,
         lambda x0, length: x0[..., :length],
         listener,
+        torch.float32,
+        torch.device("cpu"),
     )
 
 

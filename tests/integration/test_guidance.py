@@ -417,9 +417,10 @@ def test_a_window_is_made_with_the_model_that_it_names() -> None:
 
     loaded: list[str] = []
 
-    def companion(name: str) -> tuple[Edm, nn.Module]:
+    def companion(name: str) -> tuple[Edm, Scaled, nn.Module]:
         loaded.append(name)
-        return Edm(), Scaled(gain=-1.0).build(LatentSpec(1, (SAMPLES,)), ConditionSpec())
+        silent = Scaled(gain=-1.0)
+        return Edm(), silent, silent.build(LatentSpec(1, (SAMPLES,)), ConditionSpec())
 
     sampler = sampler_of(assemble(Asks(cut=cut)), companion)
     (sound,) = sampler.sounds([Request("0", SAMPLES)], 3, 0, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import attrs
 from pydantic import Field
@@ -76,18 +77,16 @@ class Cfg(Mixing):
             return denoise
         base = None if self.negative is None else _named(self.negative, context)
         others = [_named(word, context) for word in self.compose]
-        # The condition is kept beside its branches: an id is only unique while its object lives.
-        branches: dict[int, tuple[Condition, Condition]] = {}
+        branches: WeakKeyDictionary[Condition, Condition] = WeakKeyDictionary()
 
         def guided(x: Tensor, sigma: float, condition: Condition) -> Tensor:
             if not self.guides(sigma):
                 return denoise(x, sigma, condition)
-            key = id(condition)
-            if key not in branches:
-                told = [_told(each, condition) for each in (base, *others)]
-                branches[key] = (condition, Condition.cat([condition, *told]))
+            if condition not in branches:
+                told = [_told(each, condition, len(x)) for each in (base, *others)]
+                branches[condition] = Condition.cat([condition, *told])
             count = 2 + len(others)
-            every = denoise(x.repeat(count, *[1] * (x.ndim - 1)), sigma, branches[key][1])
+            every = denoise(x.repeat(count, *[1] * (x.ndim - 1)), sigma, branches[condition])
             return self._combine(every.chunk(count), sigma, context)
 
         return guided
@@ -127,17 +126,27 @@ def _named(word: str, context: Context) -> Condition:
     return context.named(word)
 
 
-def _told(word: Condition | None, condition: Condition) -> Condition:
-    """Return the condition of a word, None being the null condition, like another condition.
+def _told(word: Condition | None, condition: Condition, batch: int) -> Condition:
+    """Return the condition of a word, None being the null condition, beside another condition.
 
-    It has the parts and the batch of that, what the word leaves open being null, and its origin.
+    It has the parts of that, what the word leaves open being null, and its origin. Its sequence has
+    the word's own length. Raises UsageError for a part of another width.
     """
     null = condition.dropped()
-    parts = {
-        name: part.expand_as(getattr(null, name))
-        for name in ("vector", "sequence", "mask", "aligned")
-        if (part := getattr(word, name, None)) is not None and getattr(null, name) is not None
-    }
+    parts: dict[str, Tensor | None] = {}
+    for name, axis in (("vector", -1), ("sequence", -1), ("aligned", 1)):
+        own, other = getattr(word, name, None), getattr(null, name)
+        if own is None or other is None:
+            continue
+        if own.shape[axis] != other.shape[axis]:
+            raise UsageError(
+                f"guidance 'cfg' is given a word whose {name} part has width {own.shape[axis]} "
+                f"where the run's has {other.shape[axis]}; use the words of the run's own task"
+            )
+        parts[name] = own.expand(batch, *own.shape[1:])
+    if "sequence" in parts:
+        mask = getattr(word, "mask", None)
+        parts["mask"] = None if mask is None else mask.expand(batch, -1)
     return attrs.evolve(null, **parts)
 
 

@@ -408,7 +408,7 @@ def measure(
 
 def on_device(space: LatentSpace, tensor: Tensor) -> Tensor:
     """Return a tensor of the CPU with the dtype and on the device of the run's latents."""
-    return tensor.type_as(space.encode(torch.zeros(1, space.audio.channels, space.samples)))
+    return tensor.to(space.device, space.dtype)
 
 
 def l1(predicted: Tensor, target: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from pydantic import ValidationError
@@ -297,6 +298,37 @@ def test_a_part_that_the_run_has_not_is_left_out() -> None:
     condition, x = given(), normal(BATCH, CHANNELS, 5)
     found = worded(Exact(), condition, negative="sequence")(x, 0.7, condition)
     torch.testing.assert_close(found, wrap(Exact(), condition)(x, 0.7, condition))
+
+
+def sentence(length: int, value: float, masked: bool = True) -> Condition:
+    """Return what a prompt of `length` words stands for."""
+    mask = torch.ones(1, length, dtype=torch.bool) if masked else None
+    return Condition(sequence=torch.full((1, length, 3), value), mask=mask)
+
+
+@pytest.mark.parametrize("lengths", [(2, 5), (5, 2)])
+@pytest.mark.parametrize("masked", [True, False])
+def test_prompts_of_any_lengths_stand_beside_each_other(
+    lengths: tuple[int, int], masked: bool
+) -> None:
+    prompts = {"rain": sentence(lengths[0], 2.0, masked), "wind": sentence(lengths[1], 3.0)}
+    prompt = Condition.cat([sentence(3, 1.0), sentence(1, 1.0)])
+    condition, denoise = attrs.evolve(prompt, vector=normal(2, CHANNELS)), Exact()
+    context = Context(condition, SIGMAS, named=prompts.__getitem__)
+    guided = Cfg(negative="rain", compose={"wind": 1.0}).wrap(denoise, context)
+    guided(normal(2, CHANNELS, 5), 0.7, condition)
+    ((_, told),) = denoise.calls
+    assert told.sequence is not None and told.mask is not None
+    assert told.mask.sum(1).tolist() == [3, 1, lengths[0], lengths[0], lengths[1], lengths[1]]
+    wanted = torch.tensor([1.0, 1, 2, 2, 3, 3])[:, None] * told.mask
+    assert told.sequence.equal(wanted[..., None].expand(-1, -1, 3))
+
+
+def test_a_word_of_another_width_is_refused() -> None:
+    context = Context(given(), SIGMAS, named=lambda _: Condition(vector=torch.ones(1, 7)))
+    guided = Cfg(negative="rain").wrap(Exact(), context)
+    with pytest.raises(UsageError, match="vector part has width 7 where the run's has 4; use the"):
+        guided(normal(BATCH, CHANNELS, 5), 0.7, given())
 
 
 def test_a_task_without_words_is_named_before_the_first_step() -> None:

@@ -35,6 +35,8 @@ def context(listener: Any = linear, size: tuple[int, ...] = (2, 4)) -> Context:
         lambda audio: audio.reshape(-1, *size) * SIGMA_DATA,
         lambda x0, length: x0.reshape(-1, 1, samples)[..., :length] / SIGMA_DATA,
         lambda spelling: {"lab.ears:linear": listener}[spelling],
+        torch.float64,
+        torch.device("cpu"),
     )
     return Context(Condition(), (1.0, 0.0), sigma_data=SIGMA_DATA, space=space)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 from torch import Tensor, nn
 
 from kernel import (
@@ -123,7 +124,14 @@ def space() -> Callable[[Task], LatentSpace]:
     def of(task: Task) -> LatentSpace:
         latent = Waveform(std=1.0).latent(task.audio, task.samples)
         return LatentSpace(
-            task.audio, task.samples, latent, lambda a: a, lambda x, n: x[..., :n], lambda _: _none
+            task.audio,
+            task.samples,
+            latent,
+            lambda a: a,
+            lambda x, n: x[..., :n],
+            lambda _: _none,
+            torch.float32,
+            torch.device("cpu"),
         )
 
     return of

@@ -248,6 +248,8 @@ def space(gain: float, copies: int = 1) -> LatentSpace:
         lambda audio: audio.double().repeat(1, copies, 1) / gain,
         lambda x0, samples: x0.view(len(x0), copies, CHANNELS, -1).mean(1)[..., :samples] * gain,
         lambda _: lambda audio, rate: audio.mean(2),
+        torch.float64,
+        torch.device("cpu"),
     )
 
 
