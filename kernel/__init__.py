@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from kernel.values import ConditionSpec as ConditionSpec
     from kernel.values import Context as Context
     from kernel.values import Denoise as Denoise
-    from kernel.values import Example as Example
     from kernel.values import GuidedDenoise as GuidedDenoise
+    from kernel.values import Item as Item
     from kernel.values import LatentSpace as LatentSpace
     from kernel.values import LatentSpec as LatentSpec
     from kernel.values import Measurement as Measurement
@@ -86,8 +86,8 @@ _HOMES = {
         "ConditionSpec",
         "Context",
         "Denoise",
-        "Example",
         "GuidedDenoise",
+        "Item",
         "LatentSpace",
         "LatentSpec",
         "Measurement",

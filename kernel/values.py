@@ -18,8 +18,8 @@ __all__ = [
     "ConditionSpec",
     "Context",
     "Denoise",
-    "Example",
     "GuidedDenoise",
+    "Item",
     "LatentSpace",
     "LatentSpec",
     "Measurement",
@@ -376,15 +376,22 @@ class Context:
 
 
 @attrs.frozen(eq=False)
-class Example:
-    """One item of a data set. audio: [C, L]; valid: how many of its samples are not padding.
+class Item:
+    """One sound: of a data set, or to be made. `samples` is its length at the model's rate.
 
-    `condition` has batch size 1.
+    audio: [C, samples], the clean sound, None where it is to be made. valid: how many of its first
+    samples are not padding, None for all. vector: [V]. sequence: [L, W], any number of rows.
+    aligned, origin: audio [C, samples], brought into the latent space with the clean sound, so that
+    all three have the same scale. `Task.collate` makes the condition of a batch from its items.
     """
 
-    audio: Tensor
-    valid: int
-    condition: Condition = Condition()
+    samples: int
+    audio: Tensor | None = None
+    valid: int | None = None
+    vector: Tensor | None = None
+    sequence: Tensor | None = None
+    aligned: Tensor | None = None
+    origin: Tensor | None = None
 
 
 @attrs.frozen(eq=False)

@@ -13,7 +13,7 @@ from kernel.values import (
     AudioSpec,
     Condition,
     ConditionSpec,
-    Example,
+    Item,
     LatentSpace,
     Measurement,
     Request,
@@ -36,7 +36,7 @@ class Dataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def example(self, index: int, generator: torch.Generator) -> Example:
+    def item(self, index: int, generator: torch.Generator) -> Item:
         """Return item `index`; every random choice (a crop) comes from `generator`."""
 
 
@@ -83,6 +83,17 @@ class Task(Component):
         Raises InputError naming the bad files, or the folder that has none.
         """
         raise NotImplementedError
+
+    def collate(self, items: Sequence[Item], space: LatentSpace) -> Condition:
+        """Return the condition of a batch of items, in a training as in a run.
+
+        Vectors are stacked; sequences are padded to the longest and get their mask; `aligned` and
+        `origin` are encoded, at the scale of x0. A part is null for the items that lack it, and
+        None where all of them do.
+        """
+        from kernel.kinds._collate import collate
+
+        return collate(items, space)
 
     def usual_count(self, inputs: Sequence[Path]) -> int:
         """Return how many sounds are made where the user does not say."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -14,10 +13,10 @@ import torch
 from kernel.checkpoint import load_weights
 from kernel.denoiser import Denoiser, Routed
 from kernel.errors import UsageError
+from kernel.runner.batches import complete, latent_space
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import Health, check_measurement
-from kernel.runner.listeners import listener
 from kernel.runner.noise import BrownianNoise, ItemNoise
 from kernel.values import Condition, Context, LatentSpace, Request
 
@@ -26,13 +25,12 @@ if TYPE_CHECKING:
 
     from kernel.assembly import Assembly
     from kernel.kinds.backbone import Backbone, NetworkModule
-    from kernel.kinds.codec import CodecModule
     from kernel.kinds.objective import Objective
     from kernel.kinds.observer import Observer
     from kernel.kinds.task import Task
     from kernel.models import ModelPack
     from kernel.runner.device import Machine
-    from kernel.values import ConditionSpec, LatentSpec, Network, Noise
+    from kernel.values import ConditionSpec, Network, Noise
 
 __all__ = ["Sampler", "Sound"]
 
@@ -151,12 +149,12 @@ class Sampler:
         samples = requests[0].samples
         latent = assembly.codec.latent(assembly.task.audio, samples)
         sigmas = grid(assembly, steps, latent)
-        space = self._space(samples, latent)
+        space = latent_space(assembly, samples, self._codec, machine)
         places = [window.place for window in group]
         noise: Noise = ItemNoise(seed, places, latent.shape, machine)
         x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
         denoiser = Routed([request.model for request in requests], self._denoiser)
-        condition = denoiser.settled(self._told(requests, latent, space), x)
+        condition = denoiser.settled(self._told(requests, space), x)
         measurement = assembly.task.measurement(requests, space)
         if measurement is not None:
             check_measurement(measurement, space, len(group), machine)
@@ -201,25 +199,10 @@ class Sampler:
         health.refuse()
         return space.decode(x, samples).float().cpu()
 
-    def _space(self, samples: int, latent: LatentSpec) -> LatentSpace:
-        codec, scale = cast("CodecModule", self._codec), self._assembly.objective.sigma_data
-        return LatentSpace(
-            self._assembly.task.audio,
-            samples,
-            latent,
-            lambda audio: codec.encode(self._machine.put(audio)) * scale,
-            lambda x0, length: codec.decode(x0 / scale, length),
-            cache(lambda spelling: listener(spelling, self._machine)),
-            torch.float32,
-            self._machine.device,
-        )
-
-    def _told(
-        self, requests: Sequence[Request], latent: LatentSpec, space: LatentSpace
-    ) -> Condition:
+    def _told(self, requests: Sequence[Request], space: LatentSpace) -> Condition:
         """Return the condition of a batch, whole, on the device and with its origin encoded."""
         condition = Condition.cat([each.condition for each in requests])
-        condition = _complete(condition, self._condition, len(requests), latent)
+        condition = complete(condition, self._condition, len(requests), space.latent)
         condition = condition.map(self._machine.put)
         origins = [each.origin for each in requests if each.origin is not None]
         if not origins:
@@ -287,20 +270,3 @@ def _batches(windows: Sequence[Window], batch: int) -> Iterator[list[Window]]:
         run = run + together
     if run:
         yield run
-
-
-def _complete(
-    condition: Condition, spec: ConditionSpec, batch: int, latent: LatentSpec
-) -> Condition:
-    """Return the condition with the parts that the network takes and the task lacks made null."""
-    lacking: dict[str, Tensor] = {}
-    if spec.vector and condition.vector is None:
-        lacking["vector"] = torch.zeros(batch, spec.vector)
-    if spec.sequence and condition.sequence is None:
-        lacking["sequence"] = torch.zeros(batch, 1, spec.sequence)
-        lacking["mask"] = torch.zeros(batch, 1, dtype=torch.bool)
-    if spec.aligned and condition.aligned is None:
-        lacking["aligned"] = torch.zeros(batch, spec.aligned, *latent.size)
-    if spec.origin and condition.origin is None:
-        lacking["origin"] = torch.zeros(batch, spec.origin, *latent.size)
-    return attrs.evolve(condition, **lacking)

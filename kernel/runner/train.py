@@ -126,8 +126,8 @@ def _recalled(assembly: Assembly, folder: Path) -> Assembly:
 def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
     """Return the assembly with its codec fitted to the data."""
     draws = torch.Generator().manual_seed(0)
-    examples = (data.example(index, draws) for index in range(len(data)))
-    audio = (example.audio[:, : example.valid] for example in examples)
+    items = (data.item(index, draws) for index in range(len(data)))
+    audio = (item.audio[:, : item.valid] for item in items if item.audio is not None)
     return assembly.swap(assembly.codec.fit(assembly.task.audio, audio))
 
 

@@ -17,8 +17,9 @@ from kernel.denoiser import leveled, prepare
 from kernel.errors import NumericalError
 from kernel.files import write_atomic
 from kernel.runner.balance import Balance
+from kernel.runner.batches import clean, collated, latent_space
 from kernel.seeds import derive, generator
-from kernel.values import Condition, Example
+from kernel.values import Item
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from kernel.assembly import Assembly
     from kernel.config import TrainConfig
     from kernel.kinds.backbone import NetworkModule
-    from kernel.kinds.codec import CodecModule
     from kernel.kinds.observer import Observer
     from kernel.kinds.task import Dataset
     from kernel.runner.device import Machine
@@ -50,7 +50,8 @@ class Trainer:
         self._config = config
         self._machine = machine
         self._observers = observers
-        self._codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
+        codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
+        self._space = latent_space(assembly, assembly.task.samples, codec, machine)
         self.module: nn.Module = machine.place(assembly.build_network(assembly.condition)).train()
         self._network = leveled(machine.network(self.module), assembly.backbone)
         self._average = {
@@ -138,18 +139,16 @@ class Trainer:
         draws = generator(config.seed, "step", self.step)
         # The network's own randomness (dropout) uses the global generator.
         torch.manual_seed(derive(config.seed, "network", self.step))
-        examples = list(self._examples())
-        audio = machine.put(torch.stack([example.audio for example in examples]))
-        condition = Condition.cat([example.condition for example in examples])
+        items = list(self._items())
+        condition = collated(
+            self._assembly.task, items, self._space, self._assembly.condition, machine
+        )
         if not condition.empty:
-            condition = condition.drop(
-                torch.rand(len(examples), generator=draws) < config.condition_dropout
-            )
-        condition = condition.map(machine.put)
-        with torch.no_grad():
-            x0 = cast("CodecModule", self._codec).encode(audio) * objective.sigma_data
-            mask = self._mask(examples, x0)
-        sigma = machine.put(self._schedule.draw(len(examples), draws))
+            dropped = torch.rand(len(items), generator=draws) < config.condition_dropout
+            condition = condition.drop(machine.put(dropped))
+        x0 = clean(items, self._space)
+        mask = self._mask(items, x0)
+        sigma = machine.put(self._schedule.draw(len(items), draws))
         noise = machine.put(torch.randn(x0.shape, generator=draws))
 
         for group in self._optimizer.param_groups:
@@ -169,7 +168,7 @@ class Trainer:
         self._update_average()
         return loss.detach()
 
-    def _examples(self) -> Iterator[Example]:
+    def _items(self) -> Iterator[Item]:
         """Yield the batch of this step: a slice of one endless sequence of shuffled epochs."""
         size, seed = len(self._data), self._config.seed
         orders: dict[int, list[int]] = {}
@@ -180,12 +179,12 @@ class Trainer:
                     size, generator=generator(seed, "epoch", epoch)
                 ).tolist()
             draws = generator(seed, "example", position)
-            yield self._data.example(orders[epoch][position % size], draws)
+            yield self._data.item(orders[epoch][position % size], draws)
 
-    def _mask(self, examples: Sequence[Example], x0: Tensor) -> Tensor | None:
+    def _mask(self, items: Sequence[Item], x0: Tensor) -> Tensor | None:
         """Return [B, 1, ..., T], 0 where the last axis of the latent lies wholly in the padding."""
-        lengths = [example.valid for example in examples]
         samples = self._assembly.task.samples
+        lengths = [samples if item.valid is None else item.valid for item in items]
         if all(length >= samples for length in lengths):
             return None
         frames = x0.shape[-1]

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import torch
+from torch import Tensor
 
 from kernel.audio import write_audio
 from kernel.errors import KernelError, UsageError
@@ -18,7 +19,7 @@ from kernel.kinds.task import Task
 from kernel.testing._sounds import tones
 from kernel.testing._subject import Inapplicable, Subject, Violation, require
 from kernel.testing._tools import finite, generator_untouched, refuses
-from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec, Request
+from kernel.values import Condition, ConditionSpec, Item, LatentSpace, LatentSpec, Request
 
 __all__ = ["CHECKS"]
 
@@ -83,7 +84,7 @@ def _sounds(folder: Path, task: Task) -> Iterator[Path]:
         yield place
 
 
-def _fits(condition: Condition, spec: ConditionSpec, what: str) -> None:
+def _fits(condition: Condition, spec: ConditionSpec, what: str, batch: int = 1) -> None:
     widths = {"vector": -1, "sequence": -1, "aligned": 1}
     for name, axis in widths.items():
         part, width = getattr(condition, name), getattr(spec, name)
@@ -95,18 +96,10 @@ def _fits(condition: Condition, spec: ConditionSpec, what: str) -> None:
     for name in (*widths, "mask", "origin"):
         part = getattr(condition, name)
         if part is not None:
-            require(len(part) == 1, f"the {name} of {what} has the batch size {len(part)}, not 1")
+            require(
+                len(part) == batch, f"the {name} of {what} is for {len(part)} items, not {batch}"
+            )
             finite(part.float(), f"the {name} of {what}")
-
-
-def _alike(first: Condition, second: Condition) -> bool:
-    return all(
-        (one is None and other is None)
-        or (one is not None and other is not None and torch.equal(one, other))
-        for one, other in (
-            (getattr(first, name), getattr(second, name)) for name in attrs.fields_dict(Condition)
-        )
-    )
 
 
 def check_requests(subject: Subject) -> str | None:
@@ -146,7 +139,9 @@ def check_repeatable(subject: Subject) -> str | None:
     with _scene(subject) as scene, generator_untouched("the task"):
         for one, other in zip(scene.requests(5), scene.requests(5), strict=True):
             alike = (one.name, one.samples, one.label) == (other.name, other.samples, other.label)
-            require(alike and _alike(one.condition, other.condition), "requests differ each time")
+            require(
+                alike and _same_parts(one.condition, other.condition), "requests differ each time"
+            )
     return None
 
 
@@ -159,7 +154,7 @@ def check_prefix(subject: Subject) -> str | None:
                 other = many[index]
                 alike = (few.samples, few.label) == (other.samples, other.label)
                 require(
-                    alike and _alike(few.condition, other.condition),
+                    alike and _same_parts(few.condition, other.condition),
                     f"request {index} of {count} is another than request {index} of {len(many)}",
                 )
     return None
@@ -250,7 +245,7 @@ def check_portable(subject: Subject) -> str | None:
 
 
 def check_dataset(subject: Subject) -> str | None:
-    """Check that examples are as long as an item and depend on index and generator alone."""
+    """Check that items are as long as they have to be, and depend on index and generator alone."""
     with _scene(subject) as scene:
         task = scene.task
         data, again = _dataset(scene), _dataset(scene)
@@ -258,23 +253,58 @@ def check_dataset(subject: Subject) -> str | None:
         require(len(data) == len(again), "the training data has another length each time")
         with generator_untouched("the data set"):
             chosen = _some(len(data))
-            backwards = {index: again.example(index, _seeded()) for index in reversed(chosen)}
+            backwards = {index: again.item(index, _seeded()) for index in reversed(chosen)}
             for index in chosen:
-                one, other = data.example(index, _seeded()), backwards[index]
-                wanted = (task.audio.channels, task.samples)
-                shape = tuple(one.audio.shape)
-                require(shape == wanted, f"example {index} has the shape {shape}, not {wanted}")
+                item = data.item(index, _seeded())
+                _sounds_fit(item, task, task.samples, f"item {index}")
+                require(item.audio is not None, f"item {index} has no audio to learn")
                 require(
-                    0 < one.valid <= task.samples,
-                    f"example {index} says that {one.valid} of {task.samples} samples are valid",
+                    _same_parts(item, backwards[index]), f"item {index} is another in another order"
                 )
-                finite(one.audio, f"example {index}")
-                _fits(one.condition, task.condition, f"example {index}")
-                require(
-                    torch.equal(one.audio, other.audio) and _alike(one.condition, other.condition),
-                    f"example {index} is another one in another order",
-                )
-    return f"{len(data)} examples"
+    return f"{len(data)} items"
+
+
+def check_collate(subject: Subject) -> str | None:
+    """Check that the condition of a batch is as wide as the task says, and items do not mix."""
+    with _scene(subject) as scene:
+        task, data = scene.task, _dataset(scene)
+        space = _space(task, task.samples)
+        items = [data.item(index, _seeded()) for index in _some(len(data))[-3:]]
+        whole = task.collate(items, space)
+        _fits(whole, task.condition.of(space.latent), "a batch of items", len(items))
+        for row, item in enumerate(items):
+            alone = task.collate([item], space)
+            for name in attrs.fields_dict(Condition):
+                one, many = getattr(alone, name), getattr(whole, name)
+                if one is not None:
+                    # Beside longer ones, a sequence is padded.
+                    found = many[row][tuple(slice(length) for length in one.shape[1:])]
+                    require(
+                        torch.equal(found, one[0]),
+                        f"the {name} of item {row} is another one beside other items",
+                    )
+    return None
+
+
+def _sounds_fit(item: Item, task: Task, samples: int, what: str) -> None:
+    """Require that every sound of an item is finite and [C, samples]."""
+    require(item.samples == samples, f"{what} has {item.samples} samples, not {samples}")
+    for name in ("audio", "aligned", "origin"):
+        sound = getattr(item, name)
+        if sound is not None:
+            shape, wanted = tuple(sound.shape), (task.audio.channels, samples)
+            require(shape == wanted, f"the {name} of {what} has the shape {shape}, not {wanted}")
+            finite(sound, f"the {name} of {what}")
+    valid = samples if item.valid is None else item.valid
+    require(0 < valid <= samples, f"{what} says that {valid} of {samples} samples are valid")
+
+
+def _same_parts(one: Any, other: Any) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in attrs.fields_dict(type(one))]
+    return all(
+        torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a is b or a == b
+        for a, b in pairs
+    )
 
 
 def _seeded() -> torch.Generator:
@@ -397,6 +427,7 @@ CHECKS = (
     check_resolve,
     check_portable,
     check_dataset,
+    check_collate,
     check_bad_inputs,
     check_bad_folders,
     check_windows,

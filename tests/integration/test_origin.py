@@ -18,7 +18,7 @@ from kernel import (
     Component,
     Condition,
     ConditionSpec,
-    Example,
+    Item,
     LatentSpec,
     Objective,
     Request,
@@ -78,10 +78,7 @@ class Noisy(Task):
         return SAMPLES
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        return [
-            Request(str(index), SAMPLES, Condition(origin=recording(index)))
-            for index in range(count)
-        ]
+        return [Request(str(index), SAMPLES, origin=recording(index)[0]) for index in range(count)]
 
 
 class Data:
@@ -90,9 +87,9 @@ class Data:
     def __len__(self) -> int:
         return 64
 
-    def example(self, index: int, generator: torch.Generator) -> Example:
+    def item(self, index: int, generator: torch.Generator) -> Item:
         clean = MEAN + STD * torch.randn(1, SAMPLES, generator=generator)
-        return Example(clean, SAMPLES, Condition(origin=recording(index)))
+        return Item(SAMPLES, clean, origin=recording(index)[0])
 
 
 class Exact(Backbone):

@@ -165,7 +165,7 @@ CHOICES = list(covering())
 
 @pytest.mark.parametrize("choice", CHOICES, ids=name)
 def test_a_combination_makes_sound(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel.runner.sampling.listener", lambda spelling, machine: classes)
+    monkeypatch.setattr("kernel.runner.batches.listener", lambda spelling, machine: classes)
     # Nothing holds a network that was not trained back, so that it may be led anywhere.
     monkeypatch.setattr("kernel.runner.health.LIMIT", 1e9)
     task = Asked()

@@ -15,7 +15,7 @@ from kernel import (
     Condition,
     ConditionSpec,
     Dataset,
-    Example,
+    Item,
     Request,
     Task,
     UsageError,
@@ -40,13 +40,13 @@ class Mine(Task):
     The condition is a one-hot vector, a value for each semitone: never zero, because zero means no
     condition. To make it your own, replace the condition, the data and the requests; read files in
     `dataset` and name every bad one in an InputError. A data set is the same each time it is made,
-    and what is random in an example comes from the generator that it is given.
+    and what is random in an item comes from the generator that it is given.
     """
 
     sample_rate: int = Field(8000, ge=1000, description="samples in a second")
     seconds: float = Field(0.5, gt=0, description="length of a sound")
     octaves: int = Field(2, ge=1, le=3, description="octaves that the notes span, from 220 Hz up")
-    takes: int = Field(8, ge=1, description="examples of each note in the data")
+    takes: int = Field(8, ge=1, description="items of each note in the data")
     note: int | None = Field(
         None, ge=0, description="semitones above 220 Hz to make; none: up a pentatonic scale"
     )
@@ -89,16 +89,16 @@ class Mine(Task):
         notes = scale if self.note is None else [self.note]
         return [self._request(index, notes[index % len(notes)]) for index in range(count)]
 
-    def condition_of(self, note: int) -> Condition:
-        """Return the condition of a note, for one item."""
+    def vector(self, note: int) -> Tensor:
+        """Return what the model is told of a note: [V]."""
         import torch
 
-        return Condition(vector=torch.eye(self.condition.vector)[note : note + 1])
+        return torch.eye(self.condition.vector)[note]
 
     def _request(self, index: int, note: int) -> Request:
         name = f"{index:02d}-{_pitch(note):.0f}hz"
         label = f"{_pitch(note):.0f} Hz"
-        return Request(name, self.samples, self.condition_of(note), label)
+        return Request(name, self.samples, Condition(vector=self.vector(note)[None]), label)
 
 
 @attrs.frozen
@@ -108,14 +108,14 @@ class Tones:
     task: Mine
 
     def __len__(self) -> int:
-        """Return the number of examples."""
+        """Return the number of items."""
         return self.task.condition.vector * self.task.takes
 
-    def example(self, index: int, generator: torch.Generator) -> Example:
+    def item(self, index: int, generator: torch.Generator) -> Item:
         """Return item `index`; phases, decay and level come from `generator`."""
         note = index // self.task.takes
         audio = self._tone(_pitch(note), generator)
-        return Example(audio, self.task.samples, self.task.condition_of(note))
+        return Item(self.task.samples, audio, vector=self.task.vector(note))
 
     def _tone(self, pitch: float, generator: torch.Generator) -> Tensor:
         """Return [1, samples]: three partials, each softer and shorter than the one below."""

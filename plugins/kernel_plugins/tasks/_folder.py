@@ -6,12 +6,15 @@ import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, field_validator
 
-from kernel import Condition, Dataset, InputError, UsageError, did_you_mean
+from kernel import Dataset, InputError, UsageError, did_you_mean
 from kernel_plugins.tasks._audio import AudioTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLITS = ("train", "valid")
 
@@ -96,8 +99,8 @@ class FolderTask(AudioTask):
             )
         return sorted(found, key=lambda file: found[file])
 
-    def read(self, files: Sequence[tuple[Path, Condition]], split: str) -> Dataset:
-        """Return those `files` that belong to `split` as a data set, each beside its condition.
+    def read(self, files: Sequence[tuple[Path, Tensor | None]], split: str) -> Dataset:
+        """Return those `files` that belong to `split` as a data set, each beside its vector [V].
 
         Which split a file belongs to depends on its name below `path` alone, so that files can be
         added. Nothing is held out, and `valid` is empty, while `valid_fraction` is 0.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernel import Condition, Example, InputError, read_audio
+from kernel import InputError, Item, read_audio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,13 +20,13 @@ _SHOWN = 10
 
 
 class Sounds:
-    """A data set of files, each beside its condition, in the order given.
+    """A data set of files, each beside its vector [V], in the order given.
 
     Every file is read when the data set is made, so that the bad ones are known before training.
     Raises InputError that names them all.
     """
 
-    def __init__(self, task: FolderTask, files: Sequence[tuple[Path, Condition]]) -> None:
+    def __init__(self, task: FolderTask, files: Sequence[tuple[Path, Tensor | None]]) -> None:
         self._task = task
         self._files = files
         self._kept: dict[int, Tensor] = {}
@@ -47,9 +47,9 @@ class Sounds:
     def __len__(self) -> int:
         return len(self._files)
 
-    def example(self, index: int, generator: torch.Generator) -> Example:
+    def item(self, index: int, generator: torch.Generator) -> Item:
         """Return item `index`: a random stretch of a long sound, a short one padded at its end."""
-        path, condition = self._files[index]
+        path, vector = self._files[index]
         sound = self._kept.get(index)
         if sound is None:
             sound = self._load(path)
@@ -59,7 +59,8 @@ class Sounds:
             sound = sound[:, start : start + wanted]
         audio = sound.new_zeros(len(sound), wanted)
         audio[:, :length] = sound
-        return Example(audio, min(length, wanted) if self._task.mask_padding else wanted, condition)
+        valid = min(length, wanted) if self._task.mask_padding else None
+        return Item(wanted, audio, valid, vector)
 
     def _load(self, path: Path) -> Tensor:
         task = self._task

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -23,11 +23,14 @@ from kernel import (
 )
 from kernel_plugins.tasks._folder import FolderTask, check_requests, numbered
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class Labelled(FolderTask):
     """Learn sounds that have labels and make the label that is asked for.
 
-    The condition is the label as a one-hot vector [1, K], in the order of `labels`.
+    The condition is the label as a one-hot vector [K], in the order of `labels`.
     """
 
     labels: tuple[str, ...] = Field((), description="the labels; by default those that are found")
@@ -89,15 +92,15 @@ class Labelled(FolderTask):
 
         table = self._table()
         labels = self.resolve().labels
-        conditions = dict(zip(labels, _one_hot(len(labels)), strict=True))
+        vectors = dict(zip(labels, _one_hot(len(labels)), strict=True))
         strange = [
             f"{file} has the label {label!r}; add it to task.labels or remove the file"
             for file, label in table
-            if label not in conditions
+            if label not in vectors
         ]
         if strange:
             raise InputError(listed(strange, f"files in {self.path}", len(table)))
-        return self.read([(file, conditions[label]) for file, label in table], split)
+        return self.read([(file, vectors[label]) for file, label in table], split)
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests, named 00-LABEL and so on: each label in turn, or `label`.
@@ -107,19 +110,20 @@ class Labelled(FolderTask):
         check_requests("labelled", inputs, count)
         self._check_labels()
         turns = range(len(self.labels)) if self.label is None else [self._place(self.label)]
-        conditions = _one_hot(len(self.labels))
+        vectors = _one_hot(len(self.labels))
         requests = []
         for index in range(count):
             turn = turns[index % len(turns)]
             label = self.labels[turn]
             name = numbered(index, count, label)
-            requests.append(Request(name, self.samples, conditions[turn], label))
+            told = Condition(vector=vectors[turn][None])
+            requests.append(Request(name, self.samples, told, label))
         return requests
 
     def named(self, word: str) -> Condition:
         """Return the condition of a label. Raises UsageError when it is unknown."""
         self._check_labels()
-        return _one_hot(len(self.labels))[self._place(word)]
+        return Condition(vector=_one_hot(len(self.labels))[self._place(word)][None])
 
     def _check_labels(self) -> None:
         if not self.labels:
@@ -203,10 +207,10 @@ def _natural(label: str) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part in numbers else (-1, part) for part in parts], label
 
 
-def _one_hot(count: int) -> list[Condition]:
+def _one_hot(count: int) -> Sequence[Tensor]:
     import torch
 
-    return [Condition(vector=row[None]) for row in torch.eye(count).unbind()]
+    return torch.eye(count).unbind()
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernel import Condition, Dataset, Request, Task, hookimpl
+from kernel import Dataset, Request, Task, hookimpl
 from kernel_plugins.tasks._folder import FolderTask, check_requests, numbered
 
 
@@ -14,7 +14,7 @@ class Unconditional(FolderTask):
 
     def dataset(self, split: str) -> Dataset:
         """Return the split `train` or `valid`. Raises InputError naming every bad file."""
-        return self.read([(file, Condition()) for file in self.files()], split)
+        return self.read([(file, None) for file in self.files()], split)
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests named 00, 01, ...

@@ -148,9 +148,9 @@ def test_the_tasks_tones_have_the_pitch_of_their_condition() -> None:
     task: Any = templates["task"]()
     data = task.dataset("train")
     for index in range(0, len(data), 37):
-        example = data.example(index, torch.Generator().manual_seed(index))
-        note = int(example.condition.vector.argmax())
-        power = torch.fft.rfft(example.audio[0], 16 * task.samples).abs()
+        item = data.item(index, torch.Generator().manual_seed(index))
+        note = int(item.vector.argmax())
+        power = torch.fft.rfft(item.audio[0], 16 * task.samples).abs()
         heard = float(power.argmax()) / 16 / task.samples * task.sample_rate
         assert heard == pytest.approx(220 * 2 ** (note / 12), rel=0.02)
 

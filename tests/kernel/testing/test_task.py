@@ -58,6 +58,14 @@ class Plain(Task):
                 read_audio(file, 8000, 1)
         return Data(self.faults)
 
+    def collate(self, items, space):  # type: ignore[no-untyped-def]
+        condition = super().collate(items, space)
+        if "collate" in self.faults:
+            return Condition(vector=torch.ones(1, 3))
+        if "neighbours" in self.faults and len(items) > 1:
+            return Condition(vector=condition.vector.roll(1, 0).cumsum(0))
+        return condition
+
     def requests(self, inputs, count):  # type: ignore[no-untyped-def]
         if inputs and "inputs" not in self.faults:
             raise UsageError(f"no inputs are taken, and {inputs[0]} is one; leave it out")
@@ -117,13 +125,14 @@ class Data:
     def __len__(self) -> int:
         return 4
 
-    def example(self, index: int, generator: torch.Generator) -> Any:
-        from kernel import Example
+    def item(self, index: int, generator: torch.Generator) -> Any:
+        from kernel import Item
 
         source = None if "crop" in self.faults else generator
         self.asked += 1 if "order" in self.faults else 0
         audio = self.asked + torch.rand(1, 700 if "short" in self.faults else 800, generator=source)
-        return Example(audio, 800, Condition(vector=torch.ones(1, 3)))
+        valid = 801 if "valid" in self.faults else 800
+        return Item(800, audio, valid, torch.ones(2 if "narrow" in self.faults else 3))
 
 
 def test_what_is_sound_passes(broken: Any) -> None:
@@ -155,6 +164,10 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Plain, {"faults": ["order"]}, "dataset"),
         (Plain, {"faults": ["short"]}, "dataset"),
         (Plain, {"faults": ["crop"]}, "dataset"),
+        (Plain, {"faults": ["valid"]}, "dataset"),
+        (Plain, {"faults": ["narrow"]}, "collate"),
+        (Plain, {"faults": ["collate"]}, "collate"),
+        (Plain, {"faults": ["neighbours"]}, "collate"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -119,7 +119,7 @@ def classes(audio: Tensor, sample_rate: int) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _ears(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel.runner.sampling.listener", lambda spelling, machine: classes)
+    monkeypatch.setattr("kernel.runner.batches.listener", lambda spelling, machine: classes)
     # The network is not trained: what is as large as it likes need not be wrong.
     monkeypatch.setattr("kernel.runner.health.LIMIT", 1e6)
 

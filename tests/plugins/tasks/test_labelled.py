@@ -28,11 +28,11 @@ def task(path: Path | None, **options: object) -> Labelled:
 def learnt(made: Labelled, split: str = "train") -> list[tuple[float, list[float]]]:
     """Return the value and the one-hot vector of every item."""
     data, generator = made.dataset(split), torch.Generator()
-    items = [data.example(index, generator) for index in range(len(data))]
-    vectors = [item.condition.vector for item in items]
-    assert all(vector is not None and vector.shape[0] == 1 for vector in vectors)
+    items = [data.item(index, generator) for index in range(len(data))]
+    vectors = [item.vector for item in items]
+    assert all(vector is not None and vector.ndim == 1 for vector in vectors)
     return [
-        (round(float(item.audio[0, 0]), 2), vector[0].tolist())
+        (round(float(item.audio[0, 0]), 2), vector.tolist())
         for item, vector in zip(items, vectors, strict=True)
         if vector is not None
     ]
@@ -264,7 +264,7 @@ def test_the_spoken_digits_are_ten_labels() -> None:
     made = Labelled(path=DIGITS, sample_rate=8000).resolve()
     assert made.labels == tuple("0123456789")
     data = made.model_copy(update={"pattern": "*_jackson_1*"}).dataset("train")
-    item = data.example(len(data) - 1, torch.Generator())
+    item = data.item(len(data) - 1, torch.Generator())
     assert item.audio.shape == (1, 8000)
-    assert item.condition.vector is not None
-    assert item.condition.vector[0].tolist() == [0] * 9 + [1]
+    assert item.vector is not None
+    assert item.vector.tolist() == [0] * 9 + [1]

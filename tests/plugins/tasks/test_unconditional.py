@@ -47,18 +47,22 @@ def test_what_the_model_works_in() -> None:
 def test_a_short_sound_is_padded_at_its_end(tmp_path: Path) -> None:
     sound = noise(300)
     save(tmp_path / "a.wav", sound)
-    item = task(tmp_path).dataset("train").example(0, seeded())
+    item = task(tmp_path).dataset("train").item(0, seeded())
     assert item.audio.shape == (1, 800)
     torch.testing.assert_close(item.audio[:, :300], sound)
     assert not item.audio[:, 300:].any()
-    assert item.condition.empty
+    assert item.vector is None
 
 
-@pytest.mark.parametrize(("mask", "length", "valid"), [(0, 300, 800), (1, 300, 300), (1, 900, 800)])
-def test_padding_is_marked_when_asked(tmp_path: Path, mask: int, length: int, valid: int) -> None:
+@pytest.mark.parametrize(
+    ("mask", "length", "valid"), [(0, 300, None), (1, 300, 300), (1, 900, 800)]
+)
+def test_padding_is_marked_when_asked(
+    tmp_path: Path, mask: int, length: int, valid: int | None
+) -> None:
     save(tmp_path / "a.wav", noise(length))
     data = task(tmp_path, mask_padding=bool(mask)).dataset("train")
-    assert data.example(0, seeded()).valid == valid
+    assert data.item(0, seeded()).valid == valid
 
 
 def test_a_long_sound_is_cropped_where_the_generator_says(tmp_path: Path) -> None:
@@ -67,10 +71,10 @@ def test_a_long_sound_is_cropped_where_the_generator_says(tmp_path: Path) -> Non
     data = task(tmp_path).dataset("train")
     starts = set()
     for seed in range(300):
-        audio = data.example(0, seeded(seed)).audio
+        audio = data.item(0, seeded(seed)).audio
         start = round(float(audio[0, 0]) * 1000)
         torch.testing.assert_close(audio, ramp[:, start : start + 800])
-        torch.testing.assert_close(audio, data.example(0, seeded(seed)).audio)
+        torch.testing.assert_close(audio, data.item(0, seeded(seed)).audio)
         starts.add(start)
     assert min(starts) < 5
     assert max(starts) > 195
@@ -80,22 +84,22 @@ def test_a_long_sound_is_cropped_where_the_generator_says(tmp_path: Path) -> Non
 def test_a_crop_may_reach_both_ends(tmp_path: Path) -> None:
     save(tmp_path / "a.wav", torch.arange(801.0)[None] / 1000)
     data = task(tmp_path).dataset("train")
-    firsts = {float(data.example(0, seeded(seed)).audio[0, 0]) for seed in range(30)}
+    firsts = {float(data.item(0, seeded(seed)).audio[0, 0]) for seed in range(30)}
     assert sorted(firsts) == pytest.approx([0.0, 0.001])
 
 
 def test_an_item_may_be_changed_without_changing_the_data(tmp_path: Path) -> None:
     save(tmp_path / "a.wav", noise(800))
     data = task(tmp_path).dataset("train")
-    data.example(0, seeded()).audio.zero_()
-    assert data.example(0, seeded()).audio.any()
+    data.item(0, seeded()).audio.zero_()
+    assert data.item(0, seeded()).audio.any()
 
 
 def test_items_come_sorted_by_file(tmp_path: Path) -> None:
     for value, name in enumerate(("b.wav", "c/a.WAV", "a.wav"), start=1):
         save(tmp_path / name, torch.full((1, 800), value / 10), format="WAV")
     data = task(tmp_path).dataset("train")
-    values = [float(data.example(index, seeded()).audio[0, 0]) for index in range(len(data))]
+    values = [float(data.item(index, seeded()).audio[0, 0]) for index in range(len(data))]
     assert values == pytest.approx([0.3, 0.1, 0.2])
 
 
@@ -104,7 +108,7 @@ def test_formats_rates_and_channels_are_brought_together(tmp_path: Path) -> None
     save(tmp_path / "b.flac", noise(800), subtype="PCM_16")
     save(tmp_path / "c.ogg", noise(4410), 44100, subtype="VORBIS")
     data = task(tmp_path, channels=2).dataset("train")
-    assert [data.example(i, seeded()).audio.shape for i in range(3)] == [(2, 800)] * 3
+    assert [data.item(i, seeded()).audio.shape for i in range(3)] == [(2, 800)] * 3
 
 
 def test_hidden_and_other_files_are_left_out(tmp_path: Path) -> None:
@@ -150,7 +154,7 @@ def test_every_sound_is_brought_to_the_level(
         save(tmp_path / f"{index}.wav", noise(400 if index else 800, seed=index) * gain)
     data = task(tmp_path, mask_padding=True, **options).dataset("train")
     for index in range(3):
-        item = data.example(index, seeded())
+        item = data.item(index, seeded())
         sound = item.audio[:, : item.valid]
         now = sound.abs().max() if options["normalize"] == "peak" else sound.square().mean().sqrt()
         assert db(now) == pytest.approx(level, abs=1e-3)
@@ -159,7 +163,7 @@ def test_every_sound_is_brought_to_the_level(
 def test_without_normalizing_the_level_stays(tmp_path: Path) -> None:
     sound = noise(800) * 0.01
     save(tmp_path / "a.wav", sound)
-    torch.testing.assert_close(task(tmp_path).dataset("train").example(0, seeded()).audio, sound)
+    torch.testing.assert_close(task(tmp_path).dataset("train").item(0, seeded()).audio, sound)
 
 
 def test_silence_has_no_level_and_is_named(tmp_path: Path) -> None:
@@ -180,7 +184,7 @@ def test_a_quiet_start_and_end_are_trimmed(
     sound[:, 200:500] = 0.5
     sound[:, 300:400] = 0
     save(tmp_path / "a.wav", sound)
-    item = task(tmp_path, trim=trim, mask_padding=True).dataset("train").example(0, seeded())
+    item = task(tmp_path, trim=trim, mask_padding=True).dataset("train").item(0, seeded())
     torch.testing.assert_close(item.audio[:, : item.valid], sound[:, start:stop])
 
 
@@ -189,7 +193,7 @@ def test_one_loud_channel_is_enough_to_keep_a_start(tmp_path: Path) -> None:
     sound[:, :100] = torch.tensor([[0.06], [0.0]])
     save(tmp_path / "a.wav", sound)
     made = task(tmp_path, channels=2, trim=20, mask_padding=True)
-    assert made.dataset("train").example(0, seeded()).valid == 700
+    assert made.dataset("train").item(0, seeded()).valid == 700
 
 
 def test_the_split_is_of_the_size_asked_for_and_complete(tmp_path: Path) -> None:
@@ -198,7 +202,7 @@ def test_the_split_is_of_the_size_asked_for_and_complete(tmp_path: Path) -> None
     made = task(tmp_path, valid_fraction=0.25, seconds=0.001)
     splits = {split: made.dataset(split) for split in ("train", "valid")}
     values = {
-        split: {round(float(data.example(i, seeded()).audio[0, 0]) * 200) for i in range(len(data))}
+        split: {round(float(data.item(i, seeded()).audio[0, 0]) * 200) for i in range(len(data))}
         for split, data in splits.items()
     }
     assert values["train"].isdisjoint(values["valid"])
@@ -209,7 +213,7 @@ def test_the_split_is_of_the_size_asked_for_and_complete(tmp_path: Path) -> None
 def test_the_split_depends_on_relative_names_alone(tmp_path: Path) -> None:
     def held_out(folder: Path) -> set[int]:
         data = task(folder, valid_fraction=0.5, seconds=0.001).dataset("valid")
-        return {round(float(data.example(i, seeded()).audio[0, 0]) * 90) for i in range(len(data))}
+        return {round(float(data.item(i, seeded()).audio[0, 0]) * 90) for i in range(len(data))}
 
     for folder, count in (("few", 20), ("many/of/them", 40)):
         for index in range(count):
@@ -258,7 +262,7 @@ def test_sounds_are_decoded_once_as_far_as_the_cache_goes(
     monkeypatch.setattr(sounds, "read_audio", counted)
     data = task(tmp_path, cache=cache).dataset("train")
     for index in range(2):
-        torch.testing.assert_close(data.example(index, seeded()).audio, noise(800))
+        torch.testing.assert_close(data.item(index, seeded()).audio, noise(800))
     assert len(seen) == reads
 
 

@@ -1,0 +1,82 @@
+"""What a batch is made of, in a training as in a run: the space of its latents, its condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
+import attrs
+import torch
+
+from kernel.errors import PluginError
+from kernel.runner.listeners import listener
+from kernel.values import Condition, ConditionSpec, Item, LatentSpace, LatentSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kernel.assembly import Assembly
+    from kernel.kinds.codec import CodecModule
+    from kernel.kinds.task import Task
+    from kernel.runner.device import Machine
+
+__all__ = ["clean", "collated", "complete", "latent_space"]
+
+
+def latent_space(
+    assembly: Assembly, samples: int, codec: nn.Module, machine: Machine
+) -> LatentSpace:
+    """Return the space of the latents of so many samples, with the codec that was built."""
+    module, scale = cast("CodecModule", codec), assembly.objective.sigma_data
+    return LatentSpace(
+        assembly.task.audio,
+        samples,
+        assembly.codec.latent(assembly.task.audio, samples),
+        lambda audio: module.encode(machine.put(audio)) * scale,
+        lambda x0, length: module.decode(x0 / scale, length),
+        cache(lambda spelling: listener(spelling, machine)),
+        torch.float32,
+        machine.device,
+    )
+
+
+@torch.no_grad()
+def collated(
+    task: Task, items: Sequence[Item], space: LatentSpace, spec: ConditionSpec, machine: Machine
+) -> Condition:
+    """Return the condition of a batch on the device, whole: null where the task tells nothing.
+
+    spec: the parts that the network takes.
+    """
+    condition = task.collate(items, space)
+    return complete(condition, spec, len(items), space.latent).map(machine.put)
+
+
+@torch.no_grad()
+def clean(items: Sequence[Item], space: LatentSpace) -> Tensor:
+    """Return the x0 [B, C, *S] of items of a data set. Raises PluginError for one without audio."""
+    sounds = [item.audio for item in items if item.audio is not None]
+    if len(sounds) < len(items):
+        raise PluginError(
+            "the task's data has items without audio, and a training learns from that; give every"
+            " item its `audio`"
+        )
+    return space.encode(torch.stack(sounds))
+
+
+def complete(
+    condition: Condition, spec: ConditionSpec, batch: int, latent: LatentSpec
+) -> Condition:
+    """Return the condition with the parts that the network takes and the task lacks made null."""
+    lacking: dict[str, Tensor] = {}
+    if spec.vector and condition.vector is None:
+        lacking["vector"] = torch.zeros(batch, spec.vector)
+    if spec.sequence and condition.sequence is None:
+        lacking["sequence"] = torch.zeros(batch, 1, spec.sequence)
+        lacking["mask"] = torch.zeros(batch, 1, dtype=torch.bool)
+    if spec.aligned and condition.aligned is None:
+        lacking["aligned"] = torch.zeros(batch, spec.aligned, *latent.size)
+    if spec.origin and condition.origin is None:
+        lacking["origin"] = torch.zeros(batch, spec.origin, *latent.size)
+    return attrs.evolve(condition, **lacking)

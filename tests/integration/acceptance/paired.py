@@ -1,0 +1,109 @@
+"""`enhance`: recordings without their noise, learnt from pairs of a noisy and a clean one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import attrs
+from pydantic import Field
+
+from kernel import (
+    AudioSpec,
+    Dataset,
+    InputError,
+    Item,
+    Request,
+    Task,
+    UsageError,
+    hookimpl,
+    read_audio,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class Enhance(Task):
+    """Learn from two folders of files with the same names, and enhance recordings.
+
+    The noisy recording is the origin, where sampling starts and which the process drifts to.
+    """
+
+    clean: Path | None = Field(None, description="folder of clean recordings, for training only")
+    noisy: Path | None = Field(None, description="folder of the same ones with noise")
+    sample_rate: int = Field(16000, description="samples a second")
+    seconds: float = Field(2.0, gt=0, description="length of an item")
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return that every item has an origin."""
+        return frozenset({"origin"})
+
+    @property
+    def audio(self) -> AudioSpec:
+        """Return mono audio."""
+        return AudioSpec(self.sample_rate)
+
+    @property
+    def samples(self) -> int:
+        """Return the length of an item."""
+        return round(self.seconds * self.sample_rate)
+
+    def portable(self) -> Self:
+        """Return the task without its folders."""
+        return self.model_copy(update={"clean": None, "noisy": None})
+
+    def dataset(self, split: str) -> Dataset:
+        """Return all pairs, for both splits. Raises InputError for a file without its noisy one."""
+        if self.clean is None or self.noisy is None:
+            raise UsageError("the task learns from pairs; set -o task.clean and -o task.noisy")
+        files = sorted(self.clean.glob("*.wav"))
+        missing = [file.name for file in files if not (self.noisy / file.name).is_file()]
+        if missing or not files:
+            raise InputError(f"{self.noisy} lacks {', '.join(missing) or 'recordings'}; add them")
+        return Pairs(self, [(file, self.noisy / file.name) for file in files])
+
+    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+        """Return a request for each of `count` inputs, in turn."""
+        if not inputs or count < 1:
+            raise UsageError("the task enhances recordings and was given none; add -i FILE")
+        files = [inputs[index % len(inputs)] for index in range(count)]
+        return [
+            Request(
+                f"{index:02d}-{file.stem}", self.samples, origin=self.cut(file), label=file.stem
+            )
+            for index, file in enumerate(files)
+        ]
+
+    def cut(self, file: Path) -> Tensor:
+        """Return the first samples of a recording, [1, samples], padded with silence."""
+        from torch.nn.functional import pad
+
+        audio = read_audio(file, self.sample_rate, 1)[0][:, : self.samples]
+        return pad(audio, (0, self.samples - audio.shape[-1]))
+
+
+@attrs.frozen
+class Pairs:
+    """Pairs of a clean and a noisy recording, in a Dataset."""
+
+    task: Enhance
+    files: Sequence[tuple[Path, Path]]
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.files)
+
+    def item(self, index: int, generator: torch.Generator) -> Item:
+        """Return pair `index`, from its start."""
+        clean, noisy = self.files[index]
+        return Item(self.task.samples, self.task.cut(clean), origin=self.task.cut(noisy))
+
+
+@hookimpl
+def task() -> type[Task]:
+    """Offer `enhance`."""
+    return Enhance
