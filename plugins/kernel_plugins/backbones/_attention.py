@@ -61,8 +61,16 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.scale = nn.Parameter(torch.ones(2, 1, width // heads)) if qk_norm else None
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Return the attended tokens. x, result: [B, N, width]; rotary: what `Rotary` returned."""
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None = None,
+        heard: Tensor | None = None,
+    ) -> Tensor:
+        """Return the attended tokens. x, result: [B, N, width].
+
+        rotary: what `Rotary` returned; heard: which to attend to, bool [B, 1, 1, N].
+        """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         qk, v = qkv[:, :, :2], qkv[:, :, 2]
         if self.scale is not None:
@@ -70,7 +78,7 @@ class SelfAttention(nn.Module):
         if rotary is not None:
             qk = rotate(qk, *rotary)
         q, k = qk.type_as(v).permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(q, k, v.transpose(1, 2))
+        attended = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), attn_mask=heard)
         return cast(Tensor, self.out(attended.transpose(1, 2).flatten(2)))
 
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from kernel import Condition, ConditionSpec, UsageError
 from kernel_plugins.backbones._attention import CrossAttention, Memory, SequenceTokens
+from kernel_plugins.backbones._layers import silenced
 
 
-class Prepared(NamedTuple):
-    """What depends on the condition alone; absent parts are None."""
+class Embedded(NamedTuple):
+    """What depends on the condition alone: a tree of tensors, in which absent parts are None."""
 
     vector: Tensor | None = None
     """[B, width], added to the embedding of the noise level."""
@@ -20,60 +21,78 @@ class Prepared(NamedTuple):
     """One pair of keys and values for each layer of cross-attention, in the order of the layers."""
     mask: Tensor | None = None
     """[B, 1, 1, 1 + L], true where a token of the sequence is attended to."""
-    aligned: Tensor | None = None
-    """Shaped like the embedded latent, to which it is added."""
+    beside: Tensor | None = None
+    """Shaped like the embedded latent, to which it is added: the aligned part and the origin."""
     size: tuple[int, ...] = ()
-    """The size of the latent that `aligned` belongs to."""
+    """The size of the latent that `beside` belongs to."""
+    paddings: Sequence[Tensor] = ()
+    """The padding, bool [B, 1, ..., T]: in the latent, then at each of the rates inside."""
+
+    def padding(self, rate: int) -> Tensor | None:
+        """Return the padding of the latent (0) or at one of the rates inside; None without any."""
+        return self.paddings[rate] if self.paddings else None
 
 
 class Conditioned(nn.Module):
     """A network that embeds each part of its condition once, in `prepare`.
 
-    A part that the network was not built for has no parameters. What a subclass does with the
-    `aligned` part is `embed_aligned`; it adds the result by `add_aligned`.
+    A part that the network was not built for has no parameters. A subclass makes `aligned` and
+    `origin`, layers of what `patches` makes of the two; it adds their result by `add_beside`.
     """
 
-    def __init__(self, condition: ConditionSpec, width: int) -> None:
+    aligned: nn.Module | None
+    origin: nn.Module | None
+
+    def __init__(self, condition: ConditionSpec, dims: int, width: int) -> None:
         super().__init__()
-        self.spec = condition
+        self.spec, self.dims = condition, dims
         self.vector = nn.Linear(condition.vector, width) if condition.vector else None
         self.sequence = SequenceTokens(condition.sequence, width) if condition.sequence else None
 
-    def embed_aligned(self, aligned: Tensor) -> Tensor:
-        """Return `aligned` [B, A, *S] in the shape of the embedded latent; zero for zero."""
+    def patches(self, x: Tensor) -> Tensor:
+        """Return `x` [B, C, *S] as the first layer takes it; zero for zero."""
         raise NotImplementedError
 
-    def prepare(self, condition: Condition) -> Prepared:
+    def rates(self, padding: Tensor) -> Sequence[Tensor]:
+        """Return the padding [B, 1, ..., T] of a latent at each of the rates inside."""
+        raise NotImplementedError
+
+    def prepare(self, condition: Condition) -> Embedded:
         """Return the embedded parts. Raises UsageError when they are not those of the network."""
         _check(condition, self.spec)
-        prepared = Prepared()
+        told = Embedded()
+        if condition.valid is not None:
+            padding = ~condition.valid.view(len(condition.valid), *[1] * self.dims, -1)
+            told = told._replace(paddings=[padding, *self.rates(padding)])
         if self.vector is not None and condition.vector is not None:
-            prepared = prepared._replace(vector=self.vector(condition.vector))
+            told = told._replace(vector=self.vector(condition.vector))
         if self.sequence is not None and condition.sequence is not None:
             tokens, mask = self.sequence(condition.sequence, condition.mask)
             layers = (layer for layer in self.modules() if isinstance(layer, CrossAttention))
             memories = [layer.remember(tokens) for layer in layers]
-            prepared = prepared._replace(memories=memories, mask=mask)
-        if condition.aligned is not None:
-            embedded = self.embed_aligned(condition.aligned)
-            prepared = prepared._replace(aligned=embedded, size=tuple(condition.aligned.shape[2:]))
-        return prepared
+            told = told._replace(memories=memories, mask=mask)
+        for layer, part in ((self.aligned, condition.aligned), (self.origin, condition.origin)):
+            if layer is not None and part is not None:
+                embedded = layer(self.patches(silenced(part, told.padding(0))))
+                beside = embedded if told.beside is None else told.beside + embedded
+                told = told._replace(beside=beside, size=tuple(part.shape[2:]))
+        return told
 
 
-def add_aligned(embedded: Tensor, x: Tensor, condition: Prepared) -> Tensor:
-    """Return the embedded latent with the aligned part added, if there is one.
+def add_beside(embedded: Tensor, x: Tensor, condition: Embedded) -> Tensor:
+    """Return the embedded latent with the aligned part and the origin added, if there are any.
 
-    This is one layer on the channels of both, put side by side. Raises UsageError when their sizes
+    This is one layer on the channels of all, put side by side. Raises UsageError when their sizes
     differ.
     """
-    if condition.aligned is None:
+    if condition.beside is None:
         return embedded
     if condition.size != tuple(x.shape[2:]):
         raise UsageError(
             f"the aligned part of the condition has the size {condition.size} and the latent "
             f"{tuple(x.shape[2:])}; make both from the same length of audio"
         )
-    return embedded + condition.aligned
+    return embedded + condition.beside
 
 
 def _check(condition: Condition, spec: ConditionSpec) -> None:
@@ -82,6 +101,8 @@ def _check(condition: Condition, spec: ConditionSpec) -> None:
         "vector": (condition.vector, -1, spec.vector),
         "sequence": (condition.sequence, -1, spec.sequence),
         "aligned": (condition.aligned, 1, spec.aligned),
+        # A network that is not shown the origin may run from one all the same.
+        "origin": (condition.origin if spec.origin else None, 1, spec.origin),
     }
     for name, (part, axis, width) in widths.items():
         given = 0 if part is None else part.shape[axis]

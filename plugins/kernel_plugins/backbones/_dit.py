@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from kernel import ConditionSpec, LatentSpec
 from kernel_plugins.backbones._attention import CrossAttention, Memory, Rotary, SelfAttention
-from kernel_plugins.backbones._conditioned import Conditioned, Prepared, add_aligned
-from kernel_plugins.backbones._layers import NoiseEmbedding, crop, pad, zeroed
+from kernel_plugins.backbones._conditioned import Conditioned, Embedded, add_beside
+from kernel_plugins.backbones._layers import (
+    NoiseEmbedding,
+    coarser,
+    crop,
+    heard,
+    pad,
+    silenced,
+    zeroed,
+)
 
 if TYPE_CHECKING:
     from kernel_plugins.backbones.dit import Dit
@@ -38,12 +46,16 @@ class Block(nn.Module):
         x: Tensor,
         modulation: Tensor,
         rotary: tuple[Tensor, Tensor],
+        heard: Tensor | None,
         memories: Iterator[Memory],
         mask: Tensor | None,
     ) -> Tensor:
-        """Return the next tokens. x, result: [B, N, width]; modulation: [6, B, 1, width]."""
+        """Return the next tokens. x, result: [B, N, width]; modulation: [6, B, 1, width].
+
+        heard: which tokens to attend to, bool [B, 1, 1, N]; memories, mask: those of the sequence.
+        """
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = modulation.unbind(0)
-        x = x + gate * self._drop(self.attention(modulate(x, shift, scale), rotary))
+        x = x + gate * self._drop(self.attention(modulate(x, shift, scale), rotary, heard))
         if self.cross is not None:
             x = x + self._drop(self.cross(normalise(x), next(memories), mask))
         hidden = F.gelu(self.expand(modulate(x, shift_mlp, scale_mlp)), approximate="tanh")
@@ -67,41 +79,47 @@ class DitNetwork(Conditioned):
     """The transformer that `Dit` describes; see there.
 
     At initialisation all gates and the last layer are zero, so the output is zero and the gradient
-    reaches only the last layer; after the first steps of training it reaches every parameter.
+    reaches only the last layer; after the first steps of training it reaches every parameter. The
+    padding is silenced in the patches, and patches that lie wholly in it are not attended to.
     """
 
     def __init__(self, options: Dit, latent: LatentSpec, condition: ConditionSpec) -> None:
-        super().__init__(condition, options.width)
+        super().__init__(condition, latent.dims, options.width)
         self.width = options.width
         self.patch = (options.patch,) if latent.dims == 1 else options.patch_2d
         width, depth, area = options.width, options.depth, math.prod(self.patch)
         self.embed = nn.Linear(latent.channels * area, width)
-        self.noise = NoiseEmbedding(width)
+        self.noise = NoiseEmbedding(width, options.times)
         self.rotary = Rotary(width // options.heads, latent.dims, options.rope_base)
-        self.aligned = (
-            nn.Linear(condition.aligned * area, width, bias=False) if condition.aligned else None
+        self.aligned, self.origin = (
+            nn.Linear(channels * area, width, bias=False) if channels else None
+            for channels in (condition.aligned, condition.origin)
         )
         self.blocks = nn.ModuleList(Block(options, bool(condition.sequence)) for _ in range(depth))
         # One layer makes the six modulations of every block and the two of the last norm.
         self.modulation = zeroed(nn.Linear(width, (6 * depth + 2) * width))
         self.out = zeroed(nn.Linear(width, latent.channels * area))
 
-    def embed_aligned(self, aligned: Tensor) -> Tensor:
-        """Return [B, N, width] for `aligned` [B, A, *S]."""
-        assert self.aligned is not None
-        return cast(Tensor, self.aligned(self._patches(aligned)))
+    def rates(self, padding: Tensor) -> Sequence[Tensor]:
+        """Return where whole patches are padding."""
+        return [coarser(padding, self.patch[-1])]
 
-    def forward(self, x: Tensor, c_noise: Tensor, condition: Prepared) -> Tensor:
-        """Return F. x, result: [B, C, *S]; c_noise: [B]; condition: what `prepare` returned."""
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Embedded) -> Tensor:
+        """Return F. x, result: [B, C, *S]; condition: what `prepare` returned.
+
+        c_noise: [B] or [B, times].
+        """
         # Under autocast the residual stream stays in the precision of x.
-        tokens = add_aligned(self.embed(self._patches(x)), x, condition).type_as(x)
+        embedded = self.embed(self.patches(silenced(x, condition.padding(0))))
+        tokens = add_beside(embedded, x, condition).type_as(x)
         embedded = self.noise(c_noise, condition.vector)
         modulation = self.modulation(embedded).unflatten(-1, (-1, 1, self.width)).transpose(0, 1)
-        rotary = self.rotary(self._grid(x.shape))
+        grid = self._grid(x.shape)
+        rotary, attended = self.rotary(grid), heard(condition.padding(1), grid)
         memories = iter(condition.memories)
         for index, block in enumerate(self.blocks):
             six = modulation[6 * index : 6 * index + 6]
-            tokens = block(tokens, six, rotary, memories, condition.mask)
+            tokens = block(tokens, six, rotary, attended, memories, condition.mask)
         shift, scale = modulation[-2:].unbind(0)
         return self._latent(self.out(modulate(tokens, shift, scale)), x.shape).type_as(x)
 
@@ -109,7 +127,7 @@ class DitNetwork(Conditioned):
         """Return how many patches there are along each axis of [B, C, *S]."""
         return [-(-size // patch) for size, patch in zip(shape[2:], self.patch, strict=True)]
 
-    def _patches(self, x: Tensor) -> Tensor:
+    def patches(self, x: Tensor) -> Tensor:
         """Return [B, N, C * area] for x: [B, C, *S], in row-major order."""
         axes = len(self.patch)
         split = [n for pair in zip(self._grid(x.shape), self.patch, strict=True) for n in pair]
@@ -118,7 +136,7 @@ class DitNetwork(Conditioned):
         return x.permute(0, *grid, 1, *inside).flatten(1 + axes).flatten(1, axes)
 
     def _latent(self, patches: Tensor, shape: Sequence[int]) -> Tensor:
-        """Return [B, C, *S], the inverse of `_patches`."""
+        """Return [B, C, *S], the inverse of `patches`."""
         axes, grid = len(self.patch), self._grid(shape)
         x = patches.reshape(shape[0], *grid, shape[1], *self.patch)
         pairs = [axis for first in range(1, 1 + axes) for axis in (first, first + 1 + axes)]

@@ -61,8 +61,51 @@ def unfolded(x: Tensor, patch: int) -> Tensor:
     return x.permute(0, 1, *order).reshape(*x.shape[:2], *(count * patch for count in size))
 
 
+def silenced(x: Tensor, padding: Tensor | None) -> Tensor:
+    """Return `x` [B, C, *S] with zeros in the padding, bool [B, 1, ..., T], if there is any."""
+    return x if padding is None else x.masked_fill(padding, 0)
+
+
+def coarser(padding: Tensor, factor: int) -> Tensor:
+    """Return where whole runs of `factor` are padding: [..., ceil(T / factor)] for [..., T]."""
+    whole = F.pad(padding, (0, -padding.shape[-1] % factor), value=True)
+    return whole.view(*whole.shape[:-1], -1, factor).all(-1)
+
+
+def heard(padding: Tensor | None, size: Sequence[int]) -> Tensor | None:
+    """Return which of the positions of a latent may be attended to: bool [B, 1, 1, prod(size)].
+
+    padding: [B, 1, ..., T], T being the last of `size`.
+    """
+    if padding is None:
+        return None
+    return ~padding.expand(-1, 1, *size).flatten(2)[:, :, None]
+
+
+class PaddedGroupNorm(nn.GroupNorm):
+    """Group norm whose mean and variance are those of the positions that are not padding."""
+
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Return [B, C, *S]. x: [B, C, *S]; padding: bool [B, 1, ..., T]."""
+        if padding is None:
+            return super().forward(x)
+        # Like that of torch, the norm is computed in float32 under autocast.
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        grouped = precise.reshape(len(x), self.num_groups, -1, *x.shape[2:])
+        kept = ~padding.expand(-1, 1, *x.shape[2:])[:, None]
+        axes = tuple(range(2, grouped.ndim))
+        count = kept.sum(axes, keepdim=True) * grouped.shape[2]
+        centred = grouped - (grouped * kept).sum(axes, keepdim=True) / count
+        variance = (centred.square() * kept).sum(axes, keepdim=True) / count
+        result: Tensor = (centred * (variance + self.eps).rsqrt()).flatten(1, 2)
+        if not self.affine:
+            return result
+        weight, bias = (each.view(-1, *[1] * (x.ndim - 2)) for each in (self.weight, self.bias))
+        return torch.addcmul(bias, result, weight)
+
+
 class NoiseEmbedding(nn.Module):
-    """Embed c_noise [B] as [B, width] by fixed Fourier features and two linear layers.
+    """Embed c_noise [B, times] as [B, width] by fixed Fourier features and two linear layers.
 
     The angular frequencies run geometrically from 0.5 to 64 per unit: the slowest does not fold
     over c_noise = ln(sigma) / 4 in [-2, 2], the fastest tells t = 0.002 from 0. They are stored in
@@ -71,16 +114,20 @@ class NoiseEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, width: int, features: int = 64) -> None:
+    def __init__(self, width: int, times: int = 1, features: int = 64) -> None:
         super().__init__()
         octaves = torch.linspace(math.log(0.5), math.log(64.0), features)
         self.register_buffer("frequencies", octaves.exp())
-        self.first = nn.Linear(2 * features, width)
+        self.first = nn.Linear(2 * features * times, width)
         self.second = nn.Linear(width, width)
 
     def forward(self, c_noise: Tensor, vector: Tensor | None) -> Tensor:
-        """Return the activated sum [B, width] of the embedding and `vector` [B, width]."""
-        angle = c_noise[:, None] * self.frequencies
-        features = torch.cat([angle.cos(), angle.sin()], dim=1).type_as(self.first.weight)
+        """Return the activated sum [B, width] of the embedding and `vector` [B, width].
+
+        c_noise: [B] or [B, times].
+        """
+        angle = c_noise.view(len(c_noise), -1, 1) * self.frequencies
+        angle = torch.cat([angle.cos(), angle.sin()], dim=-1).flatten(1)
+        features = angle.type_as(self.first.weight)
         embedded = self.second(F.silu(self.first(features)))
         return F.silu(embedded if vector is None else embedded + vector)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -11,12 +11,16 @@ from torch import Tensor, nn
 
 from kernel import ConditionSpec, LatentSpec
 from kernel_plugins.backbones._attention import CrossAttention, Memory, SelfAttention
-from kernel_plugins.backbones._conditioned import Conditioned, Prepared, add_aligned
+from kernel_plugins.backbones._conditioned import Conditioned, Embedded, add_beside
 from kernel_plugins.backbones._layers import (
     NoiseEmbedding,
+    PaddedGroupNorm,
+    coarser,
     crop,
     folded,
+    heard,
     pad,
+    silenced,
     unfolded,
     zeroed,
 )
@@ -42,20 +46,23 @@ class Residual(nn.Module):
     def __init__(self, options: Unet, dims: int, embedding: int, inputs: int, outputs: int) -> None:
         super().__init__()
         self.dropout = options.dropout
-        self.norm = nn.GroupNorm(options.groups, inputs)
+        self.norm = PaddedGroupNorm(options.groups, inputs)
         self.first = convolution(dims, inputs, outputs)
         self.modulation = nn.Linear(embedding, 2 * outputs)
-        self.norm_modulated = nn.GroupNorm(options.groups, outputs, affine=False)
+        self.norm_modulated = PaddedGroupNorm(options.groups, outputs, affine=False)
         self.second = zeroed(convolution(dims, outputs, outputs))
         self.shortcut = convolution(dims, inputs, outputs, size=1) if inputs != outputs else None
 
-    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
-        """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding]."""
-        h = self.first(F.silu(self.norm(x)))
+    def forward(self, x: Tensor, embedded: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding].
+
+        padding: where there is nothing, bool [B, 1, ..., T].
+        """
+        h = self.first(silenced(F.silu(self.norm(x, padding)), padding))
         modulation = self.modulation(embedded)
         scale, shift = modulation.view(*modulation.shape, *[1] * (x.ndim - 2)).chunk(2, dim=1)
-        h = F.silu(self.norm_modulated(h) * (1 + scale) + shift)
-        h = F.dropout(h, self.dropout, self.training)
+        h = F.silu(self.norm_modulated(h, padding) * (1 + scale) + shift)
+        h = F.dropout(silenced(h, padding), self.dropout, self.training)
         shortcut = x if self.shortcut is None else self.shortcut(x)
         return cast(Tensor, self.second(h) + shortcut)
 
@@ -68,20 +75,23 @@ class Attention(nn.Module):
 
     def __init__(self, options: Unet, channels: int, memory: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(options.groups, channels)
+        self.norm = PaddedGroupNorm(options.groups, channels)
         self.attention = SelfAttention(channels, options.heads)
         zeroed(self.attention.out)
-        self.norm_cross = nn.GroupNorm(options.groups, channels) if memory else None
+        self.norm_cross = PaddedGroupNorm(options.groups, channels) if memory else None
         self.cross = CrossAttention(channels, options.heads, memory) if memory else None
 
-    def forward(self, x: Tensor, memories: Iterator[Memory], mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, padding: Tensor | None, memories: Iterator[Memory], mask: Tensor | None
+    ) -> Tensor:
         """Return what follows. x, result: [B, channels, *S]."""
-        attended: Tensor = self.attention(tokens(self.norm(x)))
+        audible = heard(padding, x.shape[2:])
+        attended: Tensor = self.attention(tokens(self.norm(x, padding)), heard=audible)
         x = x + attended.transpose(1, 2).reshape(x.shape)
         if self.cross is None or self.norm_cross is None:
             return x
-        heard: Tensor = self.cross(tokens(self.norm_cross(x)), next(memories), mask)
-        return x + heard.transpose(1, 2).reshape(x.shape)
+        told: Tensor = self.cross(tokens(self.norm_cross(x, padding)), next(memories), mask)
+        return x + told.transpose(1, 2).reshape(x.shape)
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -98,11 +108,16 @@ class Stage(nn.Module):
         self.attention = attention
 
     def forward(
-        self, x: Tensor, embedded: Tensor, memories: Iterator[Memory], mask: Tensor | None
+        self,
+        x: Tensor,
+        embedded: Tensor,
+        padding: Tensor | None,
+        memories: Iterator[Memory],
+        mask: Tensor | None,
     ) -> Tensor:
         """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding]."""
-        x = self.block(x, embedded)
-        return x if self.attention is None else self.attention(x, memories, mask)
+        x = self.block(x, embedded, padding)
+        return x if self.attention is None else self.attention(x, padding, memories, mask)
 
 
 class Up(nn.Module):
@@ -112,9 +127,10 @@ class Up(nn.Module):
         super().__init__()
         self.convolution = convolution(dims, channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [B, C, *2S]. x: [B, C, *S]."""
-        return cast(Tensor, self.convolution(F.interpolate(x, scale_factor=2.0, mode="nearest")))
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Return [B, C, *2S]. x: [B, C, *S]; padding: that of the result."""
+        doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return cast(Tensor, self.convolution(silenced(doubled, padding)))
 
 
 class UnetNetwork(Conditioned):
@@ -125,7 +141,7 @@ class UnetNetwork(Conditioned):
     """
 
     def __init__(self, options: Unet, latent: LatentSpec, condition: ConditionSpec) -> None:
-        super().__init__(condition, 4 * options.width)
+        super().__init__(condition, latent.dims, 4 * options.width)
         dims, width, embedding = latent.dims, options.width, 4 * options.width
         memory = embedding if condition.sequence else 0
         channels = [width * multiplier for multiplier in options.multipliers]
@@ -141,11 +157,10 @@ class UnetNetwork(Conditioned):
             )
 
         # The layers are made in the order of use, in which `prepare` makes their memories.
-        self.noise = NoiseEmbedding(embedding)
-        self.aligned = (
-            convolution(dims, condition.aligned * area, width, bias=False)
-            if condition.aligned
-            else None
+        self.noise = NoiseEmbedding(embedding, options.times)
+        self.aligned, self.origin = (
+            convolution(dims, channels * area, width, bias=False) if channels else None
+            for channels in (condition.aligned, condition.origin)
         )
         self.embed = convolution(dims, latent.channels * area, width)
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
@@ -166,35 +181,44 @@ class UnetNetwork(Conditioned):
             for _ in range(options.blocks):
                 up.append(stage(level, current + skips.pop(), count))
                 current = count
-        self.norm = nn.GroupNorm(options.groups, width)
+        self.norm = PaddedGroupNorm(options.groups, width)
         self.out = zeroed(convolution(dims, width, latent.channels * area))
 
-    def embed_aligned(self, aligned: Tensor) -> Tensor:
-        """Return [B, width, *S / patch], S padded, for `aligned` [B, A, *S]."""
-        assert self.aligned is not None
-        return cast(Tensor, self.aligned(self._patches(aligned)))
+    def rates(self, padding: Tensor) -> Sequence[Tensor]:
+        """Return the padding at every level."""
+        whole = F.pad(padding, (0, -padding.shape[-1] % self.multiples[-1]), value=True)
+        levels = [coarser(whole, self.patch)]
+        for _ in self.shrink:
+            levels.append(coarser(levels[-1], 2))
+        return levels
 
-    def forward(self, x: Tensor, c_noise: Tensor, condition: Prepared) -> Tensor:
-        """Return F. x, result: [B, C, *S]; c_noise: [B]; condition: what `prepare` returned."""
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Embedded) -> Tensor:
+        """Return F. x, result: [B, C, *S]; condition: what `prepare` returned.
+
+        c_noise: [B] or [B, times].
+        """
         embedded = self.noise(c_noise, condition.vector)
-        h = add_aligned(self.embed(self._patches(x)), x, condition)
-        memories, skips = iter(condition.memories), []
+        first = self.embed(self.patches(silenced(x, condition.padding(0))))
+        h = add_beside(first, x, condition)
+        sequence, skips = (iter(condition.memories), condition.mask), []
         for level, stages in enumerate(self.down):
             if level > 0:
-                h = self.shrink[level - 1](h)
+                h = self.shrink[level - 1](silenced(h, condition.padding(level)))
+            padding = condition.padding(1 + level)
             for stage in cast(nn.ModuleList, stages):
-                h = stage(h, embedded, memories, condition.mask)
+                h = stage(h, embedded, padding, *sequence)
                 skips.append(h * 0.5**0.5)
         for stage in self.middle:
-            h = stage(h, embedded, memories, condition.mask)
+            h = stage(h, embedded, padding, *sequence)
         for level, stages in enumerate(self.up):
+            padding = condition.padding(len(self.up) - level)
             if level > 0:
-                h = self.grow[level - 1](h)
+                h = self.grow[level - 1](h, padding)
             for stage in cast(nn.ModuleList, stages):
-                h = stage(torch.cat([h, skips.pop()], dim=1), embedded, memories, condition.mask)
-        h = unfolded(self.out(F.silu(self.norm(h))), self.patch)
-        return crop(h, x.shape[2:]).type_as(x)
+                h = stage(torch.cat([h, skips.pop()], dim=1), embedded, padding, *sequence)
+        h = self.out(silenced(F.silu(self.norm(h, padding)), padding))
+        return crop(unfolded(h, self.patch), x.shape[2:]).type_as(x)
 
-    def _patches(self, x: Tensor) -> Tensor:
+    def patches(self, x: Tensor) -> Tensor:
         """Return [B, C patch^d, *S / patch], S padded, for `x` [B, C, *S]."""
         return folded(pad(x, self.multiples), self.patch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,8 +21,11 @@ class Dit(Backbone):
     latent. Any length works: the latent is padded to whole patches inside and cropped again.
 
     A condition's `vector` is added to the embedding of the noise level, its `sequence` is
-    cross-attended to, its `aligned` part is concatenated to the latent's channels.
+    cross-attended to, its `aligned` part and, where asked for, its `origin` are concatenated to the
+    latent's channels. The padding that `valid` marks is neither seen nor attended to.
     """
+
+    masks: ClassVar[bool] = True
 
     width: int = Field(192, ge=1, description="size of a token; a multiple of heads")
     depth: int = Field(6, ge=1, description="number of transformer blocks")
@@ -32,11 +35,19 @@ class Dit(Backbone):
         (4, 4), description="frequency bins and frames in a token of a 2-D latent"
     )
     mlp_ratio: float = Field(3.0, gt=0, description="hidden size of the perceptrons over width")
+    times: Literal[1, 2] = Field(
+        1, description="times that the network is told; a recipe may need 2"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
     qk_norm: bool = Field(True, description="normalise queries and keys, which keeps bf16 stable")
     rope_base: float = Field(
         1000.0, gt=1, description="ratio of the fastest to the slowest rotary frequency"
     )
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return that the network takes two times, where it does."""
+        return frozenset({"two-times"} if self.times == 2 else ())
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,8 +25,12 @@ class Unet(Backbone):
     section 2.2), which is what makes thousands of samples of sound affordable.
 
     A condition's `vector` is added to the embedding of the noise level, its `sequence` is
-    cross-attended to at `attention_levels`, its `aligned` part is concatenated to the channels.
+    cross-attended to at `attention_levels`, its `aligned` part and, where asked for, its `origin`
+    are concatenated to the channels. Every convolution sees zeros in the padding that `valid`
+    marks; norms do not count it, and no position attends to it.
     """
+
+    masks: ClassVar[bool] = True
 
     width: int = Field(64, ge=1, description="channels at the first level; a multiple of groups")
     multipliers: tuple[Multiplier, ...] = Field(
@@ -41,7 +45,15 @@ class Unet(Backbone):
     )
     heads: int = Field(4, ge=1, description="attention heads")
     groups: int = Field(8, ge=1, description="groups of channels normalised together")
+    times: Literal[1, 2] = Field(
+        1, description="times that the network is told; a recipe may need 2"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Return that the network takes two times, where it does."""
+        return frozenset({"two-times"} if self.times == 2 else ())
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -89,22 +89,22 @@ def test_a_width_that_rotary_positions_cannot_share_is_refused(options: dict[str
 def test_patches_are_neighbouring_frames() -> None:
     module = network(LatentSpec(1, (5,)), patch=2)
     x = torch.arange(1.0, 6.0).view(1, 1, 5)
-    assert module._patches(x).tolist() == [[[1, 2], [3, 4], [5, 0]]]
+    assert module.patches(x).tolist() == [[[1, 2], [3, 4], [5, 0]]]
 
 
 def test_patches_of_two_axes_are_rectangles_in_row_major_order() -> None:
     module = network(LatentSpec(1, (4, 6)), patch_2d=(2, 3))
     x = torch.arange(24.0).view(1, 1, 4, 6)
-    corners = module._patches(x)[0, :, 0].tolist()
+    corners = module.patches(x)[0, :, 0].tolist()
     assert corners == [0, 3, 12, 15]
-    assert module._patches(x)[0, 1].tolist() == [3, 4, 5, 9, 10, 11]
+    assert module.patches(x)[0, 1].tolist() == [3, 4, 5, 9, 10, 11]
 
 
 @pytest.mark.parametrize("size", [(7,), (5, 8)], ids=str)
 def test_patches_can_be_put_together_again(size: tuple[int, ...]) -> None:
     module = network(LatentSpec(3, size))
     x = normal(2, 3, *size)
-    assert module._latent(module._patches(x), x.shape).equal(x)
+    assert module._latent(module.patches(x), x.shape).equal(x)
 
 
 def test_padding_is_appended_and_cropped() -> None:
