@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from kernel.kinds.codec import CodecModule as CodecModule
     from kernel.kinds.command import Command as Command
     from kernel.kinds.guidance import Guidance as Guidance
+    from kernel.kinds.importer import ForeignFile as ForeignFile
+    from kernel.kinds.importer import ForeignObject as ForeignObject
+    from kernel.kinds.importer import ForeignTensor as ForeignTensor
+    from kernel.kinds.importer import Importer as Importer
     from kernel.kinds.metric import Metric as Metric
     from kernel.kinds.metric import MetricModule as MetricModule
     from kernel.kinds.objective import Objective as Objective
@@ -73,6 +77,7 @@ _HOMES = {
     "kernel.kinds.codec": ("Codec", "CodecModule"),
     "kernel.kinds.command": ("Command",),
     "kernel.kinds.guidance": ("Guidance",),
+    "kernel.kinds.importer": ("ForeignFile", "ForeignObject", "ForeignTensor", "Importer"),
     "kernel.kinds.metric": ("Metric", "MetricModule"),
     "kernel.kinds.objective": ("Objective",),
     "kernel.kinds.observer": ("Observer",),

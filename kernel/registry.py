@@ -274,7 +274,11 @@ def _twice(owner: Installed, other: Installed) -> set[str]:
 
 def _apart(kind: str, name: str) -> str:
     """Return what to do with a plugin of a kind that no run is assembled from."""
-    hints = {"model": f"; select it with --model {name}", "command": f"; type `kernel {name}`"}
+    hints = {
+        "command": f"; type `kernel {name}`",
+        "importer": f"; type `kernel import FILE --as {name}`",
+        "model": f"; select it with --model {name}",
+    }
     return f"{name!r} is a {kind} and not a plugin to combine{hints.get(kind, '')}"
 
 

@@ -24,7 +24,6 @@ COMMANDS = {
     "check": "Check that a plugin keeps its promises.",
     "new": "Write the project of a plugin of your own.",
     "export": "Write the project of a model pack from a training.",
-    "import": "Turn a foreign checkpoint into safetensors, running none of it.",
     "lock": "Note exactly what a configuration runs.",
 }
 

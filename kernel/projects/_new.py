@@ -32,6 +32,7 @@ PLAY = {
     "codec": "kernel train --plugins edm,dit,labelled,{} -o task.path=FOLDER",
     "task": "kernel train --plugins edm,dit,mel,{}",
     "command": "kernel {name} --help",
+    "importer": "kernel import FILE --as {name} --out FOLDER",
 }
 """Kinds that weights belong to, beside parts of kernel-audio-plugins, and kinds of no run.
 

@@ -102,6 +102,8 @@ def test_its_readme_says_what_to_type(written: tuple[str, Path]) -> None:
     assert commands[1].startswith("kernel check ") and commands[1].endswith("zig-zag")
     if kind == "command":
         assert commands[2] == "kernel zig-zag --help"
+    elif kind == "importer":
+        assert commands[2] == "kernel import FILE --as zig-zag --out FOLDER"
     else:
         assert commands[2].startswith(f"kernel {verb} --plugins ") and "zig-zag" in commands[2]
     assert ("kernel export" in readme) == (kind == "model")

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from kernel import UsageError
+from kernel import ForeignFile, InputError, UsageError
 from kernel.config import RunConfig
 from kernel.kinds import KINDS
 from kernel.locate import locate
@@ -107,6 +107,37 @@ def test_the_guidance_bounds_the_estimate() -> None:
         torch.tensor([0.1, -9.0]), 1, None
     )
     assert estimate.tolist() == pytest.approx([0.1, -2.0], abs=1e-3)
+
+
+class Held:
+    """A tensor of a foreign file."""
+
+    dtype = "float32"
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+        self.shape = tuple(values.shape)
+
+    def load(self) -> torch.Tensor:
+        return self.values
+
+
+def test_the_importer_takes_the_average_and_fuses_its_pairs() -> None:
+    importer: Any = templates["importer"]()
+    pair = {"ema.net.a.weight_g": [[10.0]], "ema.net.a.weight_v": [[3.0, 4.0]]}
+    tensors = {name: Held(torch.tensor(values)) for name, values in pair.items()}
+    tensors["model.net.b"] = Held(torch.ones(1))
+    content = {"project": "mine", "config": {"sample_rate": 8000, "width": 32}, "step": 9}
+    file = ForeignFile(Path("last.ckpt"), tensors, content)
+    assert importer.detect(file)
+    weights = importer.weights(file)
+    assert {name: each.tolist() for name, each in weights.items()} == {"a.weight": [[6.0, 8.0]]}
+    assert list(templates["importer"](averaged=False).weights(file)) == ["b"]
+    said = importer.configuration(file)
+    assert (said["options"]["backbone"], said["trained"]["steps"]) == ({"width": 32}, 9)
+    content["config"]["network"] = "dit"
+    with pytest.raises(InputError, match=r"last\.ckpt holds a network 'dit'; only 'unet' can be"):
+        importer.configuration(file)
 
 
 def test_the_backbone_refuses_a_sequence() -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import prod
+from struct import unpack
 from typing import Any
 
-from kernel.foreign._machine import Allowed, Malformed, Mutable, fill
-from kernel.foreign._stored import ITEM_SIZES, Storage, Stored, numbers
+from kernel_audio_import._machine import Allowed, Malformed, Mutable, fill
+from kernel_audio_import._stored import ITEM_SIZES, Storage, Stored, numbers
 
 __all__ = ["GLOBALS", "Array"]
 
@@ -102,8 +103,14 @@ def _bytes(given: Any = b"", encoding: str = "latin1") -> bytes:
     return given.encode("latin-1") if isinstance(given, str) else memoryview(given).tobytes()
 
 
+def _scalar(kind: NumpyType, content: Any = b"") -> Any:
+    """Return the number that a scalar of numpy is; None for one that Python has no number for."""
+    layout = _PYTHON.get(kind.code)
+    return None if layout is None else unpack(f"<{layout}", _bytes(content))[0]
+
+
 def _nothing(*_: Any) -> None:
-    """Stand for a number or a device: it is no tensor."""
+    """Stand for a device: it is no tensor."""
 
 
 _STORAGES = {
@@ -128,6 +135,7 @@ _NUMPY = {
     **{f"f{size}": f"float{8 * size}" for size in (2, 4, 8)},
     **{f"c{size}": f"complex{8 * size}" for size in (8, 16)},
 }
+_PYTHON = {"b1": "?", "i4": "i", "i8": "q", "f2": "e", "f4": "f", "f8": "d"}
 _CALLED: dict[str, dict[str, Callable[..., Any]]] = {
     "torch._utils": {
         "_rebuild_tensor": _tensor,
@@ -144,7 +152,7 @@ _CALLED: dict[str, dict[str, Callable[..., Any]]] = {
     "collections": {"OrderedDict": _mapping, "Counter": _mapping},
     "_codecs": {"encode": _bytes},
     "numpy": {"dtype": NumpyType},
-    "numpy.core.multiarray": {"_reconstruct": lambda *_: Array(), "scalar": _nothing},
+    "numpy.core.multiarray": {"_reconstruct": lambda *_: Array(), "scalar": _scalar},
     "numpy.core.numeric": {"_frombuffer": _array},
     "builtins": {
         "dict": _mapping,

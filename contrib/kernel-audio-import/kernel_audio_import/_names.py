@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kernel.errors import UsageError, did_you_mean
-from kernel.foreign._globals import Array
-from kernel.foreign._machine import Malformed
-from kernel.foreign._stored import Stored
+from kernel import ForeignObject, ForeignTensor, UsageError, did_you_mean
+from kernel_audio_import._globals import Array
+from kernel_audio_import._machine import Malformed
+from kernel_audio_import._stored import Stored
 
 __all__ = ["flatten", "groups", "strip_prefix", "subtree"]
 
@@ -19,7 +19,7 @@ _MOST = 1_000_000
 def flatten(value: Any) -> dict[str, Stored]:
     """Return every tensor in nested mappings and lists, named by the way to it: `a.b.0.c`.
 
-    Numbers, text and what was left out have no place in a file of tensors.
+    Numbers, text and objects have no place in a file of tensors, but for the tensors of networks.
     Raises Malformed for a structure that holds itself, and for two tensors of one name.
     """
     found: dict[str, Stored] = {}
@@ -38,8 +38,12 @@ def flatten(value: Any) -> dict[str, Stored]:
             if name in found:
                 raise Malformed(f"it holds two tensors called {name!r}")
             found[name] = each
-        stack.extend(((*way, str(key)), inner) for key, inner in reversed(list(_members(each))))
+        stack.extend(((*way, _text(key)), inner) for key, inner in reversed(list(_members(each))))
     return found
+
+
+def _text(key: Any) -> str:
+    return f"<{key.name}>" if isinstance(key, ForeignObject) else str(key)
 
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -47,9 +51,17 @@ def _members(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from value.items()
     elif isinstance(value, list | tuple):
         yield from enumerate(value)
+    elif isinstance(value, ForeignObject) and isinstance(state := value.state, dict):
+        # A torch.nn.Module, whose tensors get the names that they have in its state_dict.
+        unsaved = state.get("_non_persistent_buffers_set")
+        for part in ("_parameters", "_buffers", "_modules"):
+            inside = state.get(part)
+            for name, each in inside.items() if isinstance(inside, dict) else ():
+                if not (part == "_buffers" and isinstance(unsaved, list) and name in unsaved):
+                    yield name, each
 
 
-def groups(names: Mapping[str, Stored]) -> dict[str, int]:
+def groups(names: Mapping[str, object]) -> dict[str, int]:
     """Return what `subtree` can pick, and how many tensors are below each, in order."""
     counts: dict[str, int] = {}
     for name in names:
@@ -59,7 +71,7 @@ def groups(names: Mapping[str, Stored]) -> dict[str, int]:
     return counts
 
 
-def subtree(tensors: Mapping[str, Stored], key: str) -> dict[str, Stored]:
+def subtree(tensors: Mapping[str, ForeignTensor], key: str) -> dict[str, ForeignTensor]:
     """Return the tensors below `key`, named from there. Raises UsageError when there are none."""
     picked = {
         name.removeprefix(f"{key}."): each
@@ -71,14 +83,14 @@ def subtree(tensors: Mapping[str, Stored], key: str) -> dict[str, Stored]:
     return picked
 
 
-def strip_prefix(tensors: Mapping[str, Stored], prefix: str) -> dict[str, Stored]:
+def strip_prefix(tensors: Mapping[str, ForeignTensor], prefix: str) -> dict[str, ForeignTensor]:
     """Return the tensors with `prefix` taken off each name that begins with it.
 
     Raises UsageError when none does, and when two tensors would get the same name.
     """
     if not any(name.startswith(prefix) for name in tensors):
         raise UsageError(f"no tensor's name begins with {prefix!r}{_choices(prefix, tensors)}")
-    stripped: dict[str, Stored] = {}
+    stripped: dict[str, ForeignTensor] = {}
     for name, each in tensors.items():
         short = name.removeprefix(prefix)
         if not short or short in stripped:
@@ -90,5 +102,5 @@ def strip_prefix(tensors: Mapping[str, Stored], prefix: str) -> dict[str, Stored
     return stripped
 
 
-def _choices(word: str, tensors: Mapping[str, Stored]) -> str:
+def _choices(word: str, tensors: Mapping[str, object]) -> str:
     return did_you_mean(word, groups(tensors)) or "; --list shows the names"

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
-import attrs
+from kernel import ForeignFile, InputError
+from kernel_audio_import._globals import GLOBALS
+from kernel_audio_import._machine import Allowed, Malformed, interpret
+from kernel_audio_import._names import flatten
+from kernel_audio_import._stored import ITEM_SIZES, Storage, Stored, byte_size, numbers
 
-from kernel.errors import InputError
-from kernel.foreign._globals import GLOBALS
-from kernel.foreign._machine import Allowed, Malformed, interpret
-from kernel.foreign._names import flatten
-from kernel.foreign._stored import ITEM_SIZES, Storage, Stored, numbers
-
-__all__ = ["Checkpoint", "opened"]
+__all__ = ["opened"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 _EXPANDED = 4  # how many tensors may share the same values, on average
@@ -44,16 +42,8 @@ _SAFETENSORS = {
 }
 
 
-@attrs.frozen
-class Checkpoint:
-    """What a file holds: its tensors by name, and the names of what was not read, sorted."""
-
-    tensors: Mapping[str, Stored]
-    left_out: tuple[str, ...] = ()
-
-
 @contextmanager
-def opened(path: Path) -> Iterator[Checkpoint]:
+def opened(path: Path) -> Iterator[ForeignFile]:
     """Yield what a checkpoint holds; the file has to be open while tensors are loaded.
 
     Takes the formats of `torch.save`, pickles, and safetensors. Raises InputError, also where a
@@ -61,12 +51,16 @@ def opened(path: Path) -> Iterator[Checkpoint]:
     """
     try:
         with path.open("rb") as file:
-            yield _read(file, path.suffix == ".safetensors")
+            try:
+                found = _read(file, path)
+            except (BadZipFile, ValueError, RuntimeError) as error:
+                raise Malformed(str(error)) from error
+            yield found
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the spelling of the path") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, not a checkpoint; name the file in it") from None
-    except (Malformed, BadZipFile, ValueError, RuntimeError) as error:
+    except Malformed as error:
         raise InputError(
             f"{path} cannot be read as a checkpoint ({error}); get the file again, or export its "
             "weights anew where it was made"
@@ -75,7 +69,7 @@ def opened(path: Path) -> Iterator[Checkpoint]:
         raise InputError(f"cannot read {path}: {error.strerror}; check its permissions") from error
 
 
-def _read(file: IO[bytes], safetensors: bool) -> Checkpoint:
+def _read(file: IO[bytes], path: Path) -> ForeignFile:
     unknown: set[str] = set()
     size = file.seek(0, 2)
     file.seek(0)
@@ -83,15 +77,16 @@ def _read(file: IO[bytes], safetensors: bool) -> Checkpoint:
     file.seek(0)
     if not head:
         raise Malformed("it is empty")
-    if safetensors:
-        tensors = _safetensors(file, size)
-    elif head == b"PK\x03\x04":
-        tensors = flatten(_archive(ZipFile(file), size, unknown))
+    content: Any
+    if path.suffix == ".safetensors":
+        tensors, content = _safetensors(file, size)
     else:
-        tensors = flatten(_pickle(file, size, unknown))
-    if sum(tensor.size for tensor in tensors.values()) > max(_EXPANDED * size, _ALWAYS):
+        zipped = head == b"PK\x03\x04"
+        content = _archive(ZipFile(file), size, unknown) if zipped else _pickle(file, size, unknown)
+        tensors = flatten(content)
+    if sum(map(byte_size, tensors.values())) > max(_EXPANDED * size, _ALWAYS):
         raise Malformed("it unpacks to more than it holds")
-    return Checkpoint(tensors, tuple(sorted(unknown)))
+    return ForeignFile(path, tensors, content, tuple(sorted(unknown)))
 
 
 def _table(unknown: set[str]) -> Mapping[tuple[str, str], Any]:
@@ -201,15 +196,15 @@ def _refuse(_: Any) -> Any:
     raise Malformed("it refers to storages that it does not have")
 
 
-def _safetensors(file: IO[bytes], size: int) -> dict[str, Stored]:
+def _safetensors(file: IO[bytes], size: int) -> tuple[dict[str, Stored], Any]:
     """Read the header: its length in eight bytes, then JSON with the place of each tensor."""
     begin = 8 + int.from_bytes(file.read(8), "little")
     if not 8 < begin <= size:
         raise Malformed("it has no header")
     try:
         header = json.loads(file.read(begin - 8))
-        header.pop("__metadata__", None)
-        return {name: _entry(file, begin, **entry) for name, entry in header.items()}
+        metadata = header.pop("__metadata__", {})
+        return {name: _entry(file, begin, **entry) for name, entry in header.items()}, metadata
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Malformed(f"its header is damaged: {error}") from error
 

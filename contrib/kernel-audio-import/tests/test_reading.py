@@ -8,17 +8,18 @@ import struct
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from kernel_audio_import import groups, opened, strip_prefix, subtree
+from kernel_audio_import._write import finished
 from torch import Tensor, nn
 
-from kernel.errors import InputError, UsageError
-from kernel.foreign import groups, load, opened, strip_prefix, subtree
+from kernel import ForeignTensor, InputError, UsageError
 
 FORMS = ["zip", "legacy", *range(pickle.HIGHEST_PROTOCOL + 1)]
 
@@ -46,9 +47,13 @@ def wrap(content: bytes, path: Path, form: str) -> Path:
     return path
 
 
+def load(tensors: Mapping[str, ForeignTensor], half: bool = False) -> dict[str, Tensor]:
+    return finished({name: each.load() for name, each in tensors.items()}, half)
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     with opened(path) as checkpoint:
-        return load(checkpoint.tensors), checkpoint.left_out
+        return load(checkpoint.tensors), checkpoint.unread
 
 
 def fails(path: Path, says: str) -> None:
@@ -170,9 +175,15 @@ def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["zip", "legacy", 2])
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
-def test_a_whole_network_is_left_out_with_its_class(tmp_path: Path, form: str | int) -> None:
-    found, left_out = read(save(nn.Linear(2, 2), tmp_path / "x", form))
-    assert found == {}
+def test_a_whole_network_gives_its_state_dict_and_leaves_its_classes(
+    tmp_path: Path, form: str | int
+) -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    network.register_buffer("fixed", torch.ones(1), persistent=False)
+    found, left_out = read(save({"ema": network}, tmp_path / "x", form))
+    expected = {f"ema.{name}": each for name, each in network.state_dict().items()}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], each) for name, each in expected.items())
     assert "torch.nn.modules.linear.Linear" in left_out
 
 
@@ -232,7 +243,7 @@ def lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_checkpoint_of_lightning_is_read_without_its_project(lightning: Path) -> None:
     with opened(lightning) as checkpoint:
-        assert checkpoint.left_out == (
+        assert checkpoint.unread == (
             "pathlib.PosixPath",
             "their_project.Attributes",
             "their_project.Config",

@@ -232,6 +232,58 @@ def test_safetensors_are_a_source_too(site: Any, tmp_path: Path, run: Callable[.
     assert len(load_file(tmp_path / "ema.safetensors")) == 12
 
 
+RULES = r'[["^state_dict\.model\.(\d)\.", "layer\1."], ["bias$", "shift"]]'
+
+
+def rules(text: str) -> tuple[str, str]:
+    return "-o", f"importer.rules={text}"
+
+
+def test_rules_rename_in_order(run: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "x.safetensors"
+    done = run("--drop", *rules(RULES.replace("\\", "\\\\")), "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert {"layer0.weight", "layer0.shift", "layer1.running_mean", "ema.layers.0.weight"} <= set(
+        load_file(out)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[["(", "x"]]',
+            "option of importer.plain 'rules' cannot be [['(', 'x']]: '(' is not a re",
+        ),
+        ('[["qqq", "x"]]', "the rule 'qqq' changes no name; --list shows the names"),
+        ('[["weight", "\\\\7"]]', "importer.rules cannot put '\\\\7' in place: invalid group"),
+        ('[["^.*$", "x"]]', "would have the name of 'state_dict.model.0.weight'; make the rule n"),
+        ('[["^.*$", ""]]', "the tensor 'state_dict.model.0.weight' would have no name"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_told(run: Callable[..., Any], text: str, says: str) -> None:
+    done = run("--list", *rules(text))
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("-o", "importer.kee=x"), "option of importer.plain 'kee' does not exist; did you mean"),
+        (("-o", "solver.order=2"), "is not of the importer; write importer.order=..."),
+        (("--as", "plane"), "there is no importer 'plane'; did you mean 'plain'?"),
+    ],
+)
+def test_an_importer_that_cannot_be_is_told(
+    run: Callable[..., Any], args: tuple[str, ...], says: str
+) -> None:
+    done = run("--list", *args)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
 @pytest.mark.slow
 def test_the_list_needs_no_torch(site: Any, checkpoint: Path) -> None:
     assert "torch" not in site.modules_after("import", str(checkpoint), "--list")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from kernel.foreign._machine import Malformed
+from kernel import ForeignTensor
+from kernel_audio_import._machine import Malformed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ITEM_SIZES", "Storage", "Stored", "numbers"]
+__all__ = ["ITEM_SIZES", "Storage", "Stored", "byte_size", "numbers"]
 
 ITEM_SIZES = {
     "bool": 1,
@@ -88,28 +89,23 @@ class Stored:
             raise Malformed(f"a tensor of shape {sizes} needs more values than the file has")
         return cls(storage, dtype, sizes, steps, first)
 
-    @property
-    def values(self) -> int:
-        """Return how many values the tensor has."""
-        return prod(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Return how many bytes the values take when each is written once."""
-        return self.values * ITEM_SIZES[self.dtype]
-
     def load(self) -> Tensor:
         """Read the values into a contiguous tensor that shares its memory with no other."""
         import torch
 
         dtype = getattr(torch, self.dtype)
-        if not self.values:
+        if 0 in self.shape:
             return torch.empty(self.shape, dtype=dtype)
         content = self.storage.content()
         whole = len(content) // ITEM_SIZES[self.dtype]
         flat = torch.frombuffer(content, dtype=dtype, count=whole)
         view = flat.as_strided(self.shape, self.stride, self.offset)
         return view.clone(memory_format=torch.contiguous_format)
+
+
+def byte_size(tensor: ForeignTensor) -> int:
+    """Return how many bytes the values of a tensor take when each is written once."""
+    return prod(tensor.shape) * ITEM_SIZES[tensor.dtype]
 
 
 def numbers(given: object) -> tuple[int, ...]:

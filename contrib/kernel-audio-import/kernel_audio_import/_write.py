@@ -1,0 +1,131 @@
+"""Writes tensors where they are wanted, after trying them in the model that they are for."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import InputError, OutputError
+from kernel.files import output_error, staged
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kernel.kinds.model import Manifest
+    from kernel.registry import Registry
+
+__all__ = ["finished", "write", "write_pack"]
+
+
+def finished(tensors: dict[str, Tensor], half: bool = False) -> dict[str, Tensor]:
+    """Return tensors as they are written, those with a fraction as float16 where `half` is true.
+
+    Takes them out of `tensors`, so that no two copies of all are held at once. Raises InputError
+    for a tensor that safetensors or float16 cannot hold.
+    """
+    done: dict[str, Tensor] = {}
+    for name in list(tensors):
+        tensor = tensors.pop(name)
+        if str(tensor.dtype) == "torch.complex128":
+            raise InputError(
+                f"the tensor {name!r} is complex128, which safetensors cannot hold; "
+                "pick the others with --key"
+            )
+        if half and tensor.is_floating_point():
+            small = tensor.half()
+            if not small.isfinite().equal(tensor.float().isfinite()):
+                raise InputError(
+                    f"the tensor {name!r} has values beyond 65504, which float16 cannot hold; "
+                    "leave out --half"
+                )
+            tensor = small
+        done[name] = tensor
+    return done
+
+
+def write(path: Path, tensors: dict[str, Tensor], registry: Registry) -> bool:
+    """Write a safetensors file, which appears whole or not at all.
+
+    Returns whether there is a `model.toml` beside it, whose network the tensors then fit.
+    Raises InputError when they do not, and OutputError when `path` exists or cannot be written.
+    """
+    from kernel.checkpoint import write_tensors
+    from kernel.models import MANIFEST, WEIGHTS
+
+    if os.path.lexists(path):
+        raise OutputError(f"{path} exists already; choose another name or remove it first")
+    beside = path.parent / MANIFEST
+    tried = path.name == WEIGHTS and beside.is_file()
+    try:
+        with TemporaryDirectory(prefix=f".{path.name}.partial-", dir=path.parent) as folder:
+            partial = Path(folder, path.name)
+            write_tensors(partial, tensors, {"format": "pt"})
+            if tried:
+                with _told(beside, "mend it, or write the weights elsewhere"):
+                    manifest = _manifest(tomllib.loads(beside.read_text("utf-8")))
+                _fit(partial, manifest, f"model {path.parent}", registry)
+            partial.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    return tried
+
+
+def write_pack(
+    folder: Path, configuration: Mapping[str, Any], tensors: dict[str, Tensor], registry: Registry
+) -> None:
+    """Write a model's folder, which appears whole or not at all, its weights tried in its network.
+
+    configuration: what an importer says of `model.toml`. Raises InputError when it is none, or the
+    tensors do not fit.
+    """
+    from kernel.checkpoint import write_tensors
+    from kernel.models import MANIFEST, WEIGHTS
+
+    with staged(folder) as stage:
+        write_tensors(stage / WEIGHTS, tensors, {})
+        with _told(folder / MANIFEST, "report it to the importer's author"):
+            manifest = _manifest({"parameters": 0, **configuration})
+        network, owners = _fit(stage / WEIGHTS, manifest, f"model {folder}", registry)
+        count = sum(each.numel() for each in network.parameters())
+        owners |= manifest.distributions
+        manifest = manifest.model_copy(update={"parameters": count, "distributions": owners})
+        (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
+
+
+@contextmanager
+def _told(path: Path, remedy: str) -> Iterator[None]:
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except (ValidationError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a manifest ({reason:.200}); {remedy}") from None
+
+
+def _manifest(given: Mapping[str, Any]) -> Manifest:
+    from kernel.kinds.model import Manifest
+
+    return Manifest.model_validate(given)
+
+
+def _fit(
+    weights: Path, manifest: Manifest, owner: str, registry: Registry
+) -> tuple[nn.Module, dict[str, str]]:
+    """Return a manifest's network with the weights in it, and whose each of its parts is."""
+    from kernel.assembly import assemble
+    from kernel.checkpoint import load_weights
+    from kernel.kinds import model_kinds
+    from kernel.models import ModelPack
+    from kernel.registry import Selection
+
+    pack = ModelPack(None, weights.parent, manifest)
+    assembly, _ = assemble(registry, Selection(), (*model_kinds(), "task"), {}, manifest)
+    network = assembly.build_network(pack.condition)
+    load_weights(network, weights, owner)
+    return network, {part.info.spelling: part.info.distribution for part in assembly.parts}

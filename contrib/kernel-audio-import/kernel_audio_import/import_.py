@@ -1,0 +1,217 @@
+"""Turn a foreign checkpoint into a model or into safetensors, running none of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kernel import Command, ForeignFile, Importer, InputError, KernelError, UsageError, hookimpl
+from kernel.cli._table import paragraph, table
+
+if TYPE_CHECKING:
+    from kernel import ForeignTensor
+    from kernel.registry import Registry
+
+__all__ = ["Import"]
+
+EPILOG = """\b
+Examples:
+  kernel import epoch=9.ckpt --list
+  kernel import epoch=9.ckpt --key state_dict --strip-prefix model. --out model.safetensors
+  kernel import epoch=9.ckpt --as NAME --out FOLDER
+
+Written beside a model.toml as model.safetensors, the tensors are tried in its network first.
+"""
+
+
+@click.command(name="import", epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="PLACE", help="What to write: see below."
+)
+@click.option("--list", "listing", is_flag=True, help="Print the tensors and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: print JSON for programs.")
+@click.option("--as", "spelling", metavar="NAME", default="plain", help="The importer to use.")
+@click.option("-o", "options", multiple=True, metavar="importer.OPTION=VALUE", help="Its options.")
+@click.option("--key", metavar="GROUP", help="Take only what is below this name: state_dict.")
+@click.option("--strip-prefix", metavar="TEXT", help="Take it off the names: model.")
+@click.option("--drop", is_flag=True, default=None, help="Leave out what is no tensor.")
+@click.option("--half", is_flag=True, help="Write numbers with a fraction as float16.")
+def _command(
+    file: Path,
+    out: Path | None,
+    listing: bool,
+    as_json: bool,
+    spelling: str,
+    options: tuple[str, ...],
+    half: bool,
+    **flags: Any,
+) -> None:
+    """Turn a foreign checkpoint into a model or into safetensors, running none of it.
+
+    FILE is what torch.save wrote (.ckpt, .pt, .pth, .bin), a pickle of arrays or of a network
+    (.pkl), or safetensors. An importer knows a family of checkpoints and writes a model's folder;
+    the importer `plain` takes the tensors of any file, in nested mappings by dotted names, and
+    writes a safetensors file. The classes and functions that a file names are never imported: where
+    it names any beside those of tensors and arrays, `plain` refuses it, and --drop leaves those
+    objects out.
+    """
+    if listing == (out is not None):
+        raise UsageError(
+            "say where to write with --out model.safetensors, or look at what there is with --list"
+        )
+    if as_json and not listing:
+        raise UsageError("--json belongs to --list; add it, or leave out --json")
+    from kernel.registry import Registry
+    from kernel_audio_import._formats import opened
+
+    registry = Registry.scan()
+    importer = _importer(registry, spelling, options, flags)
+    with opened(file) as found:
+        if not found.tensors:
+            unread = ", ".join(map(_printable, found.unread))
+            raise InputError(
+                f"{file} holds no tensors"
+                + (f" beside what is left out ({unread})" if unread else "")
+                + "; export the weights, such as a state_dict, where it was made"
+            )
+        if out is None:
+            click.echo(_listed(found, importer, registry, as_json))
+            return
+        click.echo(_written(found, importer, registry, out, half))
+    if found.unread:
+        click.echo(f"note: left out {', '.join(map(_printable, found.unread))}", err=True)
+
+
+def _importer(
+    registry: Registry, spelling: str, options: Sequence[str], flags: Mapping[str, Any]
+) -> Importer:
+    """Return the importer with the options that `-o` and the flags for `plain` give it."""
+    from pydantic import ValidationError
+
+    from kernel.config import explain, parse_option
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    for text in options:
+        kind, option, value = parse_option(text)
+        if kind != "importer":
+            raise UsageError(f"option {text!r} is not of the importer; write importer.{option}=...")
+        given[option] = value
+    info = registry.pick(spelling, "importer")
+    component: Any = registry.load(info)
+    try:
+        found: Importer = component.model_validate(given)
+    except ValidationError as error:
+        sentence = explain(error, component, f"option of {info.spelling}")
+        raise UsageError(f"{sentence} (`kernel plugins {info.name}` lists the options)") from None
+    return found
+
+
+def _written(
+    file: ForeignFile, importer: Importer, registry: Registry, out: Path, half: bool
+) -> str:
+    """Write what the importer makes of a file; return what the user is told."""
+    from kernel_audio_import._write import finished, write, write_pack
+
+    configuration = importer.configuration(file)
+    loaded = finished(importer.weights(file), half)
+    size = sum(tensor.nbytes for tensor in loaded.values()) / 1e6
+    if configuration is None:
+        fits = write(out, loaded, registry)
+        note = f", which fit the model.toml in {out.parent}" if fits else ""
+    else:
+        write_pack(out, configuration, loaded, registry)
+        note = f"; `kernel run --model {out}` plays it"
+    return f"{out}: {len(loaded)} tensors, {size:.1f} MB{note}"
+
+
+def _listed(file: ForeignFile, importer: Importer, registry: Registry, as_json: bool) -> str:
+    tensors = importer.rename(file)
+    left_out = [_printable(name) for name in file.unread]
+    known, notes = _known(file, registry)
+    if as_json:
+        return _json(tensors, left_out, known)
+    parts = [_list(tensors, left_out)]
+    if known:
+        parts.append(paragraph(f"Importers for --as that know this file: {', '.join(known)}"))
+    return "\n\n".join([*parts, *map(paragraph, notes)])
+
+
+def _known(file: ForeignFile, registry: Registry) -> tuple[list[str], list[str]]:
+    """Return the importers that know a file, and a sentence for each broken one."""
+    known: list[str] = []
+    notes: list[str] = []
+    for info in registry.plugins:
+        if info.kind != "importer":
+            continue
+        try:
+            component: Any = registry.load(info)
+            known += [info.name] if component().detect(file) else []
+        except KernelError as error:
+            notes.append(str(error))
+        except Exception as error:  # of a plugin that nobody named
+            notes.append(f"{info.qualified} cannot tell ({type(error).__name__}: {error})")
+    return known, notes
+
+
+def _list(tensors: Mapping[str, ForeignTensor], left_out: Sequence[str]) -> str:
+    """Return a table in which tensors that differ only by numbers in their names are one row."""
+    from kernel_audio_import._names import groups
+    from kernel_audio_import._stored import byte_size
+
+    rows: dict[tuple[str, ...], int] = {}
+    for name, stored in tensors.items():
+        shape = " x ".join(map(str, stored.shape)) or "one value"
+        row = (stored.dtype, shape, re.sub(r"(?<![^.])\d+(?![^.])", "*", _printable(name)))
+        rows[row] = rows.get(row, 0) + 1
+    body = [(str(count), *row) for row, count in rows.items()]
+    parts = [table(("count", "type", "shape", "name"), body)]
+    values = sum(prod(stored.shape) for stored in tensors.values())
+    size = sum(byte_size(stored) for stored in tensors.values()) / 1e6
+    parts.append(f"{len(tensors)} tensors, {values:,} values, {size:.1f} MB")
+    outer = {key: count for key, count in groups(tensors).items() if "." not in key}
+    if len(outer) > 1:
+        choices = [f"{_printable(key)} ({count})" for key, count in outer.items()]
+        parts.append(paragraph(f"Groups for --key: {', '.join(choices)}"))
+    if left_out:
+        parts.append(paragraph(f"Not tensors, to leave out with --drop: {', '.join(left_out)}"))
+    return "\n\n".join(parts)
+
+
+def _json(
+    tensors: Mapping[str, ForeignTensor], left_out: Sequence[str], known: Sequence[str]
+) -> str:
+    record = {
+        "tensors": [
+            {"name": name, "type": stored.dtype, "shape": stored.shape}
+            for name, stored in tensors.items()
+        ],
+        "left_out": left_out,
+        "importers": known,
+    }
+    return json.dumps(record, indent=2)
+
+
+def _printable(name: str) -> str:
+    """Return a name that a file gives without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+class Import(Command):
+    """Reads checkpoints of other projects as data, and writes models and safetensors."""
+
+    def build(self) -> click.Command:
+        """Return the command."""
+        return _command
+
+
+@hookimpl
+def command() -> type[Command]:
+    """Offer `import`."""
+    return Import
