@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import attrs
 import torch
 
 from kernel.errors import DeviceError
+from kernel.trees import layout, mapped, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,40 +95,73 @@ class Machine:
         }
 
 
-class Captured:
-    """A network evaluation recorded once as a CUDA graph for each shape and prepared condition.
+Recording = tuple[Callable[[], None], "Tensor"]
+"""A function that repeats an evaluation, and the tensor that it leaves the result in."""
 
-    A prepared condition is read at its own address on every replay, so the graph keeps it alive.
+
+def record(evaluate: Callable[[], Tensor]) -> Recording:
+    """Return an evaluation of tensors that stay in place as a CUDA graph."""
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            evaluate()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = evaluate()
+    return graph.replay, result
+
+
+class Captured:
+    """A network evaluation recorded once, as a CUDA graph, for each layout of its inputs.
+
+    A layout is the shapes and dtypes of x, c_noise and the tensors of the prepared tree, with the
+    tree's constants. A graph reads copies of its own, and a tree is copied when it is another than
+    the last. Batches of one layout share a graph, and no batch is kept alive but the last.
     """
 
-    def __init__(self, evaluate: Network) -> None:
+    def __init__(
+        self, evaluate: Network, record: Callable[[Callable[[], Tensor]], Recording] = record
+    ) -> None:
         self._evaluate = evaluate
-        self._graphs: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._record = record
+        self._graphs: dict[Hashable, _Graph] = {}
+        self._latest: tuple[Any, Hashable] = (None, layout(None))
 
     def __call__(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
-        """Replay the graph with the values of `x` and `c_noise`; capture it at the first call."""
-        key = (x.shape, x.dtype, id(condition))
+        """Replay the graph with the values of the inputs; record it at the first of its layout."""
+        if condition is not self._latest[0]:
+            self._latest = (condition, layout(condition))
+        key = (layout([x, c_noise]), self._latest[1])
         if key not in self._graphs:
-            self._graphs[key] = (*self._capture(x, c_noise, condition), condition)
-        graph, static_x, static_c, result, _ = self._graphs[key]
-        static_x.copy_(x)
-        static_c.copy_(c_noise)
+            self._graphs[key] = self._recorded(x, c_noise, condition)
+        graph = self._graphs[key]
+        graph.x.copy_(x)
+        graph.c_noise.copy_(c_noise)
+        if graph.source is not condition:
+            for own, given in zip(tensors(graph.condition), tensors(condition), strict=True):
+                own.copy_(given)
+            graph.source = condition
         graph.replay()
-        copy: Tensor = result.clone()
-        return copy
+        return graph.result.clone()
 
-    def _capture(self, x: Tensor, c_noise: Tensor, condition: Any) -> tuple[Any, ...]:
-        static_x, static_c = x.clone(), c_noise.clone()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._evaluate(static_x, static_c, condition)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = self._evaluate(static_x, static_c, condition)
-        return graph, static_x, static_c, result
+    def _recorded(self, *inputs: Any) -> _Graph:
+        x, c_noise, condition = mapped(lambda each: each.detach().clone(), list(inputs))
+        replay, result = self._record(lambda: self._evaluate(x, c_noise, condition))
+        return _Graph(x, c_noise, condition, replay, result, inputs[2])
+
+
+@attrs.define(eq=False)
+class _Graph:
+    """A recorded evaluation, the tensors that it reads and writes, and the tree copied in last."""
+
+    x: Tensor
+    c_noise: Tensor
+    condition: Any
+    replay: Callable[[], None]
+    result: Tensor
+    source: Any
 
 
 def _device(name: str) -> torch.device:

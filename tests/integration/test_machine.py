@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kernel.config import RunConfig
-from kernel.runner.device import Machine
+from kernel.runner.device import Captured, Machine
 from kernel.runner.plan import Plan
 from kernel.runner.sampling import Sampler
 
@@ -60,6 +60,24 @@ def test_a_captured_network_makes_the_same_sounds(planned: Planned) -> None:
     config, plan = planned(count=3, batch=2, steps=4)
     eager = sounds(config, plan, Machine(torch.device("cuda")))
     captured = sounds(config, plan, Machine(torch.device("cuda"), cuda_graph=True))
+    torch.testing.assert_close(eager, captured, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_equal_batches_share_one_graph(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, plan = planned(count=8, batch=1)
+    recordings = []
+
+    def counted(self: Captured, *inputs: Any) -> Any:
+        recordings.append(self)
+        return recorded(self, *inputs)
+
+    recorded = Captured._recorded
+    monkeypatch.setattr(Captured, "_recorded", counted)
+    eager = sounds(config, plan, Machine(torch.device("cuda")))
+    captured = sounds(config, plan, Machine(torch.device("cuda"), cuda_graph=True))
+    assert len(recordings) == 1
     torch.testing.assert_close(eager, captured, rtol=1e-3, atol=1e-4)
 
 
