@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import kernel
-import kernel.testing
+import kernel_audio_testing
 from kernel.cli._explain import explain
 from kernel.kinds import KINDS
 from kernel.models import packs
@@ -54,7 +54,11 @@ def plugins() -> str:
 
 def template(kind: str) -> str:
     """Return the component that `kernel new --kind KIND` writes."""
-    text = files("kernel.projects").joinpath("templates", f"{kind}.py").read_text("utf-8")
+    text = (
+        files("kernel_audio_testing.projects")
+        .joinpath("templates", f"{kind}.py")
+        .read_text("utf-8")
+    )
     return f"```python\n{text}```"
 
 
@@ -80,13 +84,13 @@ def options(kind: str) -> str:
 def names() -> str:
     """Return every public name with the first sentence of its documentation."""
     rows = ["| name | what it is |", "|---|---|"]
-    for module in (kernel, kernel.testing):
+    for module in (kernel, kernel_audio_testing):
         for name in sorted(set(module.__all__) - {"API", "__version__"}):
             value = getattr(module, name)
             call = _signature(value) if inspect.isfunction(value) else ""
             text = _first(inspect.getdoc(value) or "")
             rows.append(f"| `{module.__name__}.{name}{call}` | {text} |")
-    return "\n".join(rows).replace("kernel.testing.", "testing.").replace("`kernel.", "`")
+    return "\n".join(rows).replace("`kernel.", "`")
 
 
 def _component(info: PluginInfo) -> str:

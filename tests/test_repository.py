@@ -16,8 +16,8 @@ import pytest
 
 import kernel
 from kernel.kinds import KINDS, hook_modules
-from kernel.projects import Names, new_project
 from kernel.registry import PluginInfo, Registry
+from kernel_audio_testing.projects import Names, new_project
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -108,7 +108,9 @@ def test_the_guides_project_is_what_kernel_new_writes(tmp_path: Path) -> None:
 
 def both_solvers() -> tuple[list[str], list[str]]:
     """Return the lines of the solver that `kernel new` writes and of the one in contrib."""
-    template = files("kernel.projects.templates").joinpath("solver.py").read_text("utf-8")
+    template = (
+        files("kernel_audio_testing.projects.templates").joinpath("solver.py").read_text("utf-8")
+    )
     written = template.replace("Mine", "Ab2").replace("mine", "ab2")
     project = ROOT / "contrib" / "kernel-audio-ab2" / "kernel_audio_ab2"
     return written.splitlines(), (project / "solver.py").read_text("utf-8").splitlines()

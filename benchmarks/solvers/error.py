@@ -24,7 +24,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from kernel import Schedule, Solver
-from kernel.testing.exact import Gaussian, Mixture
+from kernel_audio_testing.exact import Gaussian, Mixture
 from kernel_plugins.schedules.edm import EdmSchedule
 
 BUDGETS = (4, 6, 8, 10, 12, 16, 24, 32, 48, 64)

@@ -21,10 +21,6 @@ COMMANDS = {
     "evaluate": "Score sounds, alone or against references.",
     "plugins": "List the installed plugins, or explain one.",
     "models": "List the installed models, or explain one.",
-    "check": "Check that a plugin keeps its promises.",
-    "new": "Write the project of a plugin of your own.",
-    "export": "Write the project of a model pack from a training.",
-    "lock": "Note exactly what a configuration runs.",
 }
 
 EPILOG = """\b

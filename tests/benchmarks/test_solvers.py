@@ -14,7 +14,7 @@ from kernel import UsageError
 from kernel.config import RunConfig, load
 from kernel.registry import Registry
 from kernel.runner.plan import plan_run
-from kernel.testing.exact import Gaussian
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.schedules.optimised import OptimisedSchedule
 from kernel_plugins.schedules.ve import VeSchedule

@@ -20,7 +20,7 @@ from kernel.runner.device import Machine
 from kernel.runner.noise import BrownianNoise, ItemNoise
 from kernel.runner.plan import Plan
 from kernel.runner.sampling import Sampler
-from kernel.testing.exact import Gaussian
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.solvers.euler_maruyama import EulerMaruyama
 

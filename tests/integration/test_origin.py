@@ -32,7 +32,7 @@ from kernel.runner.device import Machine
 from kernel.runner.noise import ItemNoise
 from kernel.runner.sampling import Sampler
 from kernel.runner.training import Trainer
-from kernel.testing.exact import Gaussian
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.ouve import Ouve

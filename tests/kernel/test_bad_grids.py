@@ -35,8 +35,8 @@ from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.grid import grid
 from kernel.runner.sampling import Sampler
-from kernel.testing.exact import Gaussian
 from kernel.values import GuidedDenoise
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.objectives.eps import Eps

@@ -1,4 +1,4 @@
-"""A clean environment: kernel-audio from a wheel, its libraries, and of plugins none at all.
+"""A clean environment: kernel-audio and its conformance kit from wheels, and no plugins.
 
 Nothing is downloaded. The libraries are links to those of the environment that runs the tests.
 """
@@ -98,10 +98,10 @@ def _link_libraries(site: Path) -> None:
 
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Return an environment in which nothing but kernel-audio is installed."""
+    """Return an environment with kernel-audio and its conformance kit, and nothing else of ours."""
     environment = Environment(tmp_path_factory.mktemp("clean"))
-    (wheel,) = environment.wheels(ROOT)
-    environment.pip("install", wheel)
+    wheels = environment.wheels(ROOT, ROOT / "contrib" / "kernel-audio-testing")
+    environment.pip("install", *wheels)
     return environment
 
 

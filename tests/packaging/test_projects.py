@@ -1,4 +1,4 @@
-"""Every kind of project, from `kernel new` to a run that uses it, with only kernel-audio there."""
+"""Every kind of project, from `kernel new` to a run that uses it, with kernel-audio and its kit."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kernel.registry import Registry
-from kernel.testing import Check, Subject, checks_for
-from kernel.testing._pytest import hold
+from kernel_audio_testing import Check, Subject, checks_for
+from kernel_audio_testing._pytest import hold
 
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "solver.heun": ({"s_churn": 20.0},),

@@ -17,8 +17,8 @@ from kernel.errors import PluginError
 from kernel.kinds import KINDS
 from kernel.kinds.model import Manifest
 from kernel.registry import PluginInfo, Registry, Selection
-from kernel.testing import Outcome, run_checks
 from kernel.values import ConditionSpec
+from kernel_audio_testing import Outcome, run_checks
 
 MANIFEST: dict[str, Any] = {
     "format": 1,

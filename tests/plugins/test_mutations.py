@@ -18,7 +18,7 @@ import pytest
 
 import kernel
 from kernel.registry import PluginInfo, Registry
-from kernel.testing import Check, Subject, Violation, checks_for
+from kernel_audio_testing import Check, Subject, Violation, checks_for
 
 COMPONENTS = "kernel.kinds.objective"
 PLUGINS = "kernel_plugins"

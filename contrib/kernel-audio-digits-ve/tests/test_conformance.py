@@ -1,5 +1,5 @@
 """Hold `digits-ve` to the promises of its kind."""
 
-from kernel.testing import conformance
+from kernel_audio_testing import conformance
 
 test_digits_ve = conformance("model.digits-ve@kernel-audio-digits-ve")

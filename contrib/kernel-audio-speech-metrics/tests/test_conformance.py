@@ -1,4 +1,4 @@
-from kernel.testing import conformance
+from kernel_audio_testing import conformance
 
 test_estoi = conformance("metric.estoi@kernel-audio-speech-metrics")
 test_lsd = conformance("metric.lsd@kernel-audio-speech-metrics")

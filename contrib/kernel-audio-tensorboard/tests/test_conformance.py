@@ -1,4 +1,4 @@
-from kernel.testing import conformance
+from kernel_audio_testing import conformance
 
 test_tensorboard = conformance("observer.tensorboard@kernel-audio-tensorboard")
 test_tensorboard_seldom = conformance(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kernel import Solver
-from kernel.testing.exact import Mixture
+from kernel_audio_testing.exact import Mixture
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.schedules.rf import RfSchedule
 from kernel_plugins.schedules.ve import VeSchedule

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernel import Condition, Context, GuidedDenoise, UsageError
-from kernel.testing.exact import Gaussian
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.guidance import autoguidance
 from kernel_plugins.guidance.autoguidance import Autoguidance
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kernel import AudioSpec, Condition, Context, LatentSpace, LatentSpec, UsageError
 from kernel.runner.guide import guided
-from kernel.testing.exact import Gaussian, Mixture
+from kernel_audio_testing.exact import Gaussian, Mixture
 from kernel_plugins.guidance import classifier
 from kernel_plugins.guidance.classifier import Classifier
 from kernel_plugins.solvers.heun import Heun

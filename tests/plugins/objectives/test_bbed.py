@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from kernel.registry import PluginInfo, Registry
-from kernel.testing._run import checks_for
-from kernel.testing._subject import Inapplicable, Subject
+from kernel_audio_testing._run import checks_for
+from kernel_audio_testing._subject import Inapplicable, Subject
 from kernel_plugins._bbed import odds, variance
 from kernel_plugins.objectives.bbed import Bbed, objective
 from kernel_plugins.schedules.bbed import BbedSchedule, schedule

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from kernel import Preconditioning
-from kernel.testing._objective import check_origin, check_path
-from kernel.testing._subject import Inapplicable, Violation
+from kernel_audio_testing._objective import check_origin, check_path
+from kernel_audio_testing._subject import Inapplicable, Violation
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.objectives.ouve import Ouve
 from kernel_plugins.objectives.sb_ve import SbVe

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kernel import Denoise, Noise, Solver, Step
-from kernel.testing.exact import Gaussian, Mixture
+from kernel_audio_testing.exact import Gaussian, Mixture
 
 Drive = Callable[..., list[Step]]
 

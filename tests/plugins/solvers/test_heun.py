@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from kernel.testing.exact import Gaussian
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.solvers.heun import Heun
 

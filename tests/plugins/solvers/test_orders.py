@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kernel import Solver
-from kernel.testing.exact import Gaussian
+from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.solvers.ddpm import Ddpm
 from kernel_plugins.solvers.deis import Deis
 from kernel_plugins.solvers.dpm_2m import Dpm2M

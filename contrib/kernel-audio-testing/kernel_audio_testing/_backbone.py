@@ -1,0 +1,341 @@
+"""What backbones are held to, on small latents and with their own options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from kernel.errors import KernelError
+from kernel.values import Condition, ConditionSpec, LatentSpec
+from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
+from kernel_audio_testing._tools import (
+    finite,
+    generator_untouched,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
+
+__all__ = ["CHECKS"]
+
+LATENTS = {1: LatentSpec(3, (24,)), 2: LatentSpec(2, (12, 10))}
+EVERYTHING = ConditionSpec(vector=4, sequence=5, aligned=3)
+SINGLE = (ConditionSpec(vector=4), ConditionSpec(sequence=5), ConditionSpec(aligned=3))
+
+
+@attrs.frozen(eq=False)
+class Scene:
+    """A network, perturbed so that no layer is zero, and what it was built for."""
+
+    module: Any
+    latent: LatentSpec
+    spec: ConditionSpec
+
+    def inputs(
+        self, size: tuple[int, ...] | None = None, length: int = 3, seed: int = 0
+    ) -> tuple[Tensor, Tensor, Condition]:
+        """Return x, c_noise and a condition for a batch of three, in float64."""
+        size = size or self.latent.size
+        x = normal(3, self.latent.channels, *size, seed=seed)
+        return x, torch.tensor([-0.7, 0.1, 0.6]).double(), self.condition(size, length, seed + 1)
+
+    def condition(self, size: tuple[int, ...], length: int, seed: int) -> Condition:
+        """Return a condition with the parts that the network was built for."""
+        spec = self.spec
+        return Condition(
+            vector=normal(3, spec.vector, seed=seed) if spec.vector else None,
+            sequence=normal(3, length, spec.sequence, seed=seed + 1) if spec.sequence else None,
+            mask=torch.ones(3, length, dtype=torch.bool) if spec.sequence else None,
+            aligned=normal(3, spec.aligned, *size, seed=seed + 2) if spec.aligned else None,
+        )
+
+    def __call__(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
+        """Return F."""
+        result: Tensor = self.module(x, c_noise, self.module.prepare(condition))
+        return result
+
+
+def _build(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene:
+    """Return a network built from a fixed seed, with constant parameters perturbed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = subject.make().build(latent, spec)
+    with torch.no_grad():
+        for index, parameter in enumerate(module.parameters()):
+            if bool((parameter == parameter.flatten()[0]).all()):
+                parameter += 0.1 * normal(*parameter.shape, seed=index, dtype=parameter.dtype)
+    return Scene(module.double().eval(), latent, spec)
+
+
+def _scenes(subject: Subject) -> Iterator[Scene]:
+    """Yield a network for each number of axes, with every part of a condition that it takes.
+
+    A backbone that does not take all parts at once is built for each part that it does take.
+    """
+    dims = subject.make().dims
+    require(bool(dims) and set(dims) <= set(LATENTS), f"dims is {dims}, not some of (1, 2)")
+    for latent in (LATENTS[axes] for axes in dims):
+        try:
+            yield _build(subject, latent, EVERYTHING)
+            continue
+        except KernelError:
+            singles = [_attempt(subject, latent, spec) for spec in SINGLE]
+        taken = [scene for scene in singles if scene is not None]
+        yield from taken or [_build(subject, latent, ConditionSpec())]
+
+
+def _attempt(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene | None:
+    try:
+        return _build(subject, latent, spec)
+    except KernelError:
+        return None
+
+
+def _with_part(subject: Subject, *parts: str) -> Iterator[Scene]:
+    scenes = [s for s in _scenes(subject) if not parts or any(getattr(s.spec, p) for p in parts)]
+    if not scenes:
+        raise Inapplicable(f"the backbone takes no {' or '.join(parts)} in a condition")
+    yield from scenes
+
+
+@torch.no_grad()
+def check_shapes(subject: Subject) -> str | None:
+    """Check that F has the shape and the dtype of x, is finite, and depends on x."""
+    for scene in _scenes(subject):
+        for dtype in (torch.float32, torch.float64):
+            x, *_ = inputs = scene.inputs()
+            scene.module.to(dtype)
+            found = scene(*_cast(dtype, *inputs))
+            require(
+                (found.shape, found.dtype) == (x.shape, dtype),
+                f"F is {tuple(found.shape)} {found.dtype} for x {tuple(x.shape)} {dtype}",
+            )
+            finite(found, f"F in {dtype}")
+    return f"{_count(scene.module) / 1e6:.2f} M parameters"
+
+
+def _cast(
+    dtype: torch.dtype, x: Tensor, c_noise: Tensor, condition: Condition
+) -> tuple[Tensor, Tensor, Condition]:
+    def cast(part: Tensor) -> Tensor:
+        return part.to(dtype) if part.is_floating_point() else part
+
+    return cast(x), cast(c_noise), condition.map(cast)
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def check_sizes(subject: Subject) -> str | None:
+    """Check that other lengths than that of training work, odd ones and a single frame too."""
+    for scene in _scenes(subject):
+        for last in (1, 7, 13, 32):
+            x, c_noise, condition = scene.inputs((*scene.latent.size[:-1], last))
+            found = scene(x, c_noise, condition)
+            require(found.shape == x.shape, f"F is {tuple(found.shape)} for x {tuple(x.shape)}")
+            finite(found, f"F for x {tuple(x.shape)}")
+    return None
+
+
+def check_items_apart(subject: Subject) -> str | None:
+    """Check that no item depends on another, and each depends on all of its own inputs."""
+    for scene in _scenes(subject):
+        for training in (False, True):
+            scene.module.train(training)
+            x, c_noise, condition = scene.inputs()
+            leaves = {"x": x, "c_noise": c_noise}
+            leaves |= {
+                name: part
+                for name in ("vector", "sequence", "aligned")
+                if (part := getattr(condition, name)) is not None
+            }
+            for leaf in leaves.values():
+                leaf.requires_grad_()
+            with torch.random.fork_rng(devices=[]):
+                found = scene(x, c_noise, condition)
+            where = "in training" if training else "in evaluation"
+            weights = normal(*found[1].shape, seed=4)
+            gradients = torch.autograd.grad(
+                (found[1] * weights).sum(), list(leaves.values()), allow_unused=True
+            )
+            for name, gradient in zip(leaves, gradients, strict=True):
+                hears = [False] * 3 if gradient is None else _nonzero(gradient)
+                require(hears[1], f"{where} F does not depend on {name}")
+                require(
+                    not (hears[0] or hears[2]), f"{where} F of an item depends on {name} of another"
+                )
+    return None
+
+
+def _nonzero(gradient: Tensor) -> list[bool]:
+    found: list[bool] = gradient.reshape(len(gradient), -1).ne(0).any(1).tolist()
+    return found
+
+
+@torch.no_grad()
+def check_null_condition(subject: Subject) -> str | None:
+    """Check that conditions of zeros give one and the same finite F, unlike a real one."""
+    for scene in _with_part(subject, "vector", "sequence", "aligned"):
+        x, c_noise, condition = scene.inputs(length=3)
+        null = scene(x, c_noise, condition.dropped())
+        finite(null, "F under the null condition")
+        longer = scene.inputs(length=6, seed=7)[2].dropped()
+        same(scene(x, c_noise, longer), null, "F under the nulls of two conditions")
+        told = scene(x, c_noise, condition)
+        change = float((told - null).abs().max())
+        require(change > 1e-9, "F is the same under a condition and under the null condition")
+        which = torch.tensor([False, True, False])
+        mixed = scene(x, c_noise, condition.drop(which))
+        wanted = torch.where(which.view(-1, *[1] * (x.ndim - 1)), null, told)
+        same(mixed, wanted, "F of a batch of which one item has the null condition")
+    return None
+
+
+@torch.no_grad()
+def check_mask(subject: Subject) -> str | None:
+    """Check that what is masked in a sequence is not heard."""
+    for scene in _with_part(subject, "sequence"):
+        x, c_noise, condition = scene.inputs(length=4)
+        assert condition.sequence is not None and condition.mask is not None
+        mask = condition.mask.clone()
+        mask[:, 2:] = False
+        garbage = condition.sequence.clone()
+        garbage[:, 2:] = 50
+        longer = attrs.evolve(condition, sequence=garbage, mask=mask)
+        shorter = attrs.evolve(
+            condition, sequence=condition.sequence[:, :2], mask=condition.mask[:, :2]
+        )
+        found, wanted = scene(x, c_noise, longer), scene(x, c_noise, shorter)
+        same(found, wanted, "F with the end of a sequence masked and cut off")
+    return None
+
+
+def check_gradient(subject: Subject) -> str | None:
+    """Check that a finite gradient reaches every parameter once none of them is constant."""
+    for scene in _scenes(subject):
+        scene.module.train()
+        x, c_noise, condition = scene.inputs()
+        with torch.random.fork_rng(devices=[]):
+            found = scene(x, c_noise, condition)
+        parameters = dict(scene.module.named_parameters())
+        gradients = torch.autograd.grad(
+            (found * normal(*found.shape, seed=4)).sum(),
+            list(parameters.values()),
+            allow_unused=True,
+        )
+        for name, gradient in zip(parameters, gradients, strict=True):
+            if gradient is None:
+                raise Violation(f"the parameter {name!r} has no gradient")
+            finite(gradient, f"the gradient of {name!r}")
+            require(bool(gradient.any()), f"the gradient of {name!r} is zero")
+    return None
+
+
+@torch.no_grad()
+def check_prepared(subject: Subject) -> str | None:
+    """Check that a prepared condition can be used again and again, at any noise level."""
+    for scene in _scenes(subject):
+        x, c_noise, condition = scene.inputs()
+        prepared = scene.module.prepare(condition)
+        first = scene.module(x, c_noise, prepared)
+        scene.module(2 * x, c_noise + 1, prepared)
+        again = scene.module(x, c_noise, prepared)
+        require(torch.equal(first, again), "F changes when a prepared condition is used again")
+        same(scene(x, c_noise, condition), first, "F with a fresh and a used prepared condition")
+    return None
+
+
+@torch.no_grad()
+def check_precision(subject: Subject) -> str | None:
+    """Check that float32 and float64 agree."""
+    worst = 0.0
+    for scene in _scenes(subject):
+        inputs = scene.inputs()
+        exact = scene(*inputs)
+        scene.module.float()
+        rough = scene(*_cast(torch.float32, *inputs)).double()
+        worst = max(worst, float((rough - exact).abs().max() / exact.abs().max()))
+    require(worst < 1e-3, f"they differ by {worst:.2g} of the largest value")
+    return f"differ by {worst:.1e}"
+
+
+@torch.no_grad()
+def check_device(subject: Subject) -> str | None:
+    """Check that F is computed where x is, without looking at values."""
+    for scene in _scenes(subject):
+        x, c_noise, condition = scene.inputs()
+        scene.module.to("meta")
+        with on_meta("the network"):
+            put = condition.map(lambda part: part.to("meta"))
+            require_meta(scene(x.to("meta"), c_noise.to("meta"), put), "F")
+    return None
+
+
+def check_meta(subject: Subject) -> str | None:
+    """Check that it can be built without memory and be filled from a checkpoint alone."""
+    for scene in _scenes(subject):
+        with torch.device("meta"):
+            empty = subject.make().build(scene.latent, scene.spec)
+        state = empty.state_dict()
+        for name, tensor in (*empty.named_parameters(), *empty.named_buffers()):
+            require(tensor.is_meta, f"{name!r} is not made on the device that is asked for")
+            require(name in state, f"the buffer {name!r} is in no checkpoint and stays unfilled")
+    return None
+
+
+@torch.no_grad()
+def check_state(subject: Subject) -> str | None:
+    """Check that its state dict, loaded into another network, gives the same F."""
+    for scene in _scenes(subject):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            other = subject.make().build(scene.latent, scene.spec).double().eval()
+        other.load_state_dict(scene.module.state_dict())
+        inputs = scene.inputs()
+        same(attrs.evolve(scene, module=other)(*inputs), scene(*inputs), "F and F loaded")
+    return None
+
+
+@torch.no_grad()
+def check_pure(subject: Subject) -> str | None:
+    """Check that an evaluation changes nothing in place, draws nothing random, and repeats."""
+    for scene in _scenes(subject):
+        x, c_noise, condition = scene.inputs()
+        parts = {
+            name: part
+            for name in ("vector", "sequence", "mask", "aligned")
+            if (part := getattr(condition, name)) is not None
+        }
+        with (
+            generator_untouched("the network"),
+            unchanged(x=x, c_noise=c_noise, **parts),
+            unchanged(**dict(scene.module.named_buffers())),
+        ):
+            first = scene(x, c_noise, condition)
+            second = scene(x, c_noise, condition)
+        require(torch.equal(first, second), "the same evaluation gives another F the second time")
+    return None
+
+
+CHECKS = (
+    check_shapes,
+    check_sizes,
+    check_items_apart,
+    check_null_condition,
+    check_mask,
+    check_gradient,
+    check_prepared,
+    check_precision,
+    check_device,
+    check_meta,
+    check_state,
+    check_pure,
+)

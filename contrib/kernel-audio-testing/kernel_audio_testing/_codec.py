@@ -1,0 +1,237 @@
+"""What codecs are held to, on decaying tones, on bursts of noise and on silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernel.errors import KernelError
+from kernel.kinds.codec import Codec
+from kernel.values import AudioSpec
+from kernel_audio_testing._sounds import first_taken, tones
+from kernel_audio_testing._subject import Inapplicable, Subject, require
+from kernel_audio_testing._tools import (
+    finite,
+    generator_untouched,
+    normal,
+    on_meta,
+    require_meta,
+    same,
+    unchanged,
+)
+
+__all__ = ["CHECKS"]
+
+LENGTHS = (1, 333, 4096, 5001)
+
+
+def _codec(subject: Subject) -> tuple[Codec, AudioSpec]:
+    """Return the codec and the first kind of audio that it takes."""
+    codec: Codec = subject.make()
+    return codec, first_taken(lambda audio: codec.latent(audio, 4096))
+
+
+def _built(subject: Subject) -> tuple[Any, Codec, AudioSpec]:
+    codec, audio = _codec(subject)
+    module: Any = codec.build(audio)
+    return module.eval().requires_grad_(False), codec, audio
+
+
+@torch.no_grad()
+def check_latent_shape(subject: Subject) -> str | None:
+    """Check that `latent` tells the shape of what `encode` returns, for every length."""
+    codec, first = _codec(subject)
+    for audio in (first, AudioSpec(first.sample_rate, 3 - first.channels)):
+        try:
+            module: Any = codec.build(audio)
+        except KernelError:
+            continue
+        for samples in LENGTHS:
+            found = module.encode(tones(audio, samples)).shape
+            wanted = (2, *codec.latent(audio, samples).shape)
+            require(
+                tuple(found) == wanted,
+                f"{samples} samples of {audio.channels} channel(s) become {tuple(found)}, and "
+                f"latent() says {wanted}",
+            )
+    spec = codec.latent(first, first.sample_rate)
+    return f"a second at {first.sample_rate} Hz: {spec.channels} channels of {spec.size}"
+
+
+@torch.no_grad()
+def check_samples(subject: Subject) -> str | None:
+    """Check that decoding returns as many finite samples as are asked for."""
+    module, _, audio = _built(subject)
+    for samples in LENGTHS:
+        sound = tones(audio, samples)
+        found = module.decode(module.encode(sound), samples)
+        require(
+            found.shape == sound.shape,
+            f"{tuple(sound.shape)} is decoded as {tuple(found.shape)}",
+        )
+        finite(found, f"a decoded sound of {samples} samples")
+    return None
+
+
+@torch.no_grad()
+def check_round_trip(subject: Subject) -> str | None:
+    """Check that a decoded sound has the spectrogram and the level of the original."""
+    module, _, audio = _built(subject)
+    sound = tones(audio, audio.sample_rate // 2)
+    found = module.decode(module.encode(sound), sound.shape[-1])
+    error = float((found - sound).square().sum() / sound.square().sum())
+    snr = -10 * torch.log10(torch.tensor(max(error, 1e-30))).item()
+    levels = torch.stack([_levels(sound), _levels(found)]).flatten(1)
+    likeness = float(torch.corrcoef(levels)[0, 1])
+    gain = 10 * float((found.square().mean() / sound.square().mean()).log10())
+    fact = f"SNR {snr:.1f} dB, spectrograms correlate {likeness:.3f}, level {gain:+.1f} dB"
+    require(likeness > 0.7 and abs(gain) < 6, fact)
+    return fact
+
+
+def _levels(sound: Tensor) -> Tensor:
+    window = torch.hann_window(512)
+    spectrum = torch.stft(sound.flatten(0, 1), 512, 256, window=window, return_complex=True)
+    return spectrum.abs().clamp(min=1e-3).log()
+
+
+@torch.no_grad()
+def check_alignment(subject: Subject) -> str | None:
+    """Check that a burst of noise is decoded where it was, and is there in the latent too."""
+    module, codec, audio = _built(subject)
+    samples = 16384
+    frames = codec.latent(audio, samples).size[-1]
+    hop = samples / frames
+    worst = 0.0
+    silence = module.encode(torch.zeros(1, audio.channels, samples))
+    for position in (3000, 8192, 13001):
+        sound = torch.zeros(1, audio.channels, samples)
+        burst = normal(1, audio.channels, 400, seed=position, dtype=torch.float32)
+        sound[..., position : position + 400] = 0.3 * burst * torch.hann_window(400)
+        latent = module.encode(sound)
+        found = module.decode(latent, samples)
+        worst = max(worst, abs(_centre(found) - _centre(sound)))
+        frame = _centre(latent - silence) / frames * samples
+        require(
+            abs(frame + hop / 2 - _centre(sound)) <= 1.5 * hop + 100,
+            f"a burst at sample {_centre(sound):.0f} is at {frame:.0f} in the latent",
+        )
+    fact = f"off by {worst:.1f} samples, a frame is {hop:.0f}"
+    require(worst <= max(0.5, min(hop / 4, 200)), fact)
+    return fact
+
+
+def _centre(tensor: Tensor) -> float:
+    power = tensor.square().flatten(0, -2).sum(0)
+    return float((power * torch.arange(len(power))).sum() / power.sum().clamp(min=1e-30))
+
+
+def check_silence(subject: Subject) -> str | None:
+    """Check that silence and latents of zeros give finite values with finite gradients."""
+    module, _, audio = _built(subject)
+    silence = torch.zeros(1, audio.channels, 4096)
+    latent = module.encode(silence)
+    finite(latent, "the latent of silence")
+    for name, start in (("of silence", latent), ("of zeros", torch.zeros_like(latent))):
+        leaf = start.detach().clone().requires_grad_()
+        sound = module.decode(leaf, 4096)
+        finite(sound, f"the sound decoded from the latent {name}")
+        _finite_gradient(sound, leaf, f"the gradient of decoding the latent {name}")
+    leaf = silence.clone().requires_grad_()
+    _finite_gradient(module.encode(leaf), leaf, "the gradient of encoding silence")
+    return None
+
+
+def _finite_gradient(result: Tensor, leaf: Tensor, what: str) -> None:
+    if result.requires_grad:
+        (gradient,) = torch.autograd.grad(result.square().sum() + result.sum(), leaf)
+        finite(gradient, what)
+
+
+def check_gradient(subject: Subject) -> str | None:
+    """Check that decoding passes a finite gradient that is not zero on to the latent."""
+    module, _, audio = _built(subject)
+    sound = tones(audio, 4096)
+    latent = module.encode(sound).detach().requires_grad_()
+    found = module.decode(latent, 4096)
+    if not found.requires_grad:
+        raise Inapplicable("decoding is not differentiable")
+    (gradient,) = torch.autograd.grad((found * sound).sum(), latent)
+    finite(gradient, "the gradient of decoding")
+    require(bool(gradient.any()), "the gradient of decoding is zero")
+    return None
+
+
+@torch.no_grad()
+def check_batch(subject: Subject) -> str | None:
+    """Check that an item is coded the same whatever it is batched with."""
+    module, _, audio = _built(subject)
+    sound = tones(audio, 4096, batch=3) * torch.tensor([1.0, 0.3, 2.0]).view(3, 1, 1)
+    latent = module.encode(sound)
+    same(latent[1:2], module.encode(sound[1:2]), "the latent of an item in a batch and alone", 1e-4)
+    found, alone = module.decode(latent, 4096), module.decode(latent[1:2], 4096)
+    same(found[1:2], alone, "the sound of an item in a batch and alone", 1e-3)
+    return None
+
+
+@torch.no_grad()
+def check_device(subject: Subject) -> str | None:
+    """Check that sound is coded where it is: no tensor on the way is made elsewhere."""
+    module, _, audio = _built(subject)
+    module.to("meta")
+    with on_meta("encode", may_look=True):
+        latent = module.encode(tones(audio, 4096).to("meta"))
+        require_meta(latent, "the latent")
+    with on_meta("decode", may_look=True):
+        require_meta(module.decode(latent, 4096), "the decoded sound")
+    return None
+
+
+@torch.no_grad()
+def check_fit(subject: Subject) -> str | None:
+    """Check that fitted to sounds, its latents of them have about zero mean and unit variance."""
+    codec, audio = _codec(subject)
+    sounds = [tones(audio, 8000 + 100 * seed, batch=1, seed=seed)[0] for seed in range(3)]
+    fitted = codec.fit(audio, iter(sounds))
+    require(type(fitted) is type(codec), f"fit returns a {type(fitted).__name__}")
+    again = type(fitted).model_validate(fitted.model_dump(mode="json"))
+    require(again == fitted, "what fit decided does not survive being saved")
+    module: Any = fitted.build(audio)
+    values = torch.cat([module.encode(sound[None]).flatten() for sound in sounds])
+    mean, variance = float(values.mean()), float(values.var())
+    fact = f"mean {mean:.2f}, variance {variance:.2f}"
+    if fitted == codec:
+        raise Inapplicable(f"fit changes nothing; the test sounds have {fact}")
+    require(abs(mean) < 0.3 and 0.7 < variance < 1.4, fact)
+    return fact
+
+
+@torch.no_grad()
+def check_pure(subject: Subject) -> str | None:
+    """Check that nothing is changed in place, nothing random is drawn, and coding is repeatable."""
+    module, _, audio = _built(subject)
+    sound = tones(audio, 4096)
+    with generator_untouched("the codec"):
+        with unchanged(audio=sound):
+            latent = module.encode(sound)
+        with unchanged(latent=latent):
+            first = module.decode(latent, 4096)
+        require(torch.equal(module.encode(sound), latent), "encoding twice gives two latents")
+        require(torch.equal(module.decode(latent, 4096), first), "decoding twice gives two sounds")
+    return None
+
+
+CHECKS = (
+    check_latent_shape,
+    check_samples,
+    check_round_trip,
+    check_alignment,
+    check_silence,
+    check_gradient,
+    check_batch,
+    check_device,
+    check_fit,
+    check_pure,
+)

@@ -1,0 +1,259 @@
+"""What metrics are held to, on sounds like speech and noisier versions of them, and on silence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from kernel.errors import KernelError, UsageError
+from kernel.kinds.metric import Metric
+from kernel.values import AudioSpec
+from kernel_audio_testing._sounds import RATES, first_taken, syllables
+from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
+from kernel_audio_testing._tools import generator_untouched, normal, unchanged
+
+__all__ = ["CHECKS"]
+
+Scores = dict[str, float]
+
+_SECONDS = 3.0
+_ITEMS = 4
+_NOISE = (0.0, 0.1, 0.5, 3.0)
+"""Standard deviations over the rms of the sound: none, 20, 6 and -10 dB."""
+
+
+@attrs.frozen(eq=False)
+class Scene:
+    """A metric and a kind of audio that it takes."""
+
+    metric: Metric
+    audio: AudioSpec
+
+    def build(self) -> Any:
+        """Return a fresh module."""
+        module: Any = self.metric.build(self.audio)
+        return module.eval()
+
+    @property
+    def compares(self) -> bool:
+        """Return whether each sound is given beside its reference."""
+        return "reference" in self.metric.needs
+
+    @property
+    def count(self) -> int:
+        """Return how many sounds one score is made of."""
+        return _ITEMS if self.metric.scope == "set" else 1
+
+    def items(self, noise: float = 0.1, first: int = 0) -> list[tuple[Tensor, ...]]:
+        """Return what `update` is called with for each sound of a score."""
+        return [self.item(seed, noise) for seed in range(first, first + self.count)]
+
+    def item(self, seed: int, noise: float) -> tuple[Tensor, ...]:
+        """Return a sound with noise of so many times its rms, and its reference if it needs one."""
+        clean = syllables(self.audio, _SECONDS, seed)
+        rms = clean.square().mean().sqrt()
+        sound = clean + noise * rms * normal(*clean.shape, seed=90 + seed, dtype=torch.float32)
+        return self.pair(sound, clean)
+
+    def pair(self, sound: Tensor, reference: Tensor) -> tuple[Tensor, ...]:
+        """Return the sound, with the reference beside it if the metric needs one."""
+        return (sound, reference) if self.compares else (sound,)
+
+
+def _scene(subject: Subject) -> Scene:
+    metric: Metric = subject.make()
+    return Scene(metric, first_taken(metric.build))
+
+
+@torch.no_grad()
+def _score(module: Any, items: Sequence[tuple[Tensor, ...]]) -> Scores:
+    """Return the scores of the sounds by name, having forgotten what came before."""
+    module.reset()
+    for item in items:
+        module.update(*item)
+    return _read(module)
+
+
+def _read(module: Any) -> Scores:
+    found = module.compute()
+    parts = found if isinstance(found, Mapping) else {"score": found}
+    require(bool(parts), "compute returns no score at all")
+    scores: Scores = {}
+    for name, value in parts.items():
+        require(isinstance(name, str) and bool(name), f"a score is called {name!r}")
+        shape = tuple(getattr(value, "shape", ()))
+        require(shape == (), f"{name} has the shape {shape}, not that of a scalar")
+        scores[name] = float(value)
+    return scores
+
+
+def _number(scores: Scores, what: str) -> None:
+    for name, value in scores.items():
+        require(math.isfinite(value), f"{name} of {what} is {value}")
+
+
+def _told(scores: Scores) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+
+
+def check_declared(subject: Subject) -> str | None:
+    """Check that `scope` is item or set, and `higher_is_better` true, false or None."""
+    metric: Metric = subject.make()
+    require(metric.scope in ("item", "set"), f"scope is {metric.scope!r}, not 'item' or 'set'")
+    better = metric.higher_is_better
+    require(better in (True, False, None), f"higher_is_better is {better!r}, not true or false")
+    way = {True: "higher is better", False: "lower is better", None: "neither way is better"}
+    return f"a score of each {metric.scope}, {way[better]}"
+
+
+def check_score(subject: Subject) -> str | None:
+    """Check that sounds are given a finite score, or several by name."""
+    scene = _scene(subject)
+    scores = _score(scene.build(), scene.items())
+    _number(scores, "an ordinary sound")
+    return f"{_told(scores)} at {scene.audio.sample_rate} Hz"
+
+
+def check_audio(subject: Subject) -> str | None:
+    """Check that audio of any rate is scored, or refused with a UsageError by `build`."""
+    metric: Metric = subject.make()
+    taken = []
+    for audio in (AudioSpec(rate, channels) for rate in (*RATES, 11025) for channels in (1, 2)):
+        scene, what = Scene(metric, audio), f"{audio.sample_rate} Hz, {audio.channels} channel(s)"
+        try:
+            module = scene.build()
+        except UsageError:
+            continue
+        except Exception as error:
+            raise Violation(
+                f"build refuses {what} with {type(error).__name__}, not UsageError: {error}"
+            ) from error
+        try:
+            _number(_score(module, scene.items()), f"a sound of {what}")
+        except KernelError as error:
+            raise Violation(
+                f"build takes {what}, and then an ordinary sound is refused: {error}"
+            ) from None
+        taken.append(what)
+    return f"takes {len(taken)} of {2 * len(RATES) + 2} kinds of audio"
+
+
+def check_direction(subject: Subject) -> str | None:
+    """Check that more noise is worse, in the direction that `higher_is_better` claims."""
+    scene = _scene(subject)
+    better = scene.metric.higher_is_better
+    if better is None or not scene.compares:
+        why = "it does not compare with a reference" if better is not None else "it claims none"
+        raise Inapplicable(why)
+    sign = 1 if better else -1
+    rows = [_score(scene.build(), scene.items(noise)) for noise in _NOISE]
+    for name in rows[0]:
+        values = [sign * row[name] for row in rows]
+        fact = f"{name} of more and more noise is {', '.join(f'{row[name]:.4g}' for row in rows)}"
+        falls = all(one >= other for one, other in pairwise(values)) and values[0] > values[-1]
+        way = "higher" if better else "lower"
+        require(falls, f"{fact}, and it says that {way} is better")
+    return fact
+
+
+def check_reset(subject: Subject) -> str | None:
+    """Check that `reset` forgets everything."""
+    scene = _scene(subject)
+    wanted = _score(scene.build(), scene.items())
+    used = scene.build()
+    _score(used, scene.items(noise=1.0, first=10))
+    again = _score(used, scene.items())
+    require(again == wanted, f"{_told(wanted)} becomes {_told(again)} after other sounds")
+    return None
+
+
+@torch.no_grad()
+def check_apart(subject: Subject) -> str | None:
+    """Check that two of them, used in turn, do not disturb each other."""
+    scene = _scene(subject)
+    items, others = scene.items(), scene.items(noise=1.0, first=10)
+    wanted = _score(scene.build(), items)
+    one, other = scene.build(), scene.build()
+    one.reset()
+    other.reset()
+    for mine, foreign in zip(items, others, strict=True):
+        one.update(*mine)
+        other.update(*foreign)
+    found = _read(one)
+    require(found == wanted, f"{_told(wanted)} becomes {_told(found)} beside another one")
+    return None
+
+
+def check_order(subject: Subject) -> str | None:
+    """Check that the score of a set does not depend on the order of its sounds."""
+    scene = _scene(subject)
+    if scene.metric.scope == "item":
+        raise Inapplicable("each sound has a score of its own")
+    forward = _score(scene.build(), scene.items())
+    backward = _score(scene.build(), scene.items()[::-1])
+    for name, value in forward.items():
+        close = math.isclose(value, backward[name], rel_tol=1e-4, abs_tol=1e-6)
+        require(close, f"{name} is {value:.6g} in order and {backward[name]:.6g} in reverse")
+    return None
+
+
+def check_odd_sounds(subject: Subject) -> str | None:
+    """Check that silence and sounds of any length are scored, or refused with a KernelError."""
+    scene = _scene(subject)
+    refused = []
+    for what, item in _odd(scene):
+        try:
+            _number(_score(scene.build(), [item] * scene.count), what)
+        except KernelError as error:
+            require(bool(str(error).strip()), f"{what} is refused without a word")
+            refused.append(what)
+        except Violation:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise Violation(f"{what} raises {name}, not a KernelError: {error}") from error
+    return f"refuses {', '.join(refused)}" if refused else None
+
+
+def _odd(scene: Scene) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
+    ordinary = syllables(scene.audio, _SECONDS)
+    silence = torch.zeros_like(ordinary)
+    yield "silence", scene.pair(silence, silence)
+    if scene.compares:
+        yield "silence beside a sound", scene.pair(silence, ordinary)
+        yield "a sound beside silence", scene.pair(ordinary, silence)
+    for samples in (1, 17, 333, 5001):
+        cut = 0.1 * normal(scene.audio.channels, samples, dtype=torch.float32)
+        yield f"{samples} samples", scene.pair(cut, 0.9 * cut)
+
+
+def check_pure(subject: Subject) -> str | None:
+    """Check that no sound is changed in place, nothing random is drawn, and scores repeat."""
+    scene = _scene(subject)
+    items = scene.items()
+    tensors = {
+        f"sound {i}, {j}": part for i, item in enumerate(items) for j, part in enumerate(item)
+    }
+    with generator_untouched("the metric"), unchanged(**tensors):
+        first, second = (_score(scene.build(), items) for _ in range(2))
+    require(first == second, f"{_told(first)} becomes {_told(second)} the second time")
+    return None
+
+
+CHECKS = (
+    check_declared,
+    check_score,
+    check_audio,
+    check_direction,
+    check_reset,
+    check_apart,
+    check_order,
+    check_odd_sounds,
+    check_pure,
+)

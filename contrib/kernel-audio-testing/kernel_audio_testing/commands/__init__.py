@@ -1,0 +1,1 @@
+"""The subcommands of `kernel` that this distribution offers."""

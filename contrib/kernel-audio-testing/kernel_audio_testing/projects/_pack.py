@@ -1,0 +1,137 @@
+"""The project of a model pack: trained weights, their manifest, and what they require."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from kernel.errors import InputError, UsageError
+from kernel.kinds.model import Manifest
+from kernel.models import FOLDER, MANIFEST, WEIGHTS, find_pack
+from kernel.registry import Registry
+from kernel.repeat import TRAINING
+from kernel_audio_testing.projects._names import Names
+from kernel_audio_testing.projects._project import Project
+from kernel_audio_testing.projects._weights import read_weights
+
+__all__ = ["pack_project"]
+
+Owners = dict[tuple[str, str], tuple[str, str]]
+"""Kind and name of a component to its distribution and the version of that."""
+
+ABOUT = """\
+| | |
+|---|---|
+| licence of the weights | {licence} |
+| attribution | {attribution} |
+| trained values | {parameters:,} |
+| components | {components} |
+
+There is no code in `{package}`: `{manifest}` says what the model is, `{weights}` holds its weights.
+`tox` checks that they fit each other and make a sound; `pip wheel --no-deps .` makes the file that
+others install, and what the model requires comes along.
+"""
+
+
+def pack_project(
+    names: Names,
+    folder: Path,
+    registry: Registry,
+    licence: str | None = None,
+    attribution: str | None = None,
+) -> Project:
+    """Return a project with the model that a training left in `folder`, or that lies in `folder`.
+
+    licence, attribution: what is said of the weights, by default what the manifest says. Raises
+    InputError for a folder without a whole model, UsageError when nothing says a licence, when no
+    solver or schedule is recommended, or when nobody offers a component that the model needs.
+    """
+    place, owners = _read(folder)
+    manifest = find_pack(registry, place).manifest
+    changes = {"licence": licence, "attribution": attribution}
+    manifest = manifest.model_copy(update={key: text for key, text in changes.items() if text})
+    if not manifest.licence.strip():
+        raise UsageError(
+            f"{place / MANIFEST} names no licence for the weights, and without one nobody may use "
+            "them; add --licence, e.g. --licence CC-BY-4.0"
+        )
+    for kind in ("schedule", "solver"):
+        if kind not in manifest.plugins:
+            raise UsageError(
+                f"{place / MANIFEST} recommends no {kind}, so that nobody could play the model by "
+                f'its name alone; add a line {kind} = "NAME" under [plugins]'
+            )
+    weights = read_weights(place / WEIGHTS)
+    described = manifest.description or "A trained model for kernel-audio."
+    return Project(
+        names,
+        title=manifest.title,
+        description=_line(described),
+        about=_about(names, manifest),
+        check=f"model.{names.name}",
+        play=f"kernel run --model {names.name}",
+        entries={f"model.{names.name}": names.package},
+        files={MANIFEST: manifest.toml().encode(), WEIGHTS: weights},
+        requires=_requirements(manifest, owners, registry),
+        licence=_line(manifest.licence),
+    )
+
+
+def _read(folder: Path) -> tuple[Path, Owners]:
+    """Return the folder of the model, and whose its components were where a training says so."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; name a training, or a folder with a model")
+    training = folder.parent if folder.name == FOLDER else folder
+    record = training / TRAINING
+    if not record.is_file():
+        return folder, {}
+    if not (training / FOLDER).is_dir():
+        raise InputError(
+            f"the training in {training} has left no model yet; "
+            f"go on with `kernel train --resume {training}`"
+        )
+    try:
+        return training / FOLDER, {
+            (entry["kind"], entry["name"]): (entry["distribution"], entry["version"])
+            for entry in json.loads(record.read_text("utf-8"))["plugins"]
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{record} does not say what the model was trained with "
+            f"({type(error).__name__}: {error}); remove it to take what is installed now"
+        ) from None
+
+
+def _requirements(manifest: Manifest, owners: Owners, registry: Registry) -> tuple[str, ...]:
+    """Return a requirement for each distribution that a component comes from, sorted.
+
+    The components may be newer than they were in training, but not older.
+    """
+    found: dict[str, str] = {}
+    for kind, name in manifest.components:
+        if (kind, name) in owners:
+            distribution, version = owners[kind, name]
+        else:
+            info = registry.pick(f"{kind}.{name}", kind)
+            distribution, version = info.distribution, info.version
+        # A local version, the part after +, cannot be asked for.
+        public = re.match(r"\d+(\.\w+)*", version)
+        found[distribution] = f"{distribution}>={public[0]}" if public else distribution
+    return tuple(found[distribution] for distribution in sorted(found))
+
+
+def _about(names: Names, manifest: Manifest) -> str:
+    return ABOUT.format(
+        licence=_line(manifest.licence),
+        attribution=_line(manifest.attribution) or "none",
+        parameters=manifest.parameters,
+        components=", ".join(f"{kind}.{name}" for kind, name in manifest.components),
+        package=names.package,
+        manifest=MANIFEST,
+        weights=WEIGHTS,
+    )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,68 @@
+"""Note exactly what a configuration runs, in a file beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kernel import Command, hookimpl
+
+EPILOG = """\b
+Examples:
+  kernel lock night.toml
+  kernel run -c night.toml --locked
+  kernel lock night.toml --check
+
+The lock holds versions, content hashes and options of every component, the model, kernel-audio
+and the libraries, the hashes of the files that are read, and the settings; no paths and no times.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--train", is_flag=True, help="FILE is a configuration for `kernel train`.")
+@click.option("--check", is_flag=True, help="Only say whether the lock is up to date.")
+def lock(file: Path, train: bool, check: bool) -> None:
+    """Note exactly what the configuration in FILE runs, in a file beside it that ends in .lock."""
+    from kernel.cli._locked import refuse, relock, snapshot
+    from kernel.config import RunConfig, TrainConfig, load
+    from kernel.lock import differences, lock_path, read_lock
+    from kernel.registry import Registry
+    from kernel.report import write_json
+    from kernel.runner.plan import plan_run, plan_training
+
+    path = lock_path(file)
+    settings: RunConfig | TrainConfig
+    if train:
+        settings = load(TrainConfig, file, {})
+        plan = plan_training(settings, Registry.scan(settings.prefer))
+    else:
+        settings = load(RunConfig, file, {})
+        plan = plan_run(settings, Registry.scan(settings.prefer))
+    lock = snapshot(plan, settings)
+    if check:
+        remedy = relock(file, train)
+        refuse(differences(read_lock(file, remedy), lock), path, remedy)
+        click.echo(f"{path} is up to date")
+        return
+    write_json(path, lock.model_dump(mode="json"))
+    owners = {each.distribution for each in lock.plugins}
+    click.echo(
+        f"{path} locks {len(lock.plugins)} components of {', '.join(sorted(owners))}; "
+        f"try: kernel {'train' if train else 'run'} -c {file} --locked"
+    )
+
+
+class LockCommand(Command):
+    """Write or compare the lock of a configuration."""
+
+    def build(self) -> click.Command:
+        """Return the command for click."""
+        return lock
+
+
+@hookimpl
+def command() -> type[Command]:
+    """Offer `lock`."""
+    return LockCommand
