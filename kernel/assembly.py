@@ -56,11 +56,27 @@ class Part:
     component: Component
 
 
+def _along(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts with the schedule taken along the objective's path."""
+    path = next(
+        (each.component.path for each in parts if isinstance(each.component, Objective)), None
+    )
+    return tuple(
+        attrs.evolve(part, component=part.component.along(path))
+        if isinstance(part.component, Schedule)
+        else part
+        for part in parts
+    )
+
+
 @attrs.frozen
 class Assembly:
-    """The components of a run or a training, in the order of their kinds and names."""
+    """The components of a run or a training, in the order of their kinds and names.
 
-    parts: tuple[Part, ...]
+    Raises UsageError when an option of the schedule contradicts the objective's process.
+    """
+
+    parts: tuple[Part, ...] = attrs.field(converter=_along)
 
     def get(self, base: type[ComponentT]) -> ComponentT:
         """Return the one component of a kind. Raises UsageError when nobody named one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
@@ -69,23 +69,34 @@ class Network(Protocol):
 class NativePath(Protocol):
     """The native time t of a process x_t = a x0 + b y + s n, with sigma = s / a.
 
-    y is the origin of a condition, zero where there is none. Everything is a float; t grows with
-    sigma and is 0 where sigma is 0.
+    y is the origin of a condition, zero where there is none. t grows with sigma and is 0 where
+    sigma is 0. The methods take floats or tensors and return the same; what is constant may be a
+    float.
     """
 
-    def time(self, sigma: float) -> float:
+    @property
+    def name(self) -> str:
+        """Return the name of the process, by which a schedule knows its own."""
+        ...
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Return the numbers that the process is known by, named as the objective's options."""
+        ...
+
+    def time(self, sigma: Any) -> Any:
         """Return the t at which the process has this sigma."""
         ...
 
-    def sigma(self, time: float) -> float:
+    def sigma(self, time: Any) -> Any:
         """Return sigma at t: the inverse of `time`."""
         ...
 
-    def coefficients(self, time: float) -> tuple[float, float]:
+    def coefficients(self, time: Any) -> tuple[Any, Any]:
         """Return (a, b) at t."""
         ...
 
-    def rates(self, time: float) -> tuple[float, float, float]:
+    def rates(self, time: Any) -> tuple[Any, Any, Any]:
         """Return the derivatives of a, of b and of sigma^2 with respect to t, at t."""
         ...
 

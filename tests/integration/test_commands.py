@@ -119,6 +119,19 @@ def test_bad_audio_is_named_and_nothing_is_trained(
     assert not (tmp_path / "t" / "model").exists()
 
 
+def test_a_schedule_cannot_contradict_the_process_of_the_objective(
+    command: Command, tones: Path, tmp_path: Path
+) -> None:
+    arguments = ["--plugins", "vp,dit,mel,labelled", "-o", f"task.path={tones}"]
+    arguments += ["-o", "schedule.beta_max=10", "--steps", 1, "--out", tmp_path / "t"]
+    done = command("train", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == (
+        "kernel: schedule.beta_max is 10, but objective.beta_max, a number of the same process "
+        "'vp', is 20; leave schedule.beta_max out, or train with -o objective.beta_max=10"
+    )
+
+
 @pytest.mark.slow
 def test_control_c_ends_a_run_with_130_and_leaves_nothing(tmp_path: Path, model: Path) -> None:
     kernel = Path(sys.executable).with_name("kernel")

@@ -41,8 +41,8 @@ from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.objectives.eps import Eps
 from kernel_plugins.objectives.ouve import Ouve
-from kernel_plugins.objectives.rf import Rf
 from kernel_plugins.objectives.sb_ve import SbVe
+from kernel_plugins.objectives.ve import Ve
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.solvers.deis import Deis
 from kernel_plugins.solvers.dpm_3m import Dpm3M
@@ -189,7 +189,7 @@ def test_a_run_of_one_step_returns_what_the_denoiser_sees_in_noise(solver):
     assert float(sound.abs().max()) < 5 * Edm().precondition(80.0).c_skip * 80 / Edm().sigma_data
 
 
-@pytest.mark.parametrize("objective", [Edm(), Eps(), Rf()], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("objective", [Edm(), Eps(), Ve()], ids=lambda each: type(each).__name__)
 def test_a_solver_of_native_time_needs_an_objective_that_has_one(objective):
     assembly = assemble(objective, EdmSchedule(), PredictorCorrector(predictor="native"))
     with pytest.raises(

@@ -6,15 +6,15 @@ show its two coefficients, and with them the output at which D is exactly x0, th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-import attrs
 import torch
 from torch import Tensor
 
 from kernel.kinds.objective import Objective
 from kernel.values import Condition
+from kernel_audio_testing._path import check_origin, check_path
+from kernel_audio_testing._recorder import SIGMAS, Recorder, elementwise, pair
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import (
     finite,
@@ -27,32 +27,6 @@ from kernel_audio_testing._tools import (
 )
 
 __all__ = ["CHECKS"]
-
-SIGMAS = tuple(10 ** (power / 2) for power in range(-6, 5))
-"""1e-3 to 1e2."""
-
-
-@attrs.define(eq=False)
-class Recorder:
-    """A network that remembers its input; `answer` is a tensor or a function of the input."""
-
-    answer: Tensor | Callable[[Tensor, Tensor], Tensor]
-    x: Tensor = attrs.field(init=False)
-    c_noise: Tensor = attrs.field(init=False)
-
-    def __call__(self, x: Tensor, c_noise: Tensor, condition: object) -> Tensor:
-        """Return the answer."""
-        self.x, self.c_noise = x.detach().clone(), c_noise.detach().clone()
-        return self.answer if isinstance(self.answer, Tensor) else self.answer(x, c_noise)
-
-
-def elementwise(x: Tensor, c_noise: Tensor) -> Tensor:
-    """Return what a network might that looks at each value alone."""
-    return torch.tanh(x) * (1 + 0.1 * c_noise.tanh().view(-1, *[1] * (x.ndim - 1)))
-
-
-def _pair(objective: Objective, *shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    return objective.sigma_data * normal(*shape, seed=seed), normal(*shape, seed=seed + 1)
 
 
 def _target(objective: Objective, x0: Tensor, x: Tensor, sigma: float) -> Tensor:
@@ -70,7 +44,7 @@ def _target(objective: Objective, x0: Tensor, x: Tensor, sigma: float) -> Tensor
 def check_target_scale(subject: Subject) -> str | None:
     """Check that what the network has to predict has about unit variance at every sigma."""
     objective = subject.make()
-    x0, noise = _pair(objective, 4, 1, 5000)
+    x0, noise = pair(objective, 4, 1, 5000)
     scales = [float(_target(objective, x0, x0 + sigma * noise, sigma).std()) for sigma in SIGMAS]
     return _unit(scales, "the network's target")
 
@@ -80,7 +54,7 @@ def check_input_scale(subject: Subject) -> str | None:
     objective = subject.make()
     if "origin" in objective.needs:
         raise Inapplicable("how large the state of the process is depends on the origin")
-    x0, noise = _pair(objective, 4, 1, 5000)
+    x0, noise = pair(objective, 4, 1, 5000)
     scales = []
     raw = True
     for sigma in SIGMAS:
@@ -123,7 +97,7 @@ def check_noise_level(subject: Subject) -> str | None:
 def check_inverts(subject: Subject) -> str | None:
     """Check that a network that returns exactly its target makes D exactly x0."""
     objective = subject.make()
-    x0, noise = _pair(objective, 3, 2, 16)
+    x0, noise = pair(objective, 3, 2, 16)
     for sigma in SIGMAS:
         x = x0 + sigma * noise
         target = _target(objective, x0, x, sigma)
@@ -135,7 +109,7 @@ def check_inverts(subject: Subject) -> str | None:
 def check_loss_zero(subject: Subject) -> str | None:
     """Check that the loss is zero for that network: training and sampling want the same output."""
     objective = subject.make()
-    x0, noise = _pair(objective, len(SIGMAS), 2, 16)
+    x0, noise = pair(objective, len(SIGMAS), 2, 16)
     sigma = torch.tensor(SIGMAS, dtype=torch.float64)
     target = torch.cat(
         [
@@ -154,7 +128,7 @@ def check_loss_zero(subject: Subject) -> str | None:
 def check_training_as_sampling(subject: Subject) -> str | None:
     """Check that training gives the network the same input and noise level as sampling."""
     objective = subject.make()
-    x0, noise = _pair(objective, len(SIGMAS), 2, 16)
+    x0, noise = pair(objective, len(SIGMAS), 2, 16)
     training, sampling = Recorder(elementwise), Recorder(elementwise)
     objective.loss(training, x0, torch.tensor(SIGMAS, dtype=torch.float64), noise, Condition())
     for i, sigma in enumerate(SIGMAS):
@@ -174,7 +148,7 @@ def check_training_as_sampling(subject: Subject) -> str | None:
 def check_loss_batch(subject: Subject) -> str | None:
     """Check that an item's loss is finite, not negative, and independent of its batch."""
     objective = subject.make()
-    x0, noise = _pair(objective, 5, 2, 16)
+    x0, noise = pair(objective, 5, 2, 16)
     sigma = torch.tensor(SIGMAS[::2][:5], dtype=torch.float64)
     together = objective.loss(Recorder(elementwise), x0, sigma, noise, Condition())
     require(together.shape == (5,), f"the loss has the shape {tuple(together.shape)}, not [B]")
@@ -190,7 +164,7 @@ def check_loss_batch(subject: Subject) -> str | None:
 def check_loss_length(subject: Subject) -> str | None:
     """Check that the loss is a mean: repeating a sound does not change it."""
     objective = subject.make()
-    x0, noise = _pair(objective, 3, 2, 16)
+    x0, noise = pair(objective, 3, 2, 16)
     sigma = torch.tensor(SIGMAS[3:6], dtype=torch.float64)
     once = objective.loss(Recorder(elementwise), x0, sigma, noise, Condition())
     twice = [torch.cat([part, part], -1) for part in (x0, noise)]
@@ -202,7 +176,7 @@ def check_loss_length(subject: Subject) -> str | None:
 def check_loss_mask(subject: Subject) -> str | None:
     """Check that what is masked neither counts in the loss nor in what it is divided by."""
     objective = subject.make()
-    x0, noise = _pair(objective, 3, 2, 16)
+    x0, noise = pair(objective, 3, 2, 16)
     sigma = torch.tensor(SIGMAS[3:6], dtype=torch.float64)
     mask = torch.ones(3, 1, 16, dtype=torch.float64)
     mask[..., 10:] = 0
@@ -218,7 +192,7 @@ def check_loss_mask(subject: Subject) -> str | None:
 def check_loss_gradient(subject: Subject) -> str | None:
     """Check that the loss has a finite gradient that reaches the network."""
     objective = subject.make()
-    x0, noise = _pair(objective, len(SIGMAS), 2, 16)
+    x0, noise = pair(objective, len(SIGMAS), 2, 16)
     x0, noise = x0.float(), noise.float()
     prediction = torch.zeros_like(x0).requires_grad_()
     loss = objective.loss(Recorder(prediction), x0, torch.tensor(SIGMAS), noise, Condition())
@@ -336,7 +310,7 @@ def check_device(subject: Subject) -> str | None:
 def check_pure(subject: Subject) -> str | None:
     """Check that nothing is changed in place and nothing is drawn from a global generator."""
     objective = subject.make()
-    x0, noise = _pair(objective, 2, 1, 8)
+    x0, noise = pair(objective, 2, 1, 8)
     sigma, prediction = torch.ones(2, dtype=torch.float64), normal(2, 1, 8, seed=2)
     with generator_untouched("the objective"):
         with unchanged(x=x0, prediction=prediction):
@@ -344,58 +318,6 @@ def check_pure(subject: Subject) -> str | None:
         mask = torch.ones_like(x0)
         with unchanged(x0=x0, sigma=sigma, noise=noise, prediction=prediction, mask=mask):
             objective.loss(Recorder(prediction), x0, sigma, noise, Condition(), mask)
-    return None
-
-
-def check_origin(subject: Subject) -> str | None:
-    """Check that the origin enters the network's input, the same in training and in sampling."""
-    objective = subject.make()
-    if "origin" not in objective.needs:
-        raise Inapplicable("the process has no origin")
-    x0, noise = _pair(objective, len(SIGMAS), 2, 16)
-    origin = normal(len(SIGMAS), 2, 16, seed=2)
-    training, sampling, without = (Recorder(elementwise) for _ in range(3))
-    sigma = torch.tensor(SIGMAS, dtype=torch.float64)
-    objective.loss(training, x0, sigma, noise, Condition(), None, origin)
-    seen = False
-    for i, level in enumerate(SIGMAS):
-        one = slice(i, i + 1)
-        x = x0[one] + level * noise[one]
-        with unchanged(origin=origin):
-            objective.denoise(sampling, x, level, Condition(), origin[one])
-        objective.denoise(without, x, level, Condition())
-        where = f"in training and in sampling at sigma {level:.3g}"
-        same(training.x[one], sampling.x, f"the network's input {where}", 1e-5)
-        seen = seen or not torch.equal(sampling.x, without.x)
-    require(seen, "it needs an origin and makes no use of it")
-    return None
-
-
-def check_path(subject: Subject) -> str | None:
-    """Check that native time leads to sigma and back, and that its rates are derivatives."""
-    objective = subject.make()
-    path = objective.path
-    if path is None:
-        raise Inapplicable("the objective has no native time")
-    before = 0.0
-    for sigma in SIGMAS:
-        time = path.time(sigma)
-        where = f"at sigma {sigma:.3g}"
-        require(before < time < math.inf, f"the time {where} is {time:.5g}, after {before:.5g}")
-        before = time
-        back = path.sigma(time)
-        require(abs(back / sigma - 1) < 1e-6, f"the time {where} is that of the sigma {back:.7g}")
-        require(path.coefficients(time)[0] > 0, f"the scale of x0 {where} is not positive")
-        early, late = path.time(sigma * (1 - 1e-4)), path.time(sigma * (1 + 1e-4))
-        ends = ((*path.coefficients(each), path.sigma(each) ** 2) for each in (early, late))
-        for name, rate, first, last in zip(
-            ("a", "b", "sigma^2"), path.rates(time), *ends, strict=True
-        ):
-            slope = (last - first) / (late - early)
-            require(
-                abs(rate - slope) <= 1e-3 * abs(slope) + 1e-5,
-                f"the rate of {name} {where} is {rate:.5g}, but it changes by {slope:.5g}",
-            )
     return None
 
 

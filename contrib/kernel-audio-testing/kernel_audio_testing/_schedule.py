@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import torch
 
 from kernel.errors import UsageError
+from kernel.scalars import exp, expm1, log1p
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import finite, generator_untouched, refuses
 
@@ -163,6 +166,65 @@ def check_pure(subject: Subject) -> str | None:
     return None
 
 
+@attrs.frozen
+class Stretched:
+    """A path whose sigma grows as `unit` (exp(t) - 1)."""
+
+    name: str
+    unit: float
+    numbers: Mapping[str, float] = attrs.field(factory=dict)
+
+    def time(self, sigma: Any) -> Any:
+        """Return t at sigma, a float or a tensor."""
+        return log1p(sigma / self.unit)
+
+    def sigma(self, time: Any) -> Any:
+        """Return sigma at t, a float or a tensor."""
+        return expm1(time) * self.unit
+
+    def coefficients(self, time: Any) -> tuple[Any, Any]:
+        """Return (1, 0)."""
+        return 1.0, 0.0
+
+    def rates(self, time: Any) -> tuple[Any, Any, Any]:
+        """Return the derivatives of 1, of 0 and of sigma^2."""
+        return 0.0, 0.0, 2 * self.unit**2 * expm1(time) * exp(time)
+
+
+def check_along(subject: Subject) -> str | None:
+    """Check that it follows a path of its own process, and of no other.
+
+    An option that contradicts a number of the path is refused with a UsageError that names both.
+    """
+    schedule = subject.make()
+    other = schedule.along(Stretched("of another process", 1.0))
+    require(_grid(other, 8) == _grid(schedule, 8), "a path of another process changes the grid")
+    if schedule.process is None:
+        return "written in the time of no process"
+    one, two = (schedule.along(Stretched(schedule.process, unit)) for unit in (1.0, 2.0))
+    require(_grid(one, 8) != _grid(two, 8), "the grid does not follow a path of its process")
+    require(_grid(one.along(None), 8) == _grid(schedule, 8), "it keeps a path that was taken away")
+    contradicted = []
+    for name, field in type(schedule).model_fields.items():
+        if field.default is not None or name in subject.options:
+            continue
+        try:
+            chosen = subject.make(**{name: 1.5})
+        except UsageError:
+            continue
+        chosen.along(Stretched(schedule.process, 1.0, {name: 1.5}))
+        error = refuses(
+            UsageError,
+            f"a path whose {name} is another",
+            chosen.along,
+            Stretched(schedule.process, 1.0, {name: 2.5}),
+        )
+        for spelling in (f"schedule.{name}", f"objective.{name}"):
+            require(spelling in error, f"the refusal does not name {spelling}: {error}")
+        contradicted.append(name)
+    return f"process {schedule.process}, {len(contradicted)} numbers"
+
+
 CHECKS = (
     check_range,
     check_count,
@@ -174,4 +236,5 @@ CHECKS = (
     check_draws_cover,
     check_seeded,
     check_pure,
+    check_along,
 )

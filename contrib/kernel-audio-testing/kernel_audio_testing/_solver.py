@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +55,9 @@ def _uneven(steps: int) -> tuple[float, ...]:
 
 class Exploding:
     """The native path of x = x0 + sigma n itself, whose time is sigma: what a solver is told of."""
+
+    name: ClassVar[str] = "exploding"
+    numbers: ClassVar[Mapping[str, float]] = {}
 
     def time(self, sigma: float) -> float:
         """Return sigma."""

@@ -104,12 +104,12 @@ def require_meta(tensor: Tensor, what: str) -> None:
     require(tensor.is_meta, f"{what} is on {tensor.device}, not on the device of its input")
 
 
-def refuses(error: type[KernelError], what: str, call: Any, *arguments: Any) -> None:
-    """Raise Violation unless the call raises the given error."""
+def refuses(error: type[KernelError], what: str, call: Any, *arguments: Any) -> str:
+    """Return the message of the given error. Raises Violation unless the call raises it."""
     try:
         call(*arguments)
-    except error:
-        return
+    except error as refusal:
+        return str(refusal)
     except Exception as other:
         raise Violation(f"{what} raises {type(other).__name__}, not {error.__name__}") from other
     raise Violation(f"{what} is accepted where {error.__name__} has to be raised")

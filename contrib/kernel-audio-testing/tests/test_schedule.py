@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pytest
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from kernel import Schedule, UsageError
+from kernel import NativePath, Schedule, UsageError
 
 
 class Grid(Schedule):
@@ -69,8 +69,57 @@ class AcceptsNoSteps(Grid):
         return super().sigmas(steps) if steps > 0 else [0.0]
 
 
+class Timed(Grid):
+    """Take the largest sigma from a process."""
+
+    process: ClassVar[str | None] = "vp"
+
+    beta_max: float | None = Field(None, description="a number of the process")
+
+    def sigmas(self, steps: int) -> list[float]:
+        top = self.adopted.sigma(1.0) if self.adopted else self.sigma_max
+        return [top * sigma / self.sigma_max for sigma in super().sigmas(steps)]
+
+
+class Deaf(Timed):
+    """Adopt a path and leave it aside."""
+
+    def sigmas(self, steps: int) -> list[float]:
+        return Grid.sigmas(self, steps)
+
+
+class FollowsAnyone(Timed):
+    """Adopt the path of another process."""
+
+    def along(self, path: NativePath | None) -> Self:
+        schedule = self.model_copy()
+        schedule._adopted = path
+        return schedule
+
+
+class Contradicts(Timed):
+    """Keep a number of its own without a word."""
+
+    def along(self, path: NativePath | None) -> Self:
+        return self.model_copy(update={"beta_max": None}).narrowed(path)
+
+    def narrowed(self, path: NativePath | None) -> Self:
+        return super().along(path)
+
+
+class Mumbles(Timed):
+    """Refuse a contradiction and not say which."""
+
+    def along(self, path: NativePath | None) -> Self:
+        try:
+            return super().along(path)
+        except UsageError:
+            raise UsageError("the process is another; take another") from None
+
+
 def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Grid) == set()
+    assert broken(Timed) == set()
 
 
 @pytest.mark.parametrize(
@@ -83,6 +132,10 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (DrawsGlobally, {}, "pure"),
         (DrawsGlobally, {}, "seeded"),
         (AcceptsNoSteps, {}, "no_steps"),
+        (Deaf, {}, "along"),
+        (FollowsAnyone, {}, "along"),
+        (Contradicts, {}, "along"),
+        (Mumbles, {}, "along"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kernel import Measurement, UsageError
+from kernel_plugins.mathematics import losses
 
 __all__ = ["LOSSES", "check"]
 
@@ -16,35 +17,24 @@ WINDOWS = (64, 256, 1024)
 """Of the resolutions of `stft`, in steps of the last axis; those that fit in it are used."""
 
 FLOOR = 1e-6
-"""Added to powers and probabilities, so that silence and certainty have a finite logarithm."""
+"""Added to powers, so that silence has a finite logarithm."""
 
 
-def check(losses: Mapping[Any, float], known: Measurement) -> None:
+def check(weights: Mapping[Any, float], known: Measurement) -> None:
     """Raise UsageError for a loss that the target has no sense for."""
     length = known.target.shape[-1]
-    if losses.get("stft") and length < WINDOWS[0]:
+    if weights.get("stft") and length < WINDOWS[0]:
         raise UsageError(
             f"the loss 'stft' needs {WINDOWS[0]} values along the last axis of what is measured, "
             f"which has {length}; use 'l1' or 'l2'"
         )
-    if losses.get("bce"):
+    if weights.get("bce"):
         low, high = (float(bound) for bound in known.target.aminmax())
         if not 0 <= low <= high <= 1:
             raise UsageError(
                 f"the loss 'bce' compares probabilities and the task's target goes from "
                 f"{low:.3g} to {high:.3g}; use 'l1' or 'l2'"
             )
-
-
-def l1(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the sum of absolute differences."""
-    return (predicted - target).abs().flatten(1).sum(1)
-
-
-def l2(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the Euclidean norm of the difference."""
-    distance: Tensor = torch.linalg.vector_norm((predicted - target).flatten(1), dim=1)
-    return distance
 
 
 def mse(predicted: Tensor, target: Tensor) -> Tensor:
@@ -64,8 +54,7 @@ def stft(predicted: Tensor, target: Tensor) -> Tensor:
 
 def bce(predicted: Tensor, target: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of probabilities."""
-    yes, no = (predicted + FLOOR).log(), (1 - predicted + FLOOR).log()
-    return -(target * yes + (1 - target) * no).flatten(1).mean(1)
+    return losses.bce(predicted, target) / predicted[0].numel()
 
 
 def _log(signal: Tensor, size: int) -> Tensor:
@@ -85,8 +74,8 @@ def _log(signal: Tensor, size: int) -> Tensor:
 
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "bce": bce,
-    "l1": l1,
-    "l2": l2,
+    "l1": losses.l1,
+    "l2": losses.l2,
     "mse": mse,
     "stft": stft,
 }

@@ -51,6 +51,8 @@ class Moments(Guidance):
 
     def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
         """Return the change of D."""
+        from kernel_plugins.mathematics.linear import conjugate_gradients
+
         known = measured(context, "moments")
         variance = known.noise**2 + (self.tolerance * sigma) ** 2
         predicted = known.operator(x0)
@@ -65,7 +67,7 @@ class Moments(Guidance):
             return variance * v + derivative()(change)
 
         missing = (known.target - predicted).detach()
-        return spread(_solved(normal, missing, self.iterations)).mul(self.scale)
+        return spread(conjugate_gradients(normal, missing, self.iterations)).mul(self.scale)
 
 
 def _derivative(operator: Callable[[Tensor], Tensor], at: Tensor) -> Callable[[Tensor], Tensor]:
@@ -86,29 +88,6 @@ def _derivative(operator: Callable[[Tensor], Tensor], at: Tensor) -> Callable[[T
         return result
 
     return derivative
-
-
-def _solved(normal: Callable[[Tensor], Tensor], right: Tensor, iterations: int) -> Tensor:
-    """Return about the v of normal(v) = right, by conjugate gradients for each item.
-
-    Hestenes and Stiefel 1952, section 3. Directions in which `normal` is not positive, as those
-    of a network may be, end the search of an item.
-    """
-    import torch
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
-
-    solution, residual, direction = torch.zeros_like(right), right, right
-    size = dot(residual, residual)
-    for _ in range(iterations):
-        image = normal(direction)
-        curvature = dot(direction, image)
-        rate = torch.where(curvature > 0, size / curvature, 0.0)
-        solution, residual = solution + rate * direction, residual - rate * image
-        size, before = dot(residual, residual), size
-        direction = residual + torch.where(before > 0, size / before, 0.0) * direction
-    return solution
 
 
 @hookimpl

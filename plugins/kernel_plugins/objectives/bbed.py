@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from pydantic import Field
 
-from kernel import Objective, Preconditioning, hookimpl, sqrt
-from kernel_plugins._bbed import odds, variance
+from kernel import Objective, Preconditioning, hookimpl
+from kernel_plugins.mathematics.bbed import STANDARD, BrownianBridge
 
 
 class Bbed(Objective):
@@ -19,8 +19,8 @@ class Bbed(Objective):
     halve their theta.
     """
 
-    k: float = Field(2.6, gt=1, le=20, description="base of the growth of the noise")
-    theta: float = Field(0.52, gt=0, description="scale of the variance")
+    k: float = Field(STANDARD.k, gt=1, le=20, description="base of the growth of the noise")
+    theta: float = Field(STANDARD.theta, gt=0, description="scale of the variance")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -28,30 +28,13 @@ class Bbed(Objective):
         return frozenset({"origin"})
 
     @property
-    def path(self) -> Self:
-        """Return the objective itself, which knows its time."""
-        return self
-
-    def time(self, sigma: Any) -> Any:
-        """Return the t at which the process has this sigma, a float or a tensor."""
-        w = odds(sigma**2 / self.theta, self.k)
-        return w / (1 + w)
-
-    def sigma(self, time: Any) -> Any:
-        """Return sigma at t < 1, a float or a tensor."""
-        return sqrt(variance(time / (1 - time), self.k) * self.theta)
-
-    def coefficients(self, time: Any) -> tuple[Any, Any]:
-        """Return (a, b) at t, a float or a tensor."""
-        return 1 - time, time
-
-    def rates(self, time: float) -> tuple[float, float, float]:
-        """Return the derivatives of a, of b and of sigma^2."""
-        return -1.0, 1.0, self.theta * self.k ** (2 * time) / (1 - time) ** 2
+    def path(self) -> BrownianBridge:
+        """Return the process."""
+        return BrownianBridge(self.k, self.theta)
 
     def precondition(self, sigma: Any) -> Preconditioning:
         """Return the scalar functions at `sigma`, a float > 0 or a tensor [B]."""
-        w = odds(sigma**2 / self.theta, self.k)
+        w = self.path.odds(sigma)
         time = w / (1 + w)
         return Preconditioning(
             c_skip=1.0, c_out=-sigma, c_in=1 / (1 + w), c_noise=time, c_origin=time

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from kernel import Objective, Preconditioning, hookimpl
+from kernel_plugins.mathematics.rf import RectifiedFlow
 
 
 class Rf(Objective):
@@ -18,6 +19,11 @@ class Rf(Objective):
     """
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
+
+    @property
+    def path(self) -> RectifiedFlow:
+        """Return the process."""
+        return RectifiedFlow(self.sigma_data)
 
     def precondition(self, sigma: Any) -> Preconditioning:
         """Return the four functions at `sigma`, a float > 0 or a tensor [B]."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from kernel import Objective, Preconditioning, atan, hookimpl
+from kernel import Objective, Preconditioning, hookimpl
+from kernel_plugins.mathematics.cosine import Circle
 
 
 class V(Objective):
@@ -20,6 +21,11 @@ class V(Objective):
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 
+    @property
+    def path(self) -> Circle:
+        """Return the process, in its angle."""
+        return Circle(self.sigma_data)
+
     def precondition(self, sigma: Any) -> Preconditioning:
         """Return the four functions at `sigma`, a float > 0 or a tensor [B]."""
         data = self.sigma_data
@@ -28,7 +34,7 @@ class V(Objective):
             c_skip=data**2 / total,
             c_out=-sigma * data / total**0.5,
             c_in=total**-0.5,
-            c_noise=atan(sigma / data) * (2 / math.pi),
+            c_noise=self.path.time(sigma) * (2 / math.pi),
         )
 
 

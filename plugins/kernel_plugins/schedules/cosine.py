@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from kernel import Schedule, hookimpl, tan
+from kernel import NativePath, Schedule, hookimpl
+from kernel_plugins.mathematics.cosine import STANDARD, Circle
 from kernel_plugins.schedules._curve import Curve
 
 
 class CosineSchedule(Curve):
-    """Sample at equal steps of the angle phi, tan(phi) = sigma, and train where phi is uniform.
+    """Sample at equal steps of the angle phi, and train where phi is uniform.
+
+    tan(phi) = sigma / sigma_data, where sigma_data is that of an objective on this circle, else 1.
 
     The cosine schedule of Nichol and Dhariwal 2021 in continuous time, with the ends cut off
     (Salimans and Ho 2022, section 4). `shift` S multiplies every sigma but the ends, as simple
     diffusion does for larger signals (Hoogeboom et al. 2023, eq. 4): log-SNR - 2 ln S.
     """
+
+    process: ClassVar[str | None] = Circle.name
 
     sigma_min: float = Field(0.002, gt=0, description="smallest nonzero sigma")
     sigma_max: float = Field(100.0, gt=0, description="largest sigma")
@@ -25,9 +29,9 @@ class CosineSchedule(Curve):
 
     def sigma(self, part: Any) -> Any:
         """Return sigma at `part` in [0, 1], a float or a tensor."""
-        high = math.atan(self.sigma_max / self.shift)
-        low = math.atan(self.sigma_min / self.shift)
-        return self.shift * tan(high + part * (low - high))
+        path: NativePath = self.adopted or STANDARD
+        high, low = (path.time(end / self.shift) for end in (self.sigma_max, self.sigma_min))
+        return self.shift * path.sigma(high + part * (low - high))
 
 
 @hookimpl

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import ClassVar
 
 from pydantic import Field
 
-from kernel import Schedule, expm1, hookimpl, sqrt
-from kernel_plugins.schedules._curve import Curve
+from kernel import Schedule, UsageError, hookimpl
+from kernel_plugins.mathematics.ouve import STANDARD, OrnsteinUhlenbeck
+from kernel_plugins.schedules._timed import Timed
 
 
-class OuveSchedule(Curve):
+class OuveSchedule(Timed):
     """Sample at equal steps of t from 1 to `t_min`, and train where t is uniform.
 
-    Richter et al. 2023 (SGMSE+), section II-A; the map from t to sigma is that of the objective
-    `ouve`, with the same three options.
+    Richter et al. 2023 (SGMSE+), section II-A. theta, sigma_low and sigma_high are those of the
+    objective where it has this process, else 1.5, 0.05 and 0.5.
     """
 
-    theta: float = Field(1.5, gt=0, description="stiffness: how fast the mean moves to y")
-    sigma_low: float = Field(0.05, gt=0, description="smallest noise scale (their sigma_min)")
-    sigma_high: float = Field(0.5, gt=0, description="largest noise scale (their sigma_max)")
+    process: ClassVar[str | None] = OrnsteinUhlenbeck.name
+    standard: ClassVar[OrnsteinUhlenbeck] = STANDARD
+
+    theta: float | None = Field(None, gt=0, description="stiffness; left out, that of the process")
+    sigma_low: float | None = Field(
+        None,
+        gt=0,
+        description="smallest noise scale (their sigma_min); left out, that of the process",
+    )
+    sigma_high: float | None = Field(
+        None,
+        gt=0,
+        description="largest noise scale (their sigma_max); left out, that of the process",
+    )
     t_min: float = Field(0.03, gt=0, lt=1, description="smallest time (their t_eps)")
+    t_max: float = Field(1.0, gt=0, le=1, description="largest time")
 
     @property
-    def sigma_min(self) -> float:
-        """Return the sigma at t_min."""
-        return float(self._at(self.t_min))
-
-    @property
-    def sigma_max(self) -> float:
-        """Return the sigma at t = 1."""
-        return float(self._at(1.0))
-
-    def sigma(self, part: Any) -> Any:
-        """Return sigma at `part` in [0, 1], a float or a tensor."""
-        return self._at(1 + part * (self.t_min - 1))
-
-    def _at(self, t: Any) -> Any:
-        growth = math.log(self.sigma_high / self.sigma_low)
-        rate = self.theta + growth
-        return sqrt(expm1(2 * rate * t) * (growth / rate)) * self.sigma_low
+    def own(self) -> OrnsteinUhlenbeck:
+        """Return the process of the options. Raises UsageError where its noise does not grow."""
+        process: OrnsteinUhlenbeck = super().own
+        if process.sigma_high <= process.sigma_low:
+            raise UsageError(
+                f"schedule.sigma_high {process.sigma_high} is not above schedule.sigma_low "
+                f"{process.sigma_low}; set both"
+            )
+        return process
 
 
 @hookimpl

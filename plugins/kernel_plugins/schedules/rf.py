@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from kernel import Schedule, hookimpl
+from kernel import NativePath, Schedule, hookimpl
+from kernel_plugins.mathematics.rf import STANDARD, RectifiedFlow
 from kernel_plugins.schedules._curve import checked, normal
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class RfSchedule(Schedule):
-    """Sample at equal steps of t = sigma / (1 + sigma); train where logit t is normal.
+    """Sample at equal steps of t = sigma / (sigma_data + sigma); train where logit t is normal.
 
-    Esser et al. 2024, section 3.1 (logit-normal draws: ln sigma is normal). t = 1 is an infinite
+    sigma_data is that of an objective on this path, else 1. Esser et al. 2024, section 3.1
+    (logit-normal draws: ln sigma is normal). t = 1 is an infinite
     sigma, so the grid starts at the t of `sigma_max` instead. `shift` S moves both to
     t' = S t / (1 + (S - 1) t), that is sigma' = S sigma (their eq. 23).
 
@@ -29,6 +31,8 @@ class RfSchedule(Schedule):
     shift_positions), as in Black Forest Labs 2024 (FLUX.1), whose shift is exp(0.5) at 256
     positions and exp(1.15) at 4096: a slope of 0.65 / 3840.
     """
+
+    process: ClassVar[str | None] = RectifiedFlow.name
 
     sigma_min: float = Field(0.002, gt=0, description="smallest sigma in training")
     sigma_max: float = Field(80.0, gt=0, description="largest sigma; t = sigma / (1 + sigma)")
@@ -43,9 +47,10 @@ class RfSchedule(Schedule):
         """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1."""
         checked(steps)
         # Shifting a grid whose first sigma is sigma_max / shift leaves the first at sigma_max.
-        start = self.sigma_max / (self.shift + self.sigma_max)
+        middle = self._middle
+        start = self.sigma_max / (middle + self.sigma_max)
         times = (start * (1 - index / steps) for index in range(1, steps))
-        return [self.sigma_max, *(self.shift * t / (1 - t) for t in times), 0.0]
+        return [self.sigma_max, *(middle * t / (1 - t) for t in times), 0.0]
 
     def sized(self, latent: LatentSpec) -> RfSchedule:
         """Return the schedule with the shift of such latents and no slope."""
@@ -57,7 +62,13 @@ class RfSchedule(Schedule):
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` training sigmas [count]."""
         logit = normal(count, generator, self.stratified) * self.std + self.mean
-        return (logit.exp() * self.shift).clamp(self.sigma_min, self.sigma_max).float()
+        return (logit.exp() * self._middle).clamp(self.sigma_min, self.sigma_max).float()
+
+    @property
+    def _middle(self) -> float:
+        """Return the sigma that the shift has moved to t = 1/2."""
+        path: NativePath = self.adopted or STANDARD
+        return self.shift * float(path.sigma(0.5))
 
 
 @hookimpl

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import ClassVar
 
 from pydantic import Field
 
-from kernel import Schedule, expm1, hookimpl, sqrt
-from kernel_plugins.schedules._curve import Curve
+from kernel import Schedule, hookimpl
+from kernel_plugins.mathematics.vp import STANDARD, VariancePreserving
+from kernel_plugins.schedules._timed import Timed
 
 
-class VpSchedule(Curve):
+class VpSchedule(Timed):
     """Sample at equal steps of the time t of a linear beta, and train where t is uniform.
 
-    Song et al. 2021 (score SDE), eq. 33: with the slope b = beta_max - beta_min,
-    sigma^2 = exp(beta_min t + b t^2 / 2) - 1. The default range is that of t from 1 to 0.001.
+    Song et al. 2021 (score SDE), eq. 33. beta_min and beta_max are those of the objective where it
+    has this process, else 0.1 and 20.
     """
 
-    sigma_min: float = Field(0.0105, gt=0, description="smallest nonzero sigma")
-    sigma_max: float = Field(152.1, gt=0, description="largest sigma")
-    beta_min: float = Field(0.1, gt=0, description="beta at t = 0")
-    beta_max: float = Field(20.0, gt=0, description="beta at t = 1")
+    process: ClassVar[str | None] = VariancePreserving.name
+    standard: ClassVar[VariancePreserving] = STANDARD
 
-    def sigma(self, part: Any) -> Any:
-        """Return sigma at `part` in [0, 1], a float or a tensor."""
-        high, low = self._time(self.sigma_max), self._time(self.sigma_min)
-        t = high + part * (low - high)
-        slope = self.beta_max - self.beta_min
-        return sqrt(expm1(t * (self.beta_min + t * slope / 2)))
-
-    def _time(self, sigma: float) -> float:
-        exponent = math.log1p(sigma**2)
-        root = math.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * exponent)
-        return 2 * exponent / (self.beta_min + root)
+    beta_min: float | None = Field(
+        None, gt=0, description="beta at t = 0; left out, that of the process"
+    )
+    beta_max: float | None = Field(
+        None, gt=0, description="beta at t = 1; left out, that of the process"
+    )
+    t_min: float = Field(1e-3, gt=0, lt=1, description="smallest time (their epsilon)")
+    t_max: float = Field(1.0, gt=0, le=1, description="largest time")
 
 
 @hookimpl

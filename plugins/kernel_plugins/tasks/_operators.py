@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from kernel import LatentSpace, Measurement, resample
+from kernel_plugins.mathematics.linear import conjugate_gradients
+from kernel_plugins.mathematics.losses import l1, l2
 
 __all__ = [
     "Clip",
@@ -31,8 +33,6 @@ __all__ = [
     "StftMagnitude",
     "SumOfSources",
     "Whitened",
-    "l1",
-    "l2",
     "low_pass_taps",
     "measure",
     "on_device",
@@ -89,7 +89,7 @@ class Linear(Operator):
             return self(self.adjoint(y, samples)) + self.ridge * y
 
         missing = target - self(audio)
-        return audio + self.adjoint(_conjugate(normal, missing, self.iterations), samples)
+        return audio + self.adjoint(conjugate_gradients(normal, missing, self.iterations), samples)
 
 
 @attrs.frozen(eq=False)
@@ -411,17 +411,6 @@ def on_device(space: LatentSpace, tensor: Tensor) -> Tensor:
     return tensor.to(space.device, space.dtype)
 
 
-def l1(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the sum of the absolute differences of each item: [B]."""
-    return (predicted - target).abs().flatten(1).sum(1)
-
-
-def l2(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the root of the sum of the squared differences of each item: [B]."""
-    norm: Tensor = torch.linalg.vector_norm((predicted - target).flatten(1), dim=1)
-    return norm
-
-
 DISTANCES = {"l1": l1, "l2": l2}
 
 
@@ -430,25 +419,3 @@ def _each(noise: float | Tensor, like: Tensor, axes: int) -> float | Tensor:
     if isinstance(noise, float):
         return noise
     return noise.type_as(like).view(-1, *[1] * (axes - 1))
-
-
-def _conjugate(normal: Callable[[Tensor], Tensor], right: Tensor, iterations: int) -> Tensor:
-    """Return about the solution u of normal(u) = right, by conjugate gradients for each item.
-
-    Hestenes and Stiefel 1952, section 3. An item that is solved stays as it is.
-    """
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
-
-    solution, residual, direction = torch.zeros_like(right), right, right
-    size = dot(residual, residual)
-    enough = size * (10 * torch.finfo(right.dtype).eps) ** 2
-    for _ in range(iterations):
-        image = normal(direction)
-        # What is left of an item that is solved is rounding, which must not be blown up.
-        rate = torch.where(size > enough, size / dot(direction, image), 0.0)
-        solution, residual = solution + rate * direction, residual - rate * image
-        size, before = dot(residual, residual), size
-        direction = residual + torch.where(size > enough, size / before, 0.0) * direction
-    return solution

@@ -15,9 +15,6 @@ from kernel_plugins.tasks._heard import HeardTask
 if TYPE_CHECKING:
     from torch import Tensor
 
-FLOOR = 1e-6
-"""Added to probabilities, so that a classifier that is certain has a finite logarithm."""
-
 
 class Classify(HeardTask):
     """Make new sounds that a classifier gives certain probabilities.
@@ -63,6 +60,7 @@ class Classify(HeardTask):
         """Return that the classes have the target's probabilities."""
         import torch
 
+        from kernel_plugins.mathematics.losses import bce
         from kernel_plugins.tasks._operators import on_device
 
         hear = self.heard(space)
@@ -87,12 +85,6 @@ class Classify(HeardTask):
             f"{self.listener} knows {classes} classes, counted from 0, and the target is {asked};"
             " set -o task.target to one of them or to the probability of each"
         )
-
-
-def bce(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the binary cross-entropy of probabilities [B, K], summed over the classes: [B]."""
-    yes, no = (predicted + FLOOR).log(), (1 - predicted + FLOOR).log()
-    return -(target * yes + (1 - target) * no).sum(1)
 
 
 @hookimpl

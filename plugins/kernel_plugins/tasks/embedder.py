@@ -70,7 +70,8 @@ class Embedder(HeardTask):
         """Return that the embeddings are those of the recordings."""
         import torch
 
-        from kernel_plugins.tasks._operators import l2, on_device
+        from kernel_plugins.mathematics.losses import l2
+        from kernel_plugins.tasks._operators import on_device
 
         hear = self.heard(space)
         examples = [cast(Likeness, request).example for request in requests]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import attrs
 import pytest
+import torch
 
 from kernel import Preconditioning
-from kernel_audio_testing._objective import check_origin, check_path
+from kernel_audio_testing._path import check_origin, check_path
 from kernel_audio_testing._subject import Inapplicable, Violation
+from kernel_plugins.mathematics.ouve import STANDARD, OrnsteinUhlenbeck
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.objectives.ouve import Ouve
 from kernel_plugins.objectives.sb_ve import SbVe
+
+NUMBERS = attrs.astuple(STANDARD)
 
 
 @attrs.frozen
@@ -25,26 +30,64 @@ class Subject:
         return self.kind()
 
 
-class Lost(Ouve):
+def objective(process: OrnsteinUhlenbeck) -> type[Ouve]:
+    """Return an objective with such a path."""
+
+    class Altered(Ouve):
+        @property
+        def path(self) -> OrnsteinUhlenbeck:
+            return process
+
+    return Altered
+
+
+@attrs.frozen
+class Lost(OrnsteinUhlenbeck):
     """Does not come back from its time."""
 
     def sigma(self, time: Any) -> Any:
         return super().sigma(time) * 1.01
 
 
-class Backwards(Ouve):
+@attrs.frozen
+class Backwards(OrnsteinUhlenbeck):
     """Lets time run from noise to data."""
 
     def time(self, sigma: Any) -> Any:
         return -super().time(sigma)
 
 
-class WrongRate(SbVe):
+@attrs.frozen
+class WrongRate(OrnsteinUhlenbeck):
     """Forgets that sigma is squared."""
 
-    def rates(self, time: float) -> tuple[float, float, float]:
+    def rates(self, time: Any) -> tuple[Any, Any, Any]:
         a, b, variance = super().rates(time)
         return a, b, variance / (2 * self.sigma(time))
+
+
+@attrs.frozen
+class FloatsOnly(OrnsteinUhlenbeck):
+    """Takes no tensors."""
+
+    def time(self, sigma: Any) -> Any:
+        return super().time(float(torch.as_tensor(sigma).max()))
+
+
+@attrs.frozen
+class Nameless(OrnsteinUhlenbeck):
+    """Is of no process that a schedule could know."""
+
+    name: ClassVar[str] = ""
+
+
+@attrs.frozen
+class OtherNumbers(OrnsteinUhlenbeck):
+    """Says something else than the objective's options."""
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        return {**super().numbers, "theta": 1.0}
 
 
 class Forgetful(Ouve):
@@ -70,9 +113,24 @@ def test_what_is_sound_passes(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("check", "kind", "sentence"),
     [
-        (check_path, Lost, r"the time at sigma 0.001 is that of the sigma 0.00101"),
-        (check_path, Backwards, r"the time at sigma 0.001 is -.*, after 0"),
-        (check_path, WrongRate, r"the rate of sigma\^2 at sigma .* but it changes by"),
+        (
+            check_path,
+            objective(Lost(*NUMBERS)),
+            r"the time at sigma 0.001 is that of the sigma 0.00101",
+        ),
+        (check_path, objective(Backwards(*NUMBERS)), r"the time at sigma 0.001 is -.*, after 0"),
+        (
+            check_path,
+            objective(WrongRate(*NUMBERS)),
+            r"the rate of sigma\^2 at sigma .* but it changes by",
+        ),
+        (check_path, objective(FloatsOnly(*NUMBERS)), r"the time of a tensor is a float"),
+        (check_path, objective(Nameless(*NUMBERS)), r"the path has no name"),
+        (
+            check_path,
+            objective(OtherNumbers(*NUMBERS)),
+            r"number theta is 1.0, but .* option is 1.5",
+        ),
         (check_origin, Forgetful, r"it needs an origin and makes no use of it"),
         (check_origin, OnlyInTraining, r"the network's input in training and in sampling at"),
     ],

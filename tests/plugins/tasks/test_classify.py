@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from kernel import LatentSpace, Request, Task, UsageError
-from kernel_plugins.tasks.classify import Classify, bce
+from kernel_plugins.mathematics.losses import bce
+from kernel_plugins.tasks.classify import Classify
 
 RATE = 8000
 

@@ -65,7 +65,7 @@ def test_a_plugin_that_keeps_its_promises_under_options(site: Any) -> None:
     install(site, "good", top="print('hello from the plugin')")
     done = site.invoke("check", "good", "-o", "sigma_max=20", "-o", "schedule.sigma_min=0.02")
     assert done.exit_code == 0, done.output
-    assert "schedule.good (dist-good 1.0): 18 passed in" in done.stdout
+    assert "schedule.good (dist-good 1.0): 19 passed in" in done.stdout
     assert "0.02 to 20" in done.stdout
     assert "The last value of a grid is exactly 0." in done.stdout
     assert "hello" not in done.stdout

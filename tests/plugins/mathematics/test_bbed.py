@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from kernel.registry import PluginInfo, Registry
 from kernel_audio_testing._run import checks_for
 from kernel_audio_testing._subject import Inapplicable, Subject
-from kernel_plugins._bbed import odds, variance
+from kernel_plugins.mathematics.bbed import STANDARD, BrownianBridge, odds, variance
 from kernel_plugins.objectives.bbed import Bbed, objective
 from kernel_plugins.schedules.bbed import BbedSchedule, schedule
 
@@ -43,14 +43,14 @@ every = pytest.mark.parametrize("k", [1.1, 2.6, 5.0, 20.0])
 @every
 @pytest.mark.parametrize("t", TIMES)
 def test_sigma_is_that_of_the_process(k: float, t: float) -> None:
-    process = Bbed(k=k, theta=0.3)
+    process = BrownianBridge(k, 0.3)
     assert process.sigma(t) == pytest.approx(std(t, k, 0.3) / (1 - t), rel=1e-9)
 
 
 @every
 @pytest.mark.parametrize("t", TIMES)
 def test_time_leads_to_sigma_and_back(k: float, t: float) -> None:
-    process = Bbed(k=k)
+    process = BrownianBridge(k, 0.52)
     assert process.time(process.sigma(t)) == pytest.approx(t, rel=1e-10)
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-3 if k == 20 else 2e-5)):
         sigma = torch.tensor([process.sigma(t)], dtype=dtype)
@@ -74,18 +74,18 @@ def test_the_published_closed_form_agrees() -> None:
     for t in (0.1, 0.5, 0.9):
         integral = ei(2 * (t - 1) * log_k) - ei(-2 * log_k)
         whole = k ** (2 * t) - 1 + t + 2 * k**2 * log_k * (1 - t) * integral
-        assert (1 - t) * Bbed().sigma(t) == pytest.approx(math.sqrt((1 - t) * theta * whole))
+        assert (1 - t) * STANDARD.sigma(t) == pytest.approx(math.sqrt((1 - t) * theta * whole))
 
 
 def test_the_grid_takes_equal_steps_of_time_within_its_range() -> None:
     grid = BbedSchedule().sigmas(12)
-    times = [Bbed().time(sigma) for sigma in grid[:-1]]
+    times = [STANDARD.time(sigma) for sigma in grid[:-1]]
     assert times == pytest.approx([0.999 + index / 11 * (0.03 - 0.999) for index in range(12)])
 
 
 def test_draws_are_uniform_in_time() -> None:
     drawn = BbedSchedule(stratified=True).draw(1000, torch.Generator().manual_seed(0)).double()
-    times = np.sort((Bbed().time(drawn).numpy() - 0.03) / (0.999 - 0.03))
+    times = np.sort((STANDARD.time(drawn).numpy() - 0.03) / (0.999 - 0.03))
     assert np.abs(times - (np.arange(1000) + 0.5) / 1000).max() < 1e-3
 
 

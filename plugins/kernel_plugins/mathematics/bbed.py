@@ -1,4 +1,4 @@
-"""The variance of the Brownian bridge with exponential diffusion, and its inverse.
+"""The Brownian bridge with exponential diffusion, from noisy to clean speech.
 
 Lay et al. 2023 (BBED), section 3, where x_t = (1 - t) x0 + t y + s n has the diffusion
 sqrt(theta) k^t. With sigma = s / (1 - t), c = 2 ln k, v = 1 / (1 - t) and E1 the exponential
@@ -16,14 +16,48 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
-from kernel import exp, expm1, log1p
+import attrs
 
-__all__ = ["odds", "variance"]
+from kernel import exp, expm1, log1p, sqrt
+from kernel_plugins.mathematics._process import Process
+
+__all__ = ["STANDARD", "BrownianBridge", "odds", "variance"]
 
 _ITERATIONS = 8
 """Newton's method from above the root of a convex function; the last of them change nothing."""
+
+
+@attrs.frozen
+class BrownianBridge(Process):
+    """The process of the head of this module, t < 1. Its methods take floats or tensors."""
+
+    name: ClassVar[str] = "bbed"
+
+    k: float
+    theta: float
+
+    def time(self, sigma: Any) -> Any:
+        """Return the t at which the process has this sigma."""
+        w = self.odds(sigma)
+        return w / (1 + w)
+
+    def odds(self, sigma: Any) -> Any:
+        """Return w = t / (1 - t) at sigma."""
+        return odds(sigma**2 / self.theta, self.k)
+
+    def sigma(self, time: Any) -> Any:
+        """Return sigma at t."""
+        return sqrt(variance(time / (1 - time), self.k) * self.theta)
+
+    def coefficients(self, time: Any) -> tuple[Any, Any]:
+        """Return (a, b) at t."""
+        return 1 - time, time
+
+    def rates(self, time: Any) -> tuple[Any, Any, Any]:
+        """Return the derivatives of a, of b and of sigma^2 at t."""
+        return -1.0, 1.0, self.theta * self.k ** (2 * time) / (1 - time) ** 2
 
 
 def variance(odds: Any, k: float) -> Any:
@@ -45,6 +79,10 @@ def odds(variance_: Any, k: float) -> Any:
         slope = exp(c * found / (1 + found))
         found = found - (variance(found, k) - variance_) / slope
     return found
+
+
+STANDARD = BrownianBridge(k=2.6, theta=0.52)
+"""The numbers of Lay et al. 2023, section 4."""
 
 
 @lru_cache(maxsize=8)
