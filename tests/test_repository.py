@@ -19,6 +19,7 @@ from kernel.kinds import KINDS, hook_modules
 from kernel.registry import PluginInfo, Registry
 from kernel_audio_testing.projects import Names, new_project
 
+MODULE = re.compile(r"`(kernel\.[.\w]+)`")
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "contrib" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,6 +85,15 @@ def test_every_public_name_is_in_the_promise() -> None:
     page = (ROOT / "docs" / "api.md").read_text("utf-8")
     for name in set(kernel.__all__) - {"API", "__version__"}:
         assert re.search(rf"^\| `{name}[`(]", page, re.MULTILINE), name
+
+
+def test_the_tooling_api_is_the_one_that_the_import_contract_allows() -> None:
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    rows = page[page.index("## The tooling API") : page.index("## Requirements")]
+    told = {name for row in rows.splitlines() if row[:2] == "| " for name in MODULE.findall(row)}
+    contracts = (ROOT / "importlinter.ini").read_text("utf-8")
+    allowed = set(re.findall(r"\*\* -> (kernel[.\w]*\w)$", contracts, re.MULTILINE))
+    assert told - {"kernel.kinds.model"} == allowed
 
 
 def test_the_readme_shows_the_guides_plugin() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from kernel.cli._table import paragraph
+from kernel.cli.table import paragraph
 from kernel.errors import KernelError
 from kernel.kinds import accumulates
 from kernel.kinds._component import Component

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kernel.cli._table import table
+from kernel.cli.table import table
 
 __all__ = ["scores"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kernel.cli._table import paragraph, problem, table
+from kernel.cli.table import paragraph, problem, table
 from kernel.models import ModelPack, find_pack, survey
 from kernel.registry import INSTALL_HINT, Registry
 

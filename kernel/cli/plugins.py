@@ -11,7 +11,7 @@ import click
 
 import kernel
 from kernel.cli._commands import shadowed
-from kernel.cli._table import paragraph, problem, table
+from kernel.cli.table import paragraph, problem, table
 from kernel.errors import PluginError, UsageError
 from kernel.registry import INSTALL_HINT, PluginInfo, Registry
 

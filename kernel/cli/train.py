@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kernel.cli._locked import compared, repeatable, settle
+from kernel.cli.locked import compared, repeatable, settle
 from kernel.cli._settings import shared
 
 __all__ = ["command"]

@@ -161,6 +161,21 @@ def test_a_misspelt_command_is_told_with_near_misses(lab: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "distribution"),
+    [("check", "kernel-audio-testing"), ("lock", "kernel-audio-plugins")],
+)
+def test_a_command_that_is_not_installed_says_what_brings_it(
+    lab: Any, command: str, distribution: str
+) -> None:
+    result = lab.invoke_alone(command)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"kernel: the command {command!r} is not installed; "
+        f"`pip install {distribution}` brings it\n"
+    )
+
+
 def test_a_command_is_explained_like_any_plugin(lab: Any) -> None:
     shown = lab.invoke("plugins", "command.greet").stdout
     assert "command.greet  (lab-b 2.1, lab_code.greet)" in shown

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernel import Command, ForeignFile, Importer, InputError, KernelError, UsageError, hookimpl
-from kernel.cli._table import paragraph, table
+from kernel.cli.table import paragraph, table
 
 if TYPE_CHECKING:
     from kernel import ForeignTensor

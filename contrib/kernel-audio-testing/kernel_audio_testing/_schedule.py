@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import torch
 
+from kernel import exp, expm1, log1p
 from kernel.errors import UsageError
-from kernel.scalars import exp, expm1, log1p
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import finite, generator_untouched, refuses
 

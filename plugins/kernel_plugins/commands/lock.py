@@ -25,7 +25,7 @@ and the libraries, the hashes of the files that are read, and the settings; no p
 @click.option("--check", is_flag=True, help="Only say whether the lock is up to date.")
 def lock(file: Path, train: bool, check: bool) -> None:
     """Note exactly what the configuration in FILE runs, in a file beside it that ends in .lock."""
-    from kernel.cli._locked import refuse, relock, snapshot
+    from kernel.cli.locked import refuse, relock, snapshot
     from kernel.config import RunConfig, TrainConfig, load
     from kernel.lock import differences, lock_path, read_lock
     from kernel.registry import Registry

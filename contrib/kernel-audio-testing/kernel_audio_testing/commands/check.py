@@ -69,7 +69,7 @@ def check(
             json.dumps({"plugins": records, "problems": problems}, indent=2, ensure_ascii=False)
         )
     else:
-        from kernel.cli._table import problem
+        from kernel.cli.table import problem
 
         for sentence in problems:
             click.echo(f"{problem(sentence)}\n")

@@ -113,7 +113,7 @@ def compared(
 
 def refuse(found: list[Difference], place: Path, remedy: str) -> None:
     """Print what differs from the record or lock in `place`, if anything, and raise LockError."""
-    from kernel.cli._table import paragraph
+    from kernel.cli.table import paragraph
 
     if not found:
         return
