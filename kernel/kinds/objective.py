@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -47,6 +48,9 @@ class Objective(Component):
     kind: ClassVar[str] = "objective"
     fixed: ClassVar[bool] = True
 
+    preserves_variance: ClassVar[bool] = False
+    """Whether the process shrinks the data while it adds noise, so that x_t ends as N(0, I)."""
+
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
     weighting: Literal["unit", "none", "min-snr", "p2", "learned"] = Field(
         "unit", description="how much the error at each sigma counts in the loss"
@@ -73,6 +77,15 @@ class Objective(Component):
                 f"min-snr or p2"
             )
         return self
+
+    def start(self, sigma: float) -> float:
+        """Return the standard deviation of x with which a run without an origin starts at `sigma`.
+
+        x = sigma n where the variance explodes (Karras et al. 2022, algorithm 1). A process that
+        preserves it starts from x_t = n (Ho et al. 2020, algorithm 2), which is x divided by
+        sqrt(sigma^2 + sigma_data^2).
+        """
+        return math.hypot(sigma, self.sigma_data) if self.preserves_variance else sigma
 
     def precondition(self, sigma: Any) -> Preconditioning:
         """Return the scalar functions at `sigma`, a float > 0 or a tensor [B]."""

@@ -152,7 +152,7 @@ class Sampler:
         space = latent_space(assembly, samples, self._codec, machine)
         places = [window.place for window in group]
         noise: Noise = ItemNoise(seed, places, latent.shape, machine)
-        x = noise(sigmas[0], sigmas[0]).mul_(sigmas[0])
+        x = noise(sigmas[0], sigmas[0])
         denoiser = Routed([request.model for request in requests], self._denoiser)
         condition = denoiser.settled(self._told(requests, space), x)
         measurement = assembly.task.measurement(requests, space)
@@ -175,8 +175,10 @@ class Sampler:
             return estimate(x, sigma, condition)
 
         origin = condition.origin if condition.moved is None else condition.moved
-        if origin is not None:
-            x = origin + x
+        if origin is None:
+            x.mul_(assembly.objective.start(sigmas[0]))
+        else:  # The variance of the data is in the origin.
+            x = origin + x.mul_(sigmas[0])
         if kind == "brownian":
             noise = BrownianNoise(seed, places, latent.shape, machine, sigmas[0])
         solver = assembly.solver.along(assembly.objective.path, origin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ class Eps(Objective):
     Ho et al. 2020, eq. 14, in any process: the network is told ln(sigma) / 4 and no time of a
     schedule, so that it can be trained and sampled on every one.
     """
+
+    preserves_variance: ClassVar[bool] = True
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class V(Objective):
     tan(phi) = sigma / sigma_data; simple diffusion (Hoogeboom et al. 2023) trains it. The network
     is told the angle as phi / (pi / 2), from 0 to 1.
     """
+
+    preserves_variance: ClassVar[bool] = True
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 

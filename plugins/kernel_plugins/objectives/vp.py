@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ class Vp(Objective):
 
     The network is told t; theirs is told 999 t, which is a matter of its embedding.
     """
+
+    preserves_variance: ClassVar[bool] = True
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
     beta_min: float = Field(STANDARD.beta_min, gt=0, description="beta at t = 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ class X0(Objective):
 
     Salimans and Ho 2022, section 4: D is sigma_data times what the network returns.
     """
+
+    preserves_variance: ClassVar[bool] = True
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 
