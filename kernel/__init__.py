@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kernel.kinds.solver import Solver as Solver
     from kernel.kinds.task import Dataset as Dataset
     from kernel.kinds.task import Task as Task
+    from kernel.kinds.wrapper import Wrapper as Wrapper
     from kernel.scalars import atan as atan
     from kernel.scalars import exp as exp
     from kernel.scalars import expm1 as expm1
@@ -84,6 +85,7 @@ _HOMES = {
     "kernel.kinds.schedule": ("Schedule",),
     "kernel.kinds.solver": ("Solver",),
     "kernel.kinds.task": ("Dataset", "Task"),
+    "kernel.kinds.wrapper": ("Wrapper",),
     "kernel.scalars": ("atan", "exp", "expm1", "log", "log1p", "sqrt", "tan"),
     "kernel.values": (
         "AudioSpec",

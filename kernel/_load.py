@@ -1,4 +1,4 @@
-"""Imports one plugin and gets its component out of it; every failure has an owner."""
+"""Imports plugins and gets their components out of them; every failure has an owner."""
 
 from __future__ import annotations
 
@@ -6,57 +6,138 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import redirect_stdout
 from importlib import import_module, metadata
+from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
 
 from kernel.errors import PluginError, did_you_mean
-from kernel.hooks import PROJECT
-from kernel.kinds import base, hook_modules
+from kernel.hooks import PROJECT, hookimpl
+from kernel.kinds import KINDS, base, hook_modules
 from kernel.locate import locate
 
 if TYPE_CHECKING:
     import click
+    from torch import nn
 
     from kernel.kinds._component import Component
+    from kernel.kinds.backbone import Backbone
+    from kernel.kinds.codec import Codec
+    from kernel.kinds.solver import Solver
     from kernel.registry import PluginInfo
+    from kernel.values import AudioSpec, ConditionSpec, LatentSpec
 
-__all__ = ["build_command", "load"]
+__all__ = ["Hooks", "build_command", "wraps"]
 
 
-def load(info: PluginInfo) -> type[Component]:
-    """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
-    module = _run(info, f"importing {info.target}", lambda: import_module(info.target))
-    manager = pluggy.PluginManager(PROJECT)
-    for specified in hook_modules():
-        manager.add_hookspecs(specified)
-    try:
-        manager.register(module, info.qualified)
-    except pluggy.PluginValidationError as error:
-        _fail(info, f"its hook does not match the specification ({_line(error)})", error)
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        _fail(info, _unknown_hook(manager, module), error)
-    callers = {caller.name for caller in manager.get_hookcallers(module) or ()}
-    if info.kind not in callers:
-        _fail(info, f"its module has no hook implementation called {info.kind!r}")
-    hook = getattr(manager.hook, info.kind)
-    offers = _run(info, f"its hook {info.kind!r}", lambda: hook(name=info.name))
-    if not offers:
-        _fail(info, f"its hook {info.kind!r} returned None for the name {info.name!r}")
-    return _checked(info, offers[0])
+class Hooks:
+    """The plugin manager of one assembly: every offer and every wrapper in it has an owner."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        for specified in hook_modules():
+            self._manager.add_hookspecs(specified)
+        self._manager.register(_Builder(), "kernel")
+
+    def load(self, info: PluginInfo) -> type[Component]:
+        """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
+        module = _run(info, f"importing {info.target}", lambda: import_module(info.target))
+        if not self._manager.is_registered(module):
+            self._register(info, module, info.qualified)
+        callers = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
+        if building := sorted(callers - set(KINDS)):
+            _fail(info, f"its module implements {building[0]!r}; only a method of a wrapper may")
+        if info.kind not in callers:
+            _fail(info, f"its module has no hook implementation called {info.kind!r}")
+        others = [plugin for plugin in self._manager.get_plugins() if plugin is not module]
+        hook = self._manager.subset_hook_caller(info.kind, others)
+        offers = _run(info, f"its hook {info.kind!r}", lambda: hook(name=info.name))
+        if not offers:
+            _fail(info, f"its hook {info.kind!r} returned None for the name {info.name!r}")
+        return _checked(info, offers[0])
+
+    def load_weights(self, load: Callable[[nn.Module], None]) -> None:
+        """Have `load` called with every network, inside the wrappers that are yet to be added."""
+        self._manager.register(_Loader(load), "weights")
+
+    def wrap(self, info: PluginInfo, wrapper: Component) -> None:
+        """Put a wrapper around what was added before. Raises PluginError when it wraps wrongly."""
+        names = wraps(type(wrapper))
+        if not names:
+            _fail(info, "its class has no method that is marked @hookimpl(wrapper=True)")
+        # Not the component itself: pluggy would read every attribute of it.
+        methods = ModuleType(info.qualified)
+        for name in names:
+            setattr(methods, name, getattr(wrapper, name))
+        self._register(info, methods, f"{info.qualified} as a wrapper")
+        for caller in self._manager.get_hookcallers(methods) or ():
+            if not all(each.wrapper for each in caller.get_hookimpls() if each.plugin is methods):
+                _fail(info, f"its method {caller.name!r} is not marked @hookimpl(wrapper=True)")
+
+    def build(self, component: Component, **given: Any) -> Any:
+        """Return what a component builds with all wrappers around it."""
+        return getattr(self._manager.hook, f"build_{component.kind}")(component=component, **given)
+
+    def _register(self, info: PluginInfo, plugin: ModuleType, name: str) -> None:
+        try:
+            self._manager.register(plugin, name)
+        except pluggy.PluginValidationError as error:
+            _fail(info, f"its hook does not match the specification ({_line(error)})", error)
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            _fail(info, _unknown_hook(self._manager, plugin), error)
+
+
+def wraps(component: type[Component]) -> list[str]:
+    """Return the names of the hooks that a component's class implements, sorted."""
+    return [
+        name
+        for name in dir(component)
+        if hasattr(getattr_static(component, name, None), f"{PROJECT}_impl")
+    ]
+
+
+class _Builder:
+    """Builds what the wrappers stand around."""
+
+    @hookimpl
+    def build_backbone(
+        self, component: Backbone, latent: LatentSpec, condition: ConditionSpec
+    ) -> nn.Module:
+        return component.build(latent, condition)
+
+    @hookimpl
+    def build_codec(self, component: Codec, audio: AudioSpec) -> nn.Module:
+        return component.build(audio)
+
+    @hookimpl
+    def build_solver(self, component: Solver) -> Solver:
+        return component
+
+
+class _Loader:
+    """Loads the weights of a network; the wrappers inside are part of what was trained."""
+
+    def __init__(self, load: Callable[[nn.Module], None]) -> None:
+        self._load = load
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network = yield
+        self._load(network)
+        return network
 
 
 def build_command(info: PluginInfo) -> click.Command:
     """Return what a plugin of the kind `command` builds. Raises PluginError, whatever it does."""
     import click
 
-    component: Any = load(info)
+    component: Any = Hooks().load(info)
     command = _run(info, "its method build()", lambda: component().build())
     if not isinstance(command, click.Command):
         _fail(info, f"its method build() returned {command!r:.80}, which is not a click.Command")

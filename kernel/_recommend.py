@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import attrs
 
 from kernel.errors import UsageError
 from kernel.registry import PluginInfo, Registry, Selection
 
 if TYPE_CHECKING:
+    from kernel.kinds._component import Component
     from kernel.kinds.model import Manifest
 
 __all__ = ["complete", "recommended"]
 
 
 def complete(
-    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
+    registry: Registry,
+    load: Callable[[PluginInfo], type[Component]],
+    selection: Selection,
+    kinds: Sequence[str],
+    manifest: Manifest | None,
 ) -> Selection:
-    """Return the selection with its open kinds filled.
+    """Return the selection with its open kinds filled, and the wrappers of a model's weights.
 
     A part is asked after those that were named or recommended before it, and its kinds in
     alphabetical order; the first part that recommends anything of a kind decides that kind. The
     model is asked when no named part, and none that these recommend, has anything more to say.
     Raises UsageError when what is recommended is not installed.
     """
+    selection = _with_wrappers(registry, selection, kinds, manifest)
     asked = 0
     while True:
         while asked < len(selection.plugins):
             info = selection.plugins[asked]
             asked += 1
             if info.kind in kinds:
-                selection = _filled(registry, selection, kinds, info)
+                selection = _filled(registry, selection, kinds, info, load(info))
         known = len(selection.plugins)
         selection = selection.union(_of_model(registry, selection, kinds, manifest))
         if len(selection.plugins) == known:
@@ -45,12 +53,31 @@ def recommended(manifest: Manifest | None, kind: str) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _filled(
-    registry: Registry, selection: Selection, kinds: Sequence[str], info: PluginInfo
+def _with_wrappers(
+    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
 ) -> Selection:
-    for kind, names in sorted(registry.load(info).recommends.items()):
+    """Return the selection with the wrappers that a model's weights belong to, these first."""
+    named = {info.spelling: info for info in selection.of("wrapper")}
+    if manifest is None or "wrapper" not in kinds:
+        return selection
+    spellings = [f"wrapper.{name}" for name in recommended(manifest, "wrapper")]
+    owners = manifest.distributions
+    own = registry.select(_owned(registry, owners.get(each, ""), each) for each in spellings)
+    inner = tuple(named.get(info.spelling, info) for info in own.plugins)
+    rest = tuple(info for info in selection.plugins if info not in inner)
+    return attrs.evolve(selection, plugins=inner + rest)
+
+
+def _filled(
+    registry: Registry,
+    selection: Selection,
+    kinds: Sequence[str],
+    info: PluginInfo,
+    component: type[Component],
+) -> Selection:
+    for kind, names in sorted(component.recommends.items()):
         if kind in kinds and not selection.of(kind):
-            wanted = [_owned(registry, f"{kind}.{name}", info.distribution) for name in names]
+            wanted = [_owned(registry, info.distribution, f"{kind}.{name}") for name in names]
             try:
                 selection = selection.union(registry.select(wanted))
             except UsageError as error:
@@ -70,14 +97,14 @@ def _of_model(
     # Guidances are recommended for the task that the model was made for, not for any other.
     idle = "guidance" if tasks and tasks != recommended(manifest, "task") else None
     return registry.select(
-        _owned(registry, spelling, manifest.distributions.get(spelling, ""))
+        _owned(registry, manifest.distributions.get(spelling, ""), spelling)
         for kind in kinds
         if kind != idle and not selection.of(kind)
         for spelling in (f"{kind}.{name}" for name in recommended(manifest, kind))
     )
 
 
-def _owned(registry: Registry, spelling: str, distribution: str) -> str:
+def _owned(registry: Registry, distribution: str, spelling: str) -> str:
     """Return the spelling of a recommendation: its owner's own, where the owner offers it.
 
     Only the user's preference comes before that.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 from pydantic import ValidationError
 
+from kernel._load import Hooks, wraps
 from kernel._recommend import complete, recommended
 from kernel.config import explain
-from kernel.errors import MisfitError, UsageError, did_you_mean
+from kernel.errors import MisfitError, PluginError, UsageError, did_you_mean
 from kernel.kinds import KINDS, accumulates
 from kernel.kinds._component import Component
 from kernel.kinds.backbone import Backbone
@@ -22,6 +24,7 @@ from kernel.kinds.observer import Observer
 from kernel.kinds.schedule import Schedule
 from kernel.kinds.solver import Solver
 from kernel.kinds.task import Task
+from kernel.kinds.wrapper import Wrapper
 from kernel.registry import PluginInfo, Registry, Selection
 from kernel.values import ConditionSpec, LatentSpec
 
@@ -30,11 +33,12 @@ if TYPE_CHECKING:
 
     from kernel.kinds.model import Manifest
 
-__all__ = ["Assembly", "Part", "assemble"]
+__all__ = ["Assembly", "Hooks", "Part", "assemble", "wraps"]
 
 STAGES = ("mix", "project", "limit")
 
 ComponentT = TypeVar("ComponentT", bound=Component)
+BuiltT = TypeVar("BuiltT")
 
 REMEDIES = {
     "gradient": "run without --cuda-graph",
@@ -77,6 +81,8 @@ class Assembly:
     """
 
     parts: tuple[Part, ...] = attrs.field(converter=_along)
+    hooks: Hooks = attrs.field(factory=Hooks, eq=False, repr=False)
+    """The manager that the parts were loaded with; building asks it, and so every wrapper."""
 
     def get(self, base: type[ComponentT]) -> ComponentT:
         """Return the one component of a kind. Raises UsageError when nobody named one."""
@@ -94,13 +100,21 @@ class Assembly:
 
     def swap(self, component: Component) -> Assembly:
         """Return the assembly with the one component of that kind replaced by `component`."""
-        return Assembly(
-            tuple(
-                attrs.evolve(part, component=component)
-                if part.component.kind == component.kind
-                else part
-                for part in self.parts
-            )
+        parts = tuple(
+            attrs.evolve(part, component=component)
+            if part.component.kind == component.kind
+            else part
+            for part in self.parts
+        )
+        return attrs.evolve(self, parts=parts)
+
+    def wrappers(self, kind: str) -> tuple[Part, ...]:
+        """Return what stands around the component of a kind, from the inside."""
+        return tuple(
+            part
+            for part in self.parts
+            if isinstance(part.component, Wrapper)
+            and f"build_{kind}" in wraps(type(part.component))
         )
 
     @property
@@ -113,10 +127,10 @@ class Assembly:
         """Return the schedule."""
         return self.get(Schedule)
 
-    @property
+    @cached_property
     def solver(self) -> Solver:
-        """Return the solver."""
-        return self.get(Solver)
+        """Return the solver, with what stands around it."""
+        return self._build(self.get(Solver), Solver)
 
     @property
     def guidances(self) -> dict[str, Guidance]:
@@ -176,11 +190,33 @@ class Assembly:
                 f"{self._name(Codec)} makes {latent.dims}-D latents but {self._name(Backbone)} "
                 f"takes {takes}; choose another of the two, or another layout of the codec"
             )
-        return self.backbone.build(latent, condition)
+        return self._build_module(self.backbone, latent=latent, condition=condition)
 
     def build_codec(self) -> nn.Module:
         """Return the codec's module for this task's audio."""
-        return self.codec.build(self.task.audio)
+        return self._build_module(self.codec, audio=self.task.audio)
+
+    @property
+    def wrapped(self) -> dict[str, list[str]]:
+        """Return the wrappers around each component that has any, from the inside."""
+        return {
+            part.info.qualified: [wrapper.info.qualified for wrapper in around]
+            for part in self.parts
+            if (around := self.wrappers(part.info.kind))
+        }
+
+    def unwrap(self, kind: str, module: nn.Module) -> tuple[nn.Module, tuple[Part, ...]]:
+        """Return what stands in `module` of the wrappers around a kind, and those that stay.
+
+        The outermost is undone first. One that cannot be undone stays, and so do those inside.
+        """
+        around = self.wrappers(kind)
+        for number in range(len(around), 0, -1):
+            inside = cast(Wrapper, around[number - 1].component).merge(module)
+            if inside is None:
+                return module, around[:number]
+            module = inside
+        return module, ()
 
     def check(self, offered: frozenset[str]) -> None:
         """Raise MisfitError for the first need that neither a component nor `offered` meets."""
@@ -196,6 +232,22 @@ class Assembly:
                 nobody = f"none of {others} offers" if others else "nothing here offers"
                 raise MisfitError(f"{part.info.spelling} needs {need!r}, which {nobody}; {remedy}")
 
+    def _build_module(self, component: Component, **given: Any) -> nn.Module:
+        from torch import nn
+
+        return self._build(component, nn.Module, **given)
+
+    def _build(self, component: Component, wanted: type[BuiltT], **given: Any) -> BuiltT:
+        built = self.hooks.build(component, **given)
+        if not isinstance(built, wanted):
+            makers = self.wrappers(component.kind)
+            names = ", ".join(part.info.qualified for part in makers) or self._name(type(component))
+            raise PluginError(
+                f"{names} made {built!r:.80} of {self._name(type(component))}, which is no "
+                f"{wanted.__name__}; have it return what it was asked for"
+            )
+        return built
+
     def _name(self, base: type[Component]) -> str:
         return next(part.info.spelling for part in self.parts if isinstance(part.component, base))
 
@@ -206,36 +258,64 @@ def assemble(
     kinds: Sequence[str],
     options: Mapping[str, Mapping[str, Any]],
     manifest: Manifest | None = None,
+    load: Callable[[nn.Module], None] | None = None,
 ) -> tuple[Assembly, Selection]:
     """Load and configure what was selected, filled up with what its parts and a model recommend.
+
+    load: loads the model's weights into its network, before a wrapper that the model does not name.
 
     A component takes the model's options when it is the one that the model was trained with, and
     the user's options over them. Returns the assembly and the selection that it was made from.
     Raises UsageError for an option that no component takes and PluginError for a broken plugin.
     """
-    selection = complete(registry, selection, kinds, manifest)
+    hooks = Hooks()
+    selection = complete(registry, hooks.load, selection, kinds, manifest)
     parts = []
     used = set()
     for kind in kinds:
         for info in selection.of(kind):
-            given = _trained_options(manifest, info, registry)
+            given = _trained_options(manifest, info, hooks)
             for key in (kind, f"{kind}.{info.name}"):
                 if key in options and not (key == kind and len(selection.of(kind)) > 1):
                     given |= options[key]
                     used.add(key)
-            parts.append(Part(info, _configure(registry.load(info), info, given)))
+            parts.append(Part(info, _configure(hooks.load(info), info, given)))
     _refuse_unused(options, used, parts, kinds)
-    return Assembly(tuple(parts)), selection
+    _wrap(hooks, parts, recommended(manifest, "wrapper"), load)
+    return Assembly(tuple(parts), hooks), selection
 
 
-def _trained_options(
-    manifest: Manifest | None, info: PluginInfo, registry: Registry
-) -> dict[str, Any]:
+def _wrap(
+    hooks: Hooks,
+    parts: Sequence[Part],
+    inner: Sequence[str],
+    load: Callable[[nn.Module], None] | None,
+) -> None:
+    """Put the wrappers around what is built: those that the weights belong to, then the others."""
+    wrappers = [part for part in parts if part.info.kind == "wrapper"]
+    kinds = {f"build_{part.info.kind}" for part in parts}
+    for part in wrappers[: len(inner)]:
+        hooks.wrap(part.info, part.component)
+    if load is not None:
+        hooks.load_weights(load)
+    for part in wrappers[len(inner) :]:
+        hooks.wrap(part.info, part.component)
+    for part in wrappers:
+        around = wraps(type(part.component))
+        if not kinds.intersection(around):
+            what = " or ".join(name.removeprefix("build_") for name in around)
+            raise UsageError(
+                f"{part.info.spelling} wraps a {what}, and none was selected; name one with "
+                f"--plugins, or leave {part.info.spelling} out"
+            )
+
+
+def _trained_options(manifest: Manifest | None, info: PluginInfo, hooks: Hooks) -> dict[str, Any]:
     if manifest is None:
         return {}
     if info.kind == "task" and info.name not in recommended(manifest, "task"):
         # What a model knows of its audio holds for every task that it is used for.
-        fields = registry.load(info).model_fields
+        fields = hooks.load(info).model_fields
         given = manifest.options.get("task", {})
         return {name: value for name, value in given.items() if name in fields}
     if info.name not in recommended(manifest, info.kind):

@@ -87,7 +87,7 @@ def save_checkpoint(
     """Write the checkpoint of `step` and remove all but the newest `keep`; return its folder."""
     place = folder / "checkpoints" / f"{step:08d}"
     # By name, because the order of a network's parameters may change with its code.
-    names = [name for name, _ in module.named_parameters()]
+    names = _trained(module)
     state = {
         f"{entry}/{names[index]}": value
         for index, entries in optimizer.state_dict()["state"].items()
@@ -105,7 +105,7 @@ def save_checkpoint(
 
 def load_optimizer(optimizer: Any, module: nn.Module, path: Path) -> None:
     """Restore the optimizer's moments and counters for the parameters of `module`."""
-    indices = {name: index for index, (name, _) in enumerate(module.named_parameters())}
+    indices = {name: index for index, name in enumerate(_trained(module))}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in read_tensors(path).items():
         entry, _, name = key.partition("/")
@@ -124,6 +124,11 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """Return what `state.json` of a checkpoint says."""
     state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
     return state
+
+
+def _trained(module: nn.Module) -> list[str]:
+    """Return the names of the parameters that an optimizer is given, in its order."""
+    return [name for name, each in module.named_parameters() if each.requires_grad]
 
 
 def _complete(folder: Path) -> list[Path]:

@@ -60,6 +60,9 @@ class RunConfig(Settings):
 class TrainConfig(Settings):
     """What `kernel train` does."""
 
+    model: str | None = Field(
+        None, description="a model whose weights, components and options are gone on from"
+    )
     out: Path = Field(Path("trainings/latest"), description="folder of this training")
     steps: int = Field(1500, ge=1, description="optimizer steps")
     batch: int = Field(32, ge=1, description="items in a step")
@@ -76,7 +79,9 @@ class TrainConfig(Settings):
     )
     checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
-    sampling_steps: int = Field(16, ge=1, description="solver steps that the model will recommend")
+    sampling_steps: int | None = Field(
+        None, ge=1, description="solver steps that the model will recommend; 16, or as `model` does"
+    )
     tasks: tuple[str, ...] = Field(
         (), description="tasks besides its own that the model will be offered for"
     )

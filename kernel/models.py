@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 from pydantic import ValidationError
 
+from kernel.checkpoint import load_weights
 from kernel.errors import InputError, KernelError, PluginError
 from kernel.kinds import model_kinds
 from kernel.kinds.model import Manifest
@@ -62,6 +63,18 @@ class ModelPack:
     def condition(self) -> ConditionSpec:
         """Return how wide the parts of the condition are that the network takes."""
         return ConditionSpec(**self.manifest.trained.condition)
+
+    def load(self, network: Any) -> None:
+        """Load the weights into the model's network, a module. Raises InputError when they do not fit."""
+        load_weights(network, self.weights, f"model {self.name}")
+
+    @property
+    def heritage(self) -> dict[str, str]:
+        """Return what a model says of this one that was trained from it; never a path."""
+        name = self.info.name if self.info else self.manifest.title
+        owner = {} if self.info is None else origin(self.info)
+        owner = {key: owner[key] for key in ("distribution", "version") if key in owner}
+        return {"name": name, **owner, "hash": folder_hash(self.folder)}
 
     def describe(self) -> dict[str, Any]:
         """Return what `run.json` says of the model: whose it is, its licence, its content hash."""

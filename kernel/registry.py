@@ -155,9 +155,9 @@ class Registry:
 
     def load(self, info: PluginInfo) -> type[Component]:
         """Import a plugin and return its component class. Raises PluginError whatever it does."""
-        from kernel._load import load
+        from kernel._load import Hooks
 
-        return load(info)
+        return Hooks().load(info)
 
     def _resolve(self, wanted: _Spelling, matches: list[PluginInfo]) -> list[PluginInfo]:
         if not matches:

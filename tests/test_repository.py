@@ -29,7 +29,8 @@ SPECIFIED = {
     for name, value in vars(specified).items()
     if hasattr(value, "kernel_spec")
 }
-HOOKS = sorted(SPECIFIED)
+HOOKS = sorted(set(SPECIFIED) & set(KINDS))
+BUILDING = sorted(set(SPECIFIED) - set(KINDS))
 SHIPPED = [
     info
     for info in Registry.scan().plugins
@@ -68,6 +69,13 @@ def test_every_hook_has_a_page_with_its_exact_signature(kind: str) -> None:
     heading = (ROOT / "docs" / "hooks" / f"{kind}.md").read_text("utf-8").splitlines()[0]
     assert heading == f"# `{kind}{parameters}`".replace("'", "")
     assert KINDS.index(kind) >= 0
+
+
+@pytest.mark.parametrize("name", BUILDING)
+def test_every_hook_of_building_has_its_exact_signature_on_the_page_of_wrappers(name: str) -> None:
+    heading = f"## `{name}{inspect.signature(SPECIFIED[name])}`".replace("'", "")
+    page = (ROOT / "docs" / "hooks" / "wrapper.md").read_text("utf-8").splitlines()
+    assert heading in page
 
 
 def test_every_page_of_a_hook_is_of_a_hook() -> None:

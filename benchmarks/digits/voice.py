@@ -13,7 +13,6 @@ from classifier import clip
 from torch import Tensor
 
 from kernel import Schedule, Solver
-from kernel.checkpoint import load_weights
 from kernel.config import RunConfig
 from kernel.provenance import content_hash
 from kernel.registry import Registry
@@ -47,7 +46,6 @@ class Voice:
         self.assembly, self._pack = plan.assembly, plan.model
         self._machine = Machine.choose(config)
         self._network = self.assembly.build_network(self._pack.condition)
-        load_weights(self._network, self._pack.weights, f"model {model}")
         self._codec = self.assembly.build_codec()
         self.formulation = str(self._pack.manifest.plugins["objective"])
         digest = (content_hash(self._pack.weights) or "").removeprefix("sha256:")

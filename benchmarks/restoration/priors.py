@@ -12,7 +12,6 @@ from damages import Damaged
 from frames import Array
 from torch import nn
 
-from kernel.checkpoint import load_weights
 from kernel.config import RunConfig
 from kernel.provenance import content_hash
 from kernel.registry import Registry
@@ -81,7 +80,6 @@ class Prior:
         assembly = plan.assembly
         if self._loaded is None:
             network = assembly.build_network(plan.model.condition)
-            load_weights(network, plan.model.weights, f"model {plan.model.name}")
             machine = Machine.choose(RunConfig())
             self._loaded = network, assembly.build_codec(), machine
         sampler = Sampler(assembly, plan.model.condition, *self._loaded)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kernel.cli.locked import compared, repeatable, settle
 from kernel.cli._settings import shared
+from kernel.cli.locked import compared, repeatable, settle
 
 __all__ = ["command"]
 

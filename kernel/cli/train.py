@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kernel.cli.locked import compared, repeatable, settle
 from kernel.cli._settings import shared
+from kernel.cli.locked import compared, repeatable, settle
 
 __all__ = ["command"]
 
@@ -16,6 +16,7 @@ EPILOG = """\b
 Examples:
   kernel train --plugins edm,dit,mel,labelled -o task.path=digits --out trainings/digits
   kernel train --resume trainings/digits
+  kernel train --model digits-edm --plugins lora -o task.path=voice --out trainings/voice
   kernel train --from trainings/digits --seed 1 --out trainings/digits-1
   kernel run --model trainings/digits/model --plugins unipc
 
@@ -26,6 +27,9 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 
 @click.command(epilog=EPILOG)
 @shared
+@click.option(
+    "-m", "--model", help="Go on from a model's weights, with its parts, e.g. -m digits-edm."
+)
 @click.option("--steps", type=int, help="Optimizer steps, e.g. --steps 4000.  [default: 1500]")
 @click.option("--batch", type=int, help="Items in a step, e.g. --batch 8.  [default: 32]")
 @click.option(

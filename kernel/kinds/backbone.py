@@ -19,6 +19,12 @@ def backbone(name: str) -> type[Backbone] | None:
     """Return the backbone called `name`, or None when the plugin has no such backbone."""
 
 
+@hookspec(firstresult=True)
+def build_backbone(component: Backbone, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+    """Build the network of `component`, and load its weights where a model has any."""
+    raise NotImplementedError
+
+
 class NetworkModule(Protocol):
     """The `torch.nn.Module` that a backbone builds."""
 

@@ -20,6 +20,12 @@ def codec(name: str) -> type[Codec] | None:
     """Return the codec called `name`, or None when the plugin has no such codec."""
 
 
+@hookspec(firstresult=True)
+def build_codec(component: Codec, audio: AudioSpec) -> nn.Module:
+    """Build the module of `component` for such audio."""
+    raise NotImplementedError
+
+
 class CodecModule(Protocol):
     """The `torch.nn.Module` that a codec builds: audio to latents of unit variance and back."""
 

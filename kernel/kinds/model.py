@@ -33,6 +33,9 @@ class Trained(BaseModel):
         default_factory=dict, description="width of each part of the condition"
     )
     loss: float | None = Field(None, description="mean loss of the last steps")
+    parent: dict[Literal["name", "distribution", "version", "hash"], str] = Field(
+        default_factory=dict, description="the model whose weights were gone on from"
+    )
 
 
 class Manifest(BaseModel):

@@ -20,6 +20,12 @@ def solver(name: str) -> type[Solver] | None:
     """Return the solver called `name`, or None when the plugin has no such solver."""
 
 
+@hookspec(firstresult=True)
+def build_solver(component: Solver) -> Solver:
+    """Return the solver that a run follows: `component`, or what stands around it."""
+    raise NotImplementedError
+
+
 class Solver(Component):
     """Follows the probability-flow ODE, or its stochastic kin, from sigmas[0] down to 0."""
 

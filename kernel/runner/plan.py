@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def model(self) -> ModelPack:
-        """Return the model of a run. Raises ValueError for the plan of a training."""
+        """Return the model of a run. Raises ValueError for a training from nothing."""
         if self.pack is None:
             raise ValueError("the plan of a training has no model yet")
         return self.pack
@@ -58,10 +58,9 @@ class Plan:
         the same width. Raises UsageError for a name that is unknown, MisfitError for another kind
         of model, and InputError when its weights do not fit.
         """
-        from kernel.checkpoint import load_weights
-
         pack = find_pack(self.registry, name)
-        whole, _ = assemble(self.registry, self.registry.select(()), run_kinds(), {}, pack.manifest)
+        nothing = self.registry.select(())
+        whole, _ = assemble(self.registry, nothing, run_kinds(), {}, pack.manifest, pack.load)
         for what, own, other in (
             ("codec", self.assembly.codec, whole.codec),
             ("audio", self.assembly.task.audio, whole.task.audio),
@@ -73,9 +72,7 @@ class Plan:
                     f"model {name} cannot be used beside {self.model.name}: its {what} is {other}, "
                     f"not {own}; choose one that was trained alike"
                 )
-        network = whole.build_network(pack.condition)
-        load_weights(network, pack.weights, f"model {pack.name}")
-        return whole.objective, whole.backbone, network
+        return whole.objective, whole.backbone, whole.build_network(pack.condition)
 
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
         """Return all that a record can say before anything is computed."""
@@ -102,6 +99,7 @@ class Plan:
             "kernel": describe_kernel(),
             "plugins": plugins,
             "replaced": replaced,
+            "wrapped": self.assembly.wrapped,
             "inputs": {
                 name: {"path": str(path.absolute()), "hash": content_hash(path)}
                 for name, path in self._read().items()
@@ -140,7 +138,9 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     if more:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
-    assembly, selection = assemble(registry, selection, run_kinds(), config.options, pack.manifest)
+    assembly, selection = assemble(
+        registry, selection, run_kinds(), config.options, pack.manifest, pack.load
+    )
     trained = pack.manifest.trained
     _check_task(assembly, pack)
     offered = set() if config.cuda_graph else {"gradient"}
@@ -167,18 +167,22 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
 
 
 def plan_training(config: TrainConfig, registry: Registry) -> Plan:
-    """Return the plan of a training.
+    """Return the plan of a training, from nothing or from the weights of a model.
 
     A solver and guidances are not used; named, they become the trained model's recommendation.
     Raises UsageError, MisfitError or PluginError.
     """
     selection = registry.select(config.plugins)
-    assembly, selection = assemble(registry, selection, run_kinds(), config.options)
+    pack = None if config.model is None else _named_pack(config.model, registry, selection)
+    given = () if pack is None else (pack.manifest, pack.load)
+    assembly, selection = assemble(registry, selection, run_kinds(), config.options, *given)
     for part in ("objective", "schedule", "backbone", "codec", "task"):
         getattr(assembly, part)
+    if pack is not None:
+        _check_task(assembly, pack)
     assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
     notes = tuple(f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced)
-    return Plan(registry, selection, assembly, config.steps, notes=notes)
+    return Plan(registry, selection, assembly, config.steps, pack, notes)
 
 
 def _check_task(assembly: Assembly, pack: ModelPack) -> None:
@@ -204,10 +208,7 @@ def _choose_pack(
     config: RunConfig, registry: Registry, selection: Selection
 ) -> tuple[ModelPack, list[ModelPack]]:
     if config.model is not None:
-        pack = find_pack(registry, config.model)
-        if not fitting([pack], selection):
-            _explain_misfit(pack, selection)
-        return pack, []
+        return _named_pack(config.model, registry, selection), []
     every = packs(registry)
     if not every:
         raise UsageError(
@@ -222,6 +223,13 @@ def _choose_pack(
             f"lists what each was trained with, `kernel train` makes another"
         )
     return fits[0], fits[1:]
+
+
+def _named_pack(name: str, registry: Registry, selection: Selection) -> ModelPack:
+    pack = find_pack(registry, name)
+    if not fitting([pack], selection):
+        _explain_misfit(pack, selection)
+    return pack
 
 
 def _made_for(fits: list[ModelPack], selection: Selection) -> list[ModelPack]:

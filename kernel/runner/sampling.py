@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 import attrs
 import torch
 
-from kernel.checkpoint import load_weights
 from kernel.denoiser import Denoiser, Routed
 from kernel.errors import UsageError
 from kernel.runner.batches import complete, latent_space
@@ -97,9 +96,8 @@ class Sampler:
         observers: Sequence[Observer] = (),
         companion: Callable[[str], tuple[Objective, Backbone, nn.Module]] | None = None,
     ) -> Self:
-        """Return the sampler of a model. Raises InputError when its weights do not fit."""
+        """Return the sampler of a planned model. Raises InputError when its weights do not fit."""
         network = assembly.build_network(pack.condition)
-        load_weights(network, pack.weights, f"model {pack.name}")
         codec = assembly.build_codec()
         return cls(assembly, pack.condition, network, codec, machine, observers, companion)
 

@@ -12,7 +12,7 @@ import attrs
 import torch
 
 from kernel.checkpoint import write_tensors
-from kernel.errors import InputError, OutputError, UsageError
+from kernel.errors import InputError, MisfitError, OutputError, UsageError
 from kernel.files import output_error, staged
 from kernel.kinds import accumulates
 from kernel.kinds.codec import Codec
@@ -22,6 +22,7 @@ from kernel.models import FOLDER, MANIFEST, WEIGHTS
 from kernel.repeat import TRAINING
 from kernel.report import write_json
 from kernel.runner.device import Machine
+from kernel.runner.merge import check_merge, merged
 from kernel.runner.training import Trainer
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from kernel.config import TrainConfig
     from kernel.kinds.observer import Observer
     from kernel.kinds.task import Dataset
+    from kernel.models import ModelPack
     from kernel.runner.plan import Plan
+    from kernel.values import ConditionSpec
 
 __all__ = ["execute", "open_folder", "read_config"]
 
@@ -96,8 +99,11 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
         else plan.assembly.swap(plan.assembly.task.resolve())
     )
     data = assembly.task.dataset("train")
-    if not resumed:
+    if plan.pack is not None:
+        _check_parent(assembly.condition, plan.pack)
+    elif not resumed:
         assembly = _fitted(assembly, data)
+    check_merge(assembly)
     trainer = Trainer(assembly, data, config, machine, observers)
     record = {
         "parameters": trainer.parameters,
@@ -109,7 +115,7 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
         observer.started(folder, record)
     trainer.resume(folder)
     loss = trainer.run(folder, record)
-    _write_model(folder / FOLDER, assembly, config, trainer, loss)
+    _write_model(folder / FOLDER, assembly, config, trainer, loss, plan.pack)
     for observer in observers:
         observer.finished(folder)
     return record
@@ -131,14 +137,29 @@ def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
     return assembly.swap(assembly.codec.fit(assembly.task.audio, audio))
 
 
+def _check_parent(condition: ConditionSpec, pack: ModelPack) -> None:
+    """Raise MisfitError when the task's condition is not the one that the network was built for."""
+    if condition != pack.condition:
+        raise MisfitError(
+            f"the task's condition is {condition}, but the network of model {pack.name} takes "
+            f"{pack.condition}; train on with a task that gives the same"
+        )
+
+
 def _write_model(
-    folder: Path, assembly: Assembly, config: TrainConfig, trainer: Trainer, loss: float | None
+    folder: Path,
+    assembly: Assembly,
+    config: TrainConfig,
+    trainer: Trainer,
+    loss: float | None,
+    parent: ModelPack | None,
 ) -> None:
+    network, staying = merged(assembly, trainer.module, trainer.codec, trainer.averaged)
     plugins: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
     for part in assembly.parts:
         kind, component = part.info.kind, part.component
-        if kind == "observer":
+        if kind == "observer" or (kind == "wrapper" and part.info.spelling not in staying):
             continue
         if isinstance(component, Task):
             component = component.portable()
@@ -159,14 +180,14 @@ def _write_model(
         format=1,
         title=config.title or folder.parent.name,
         description=config.description,
-        licence=config.licence,
-        attribution=config.attribution,
-        parameters=trainer.parameters,
+        licence=config.licence or (parent.manifest.licence if parent else ""),
+        attribution=config.attribution or (parent.manifest.attribution if parent else ""),
+        parameters=sum(each.numel() for each in network.parameters()),
         plugins=plugins,
         distributions=owners,
         options=options,
         tasks=config.tasks,
-        steps=config.sampling_steps,
+        steps=config.sampling_steps or (parent.manifest.steps if parent else 16),
         trained=Trained(
             sigma_min=schedule.sigma_min,
             sigma_max=schedule.sigma_max,
@@ -178,6 +199,7 @@ def _write_model(
             channels=assembly.task.audio.channels,
             condition={part: width for part, width in parts.items() if width},
             loss=loss,
+            parent=parent.heritage if parent else {},
         ),
     )
     if folder.exists():
@@ -186,6 +208,6 @@ def _write_model(
         (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
         half = {
             name: value.half() if value.is_floating_point() else value
-            for name, value in trainer.averaged.items()
+            for name, value in network.state_dict().items()
         }
         write_tensors(stage / WEIGHTS, half, {"format": "pt"})

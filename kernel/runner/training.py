@@ -50,8 +50,8 @@ class Trainer:
         self._config = config
         self._machine = machine
         self._observers = observers
-        codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
-        self._space = latent_space(assembly, assembly.task.samples, codec, machine)
+        self.codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
+        self._space = latent_space(assembly, assembly.task.samples, self.codec, machine)
         self.module: nn.Module = machine.place(assembly.build_network(assembly.condition)).train()
         self._network = leveled(machine.network(self.module), assembly.backbone)
         self._average = {
@@ -65,7 +65,9 @@ class Trainer:
             machine.place(self._balance)
             self._trained = nn.ModuleDict({"network": self.module, "balance": self._balance})
         self._optimizer = torch.optim.AdamW(
-            self._trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            [each for each in self._trained.parameters() if each.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
         )
         self._schedule = assembly.schedule.sized(assembly.latent)
         self._data = data
@@ -74,7 +76,7 @@ class Trainer:
     @property
     def parameters(self) -> int:
         """Return the number of trained values."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
+        return sum(each.numel() for each in self.module.parameters() if each.requires_grad)
 
     @property
     def averaged(self) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kernel.assembly import Assembly, assemble
-from kernel.checkpoint import load_weights, read_tensors
+from kernel.checkpoint import read_tensors
 from kernel.config import RunConfig
 from kernel.errors import KernelError
 from kernel.kinds import run_kinds
@@ -23,9 +23,11 @@ def _pack(subject: Subject) -> ModelPack:
     return find_pack(subject.registry, subject.info.qualified)
 
 
-def _assembly(subject: Subject) -> Assembly:
+def _assembly(subject: Subject, loaded: bool = False) -> Assembly:
+    pack = _pack(subject)
+    load = pack.load if loaded else None
     try:
-        return assemble(subject.registry, Selection(), run_kinds(), {}, _pack(subject).manifest)[0]
+        return assemble(subject.registry, Selection(), run_kinds(), {}, pack.manifest, load)[0]
     except KernelError as error:
         raise Violation(f"what the manifest names cannot be put together: {error}") from None
 
@@ -53,9 +55,9 @@ def check_components(subject: Subject) -> str | None:
 def check_weights(subject: Subject) -> str | None:
     """Check that the weights fit the network, name by name and shape by shape, and are finite."""
     pack = _pack(subject)
-    network = _assembly(subject).build_network(pack.condition)
+    assembly = _assembly(subject, loaded=True)
     try:
-        load_weights(network, pack.weights, f"model {pack.name}")
+        assembly.build_network(pack.condition)
     except KernelError as error:
         raise Violation(str(error)) from None
     for name, tensor in sorted(read_tensors(pack.weights).items()):
@@ -74,7 +76,7 @@ def check_parameters(subject: Subject) -> str | None:
 
 def check_sounds(subject: Subject) -> str | None:
     """Check that one step of its recommended solver makes a finite sound that is not silent."""
-    pack, assembly = _pack(subject), _assembly(subject)
+    pack, assembly = _pack(subject), _assembly(subject, loaded=True)
     try:
         requests = assembly.task.requests((), 1)
         sampler = Sampler.of(assembly, pack, Machine.choose(RunConfig(device="cpu")))

@@ -31,6 +31,7 @@ PLAY = {
     "backbone": "kernel train --plugins edm,mel,labelled,{} -o task.path=FOLDER",
     "codec": "kernel train --plugins edm,dit,labelled,{} -o task.path=FOLDER",
     "task": "kernel train --plugins edm,dit,mel,{}",
+    "wrapper": "kernel train --plugins {} --model digits-edm -o task.path=FOLDER",
     "command": "kernel {name} --help",
     "importer": "kernel import FILE --as {name} --out FOLDER",
 }

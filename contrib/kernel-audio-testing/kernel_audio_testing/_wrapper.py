@@ -1,0 +1,214 @@
+"""What wrappers are held to: around a small network, a codec and a solver, as far as they wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kernel.assembly import Hooks, wraps
+from kernel.kinds.backbone import Backbone
+from kernel.kinds.codec import Codec
+from kernel.kinds.solver import Solver
+from kernel.values import (
+    AudioSpec,
+    Condition,
+    ConditionSpec,
+    Denoise,
+    LatentSpec,
+    Noise,
+    Step,
+)
+from kernel_audio_testing._subject import Inapplicable, Subject, require
+from kernel_audio_testing._tools import finite, normal, same, unchanged
+
+__all__ = ["CHECKS"]
+
+AUDIO, LATENT, NOTHING = AudioSpec(8000), LatentSpec(2, (32,)), ConditionSpec()
+
+
+class Given(nn.Module):
+    """A small network: two convolutions along the last axis."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(channels, 8, 3, padding=1)
+        self.last = nn.Conv1d(8, channels, 3, padding=1)
+
+    def prepare(self, condition: Condition) -> None:
+        """Return None: there is no condition."""
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: None) -> Tensor:
+        """Return F. x: [B, C, T]."""
+        hidden: Tensor = self.last(torch.tanh(self.first(x) + c_noise[:, None, None]))
+        return hidden
+
+
+class GivenBackbone(Backbone):
+    """Builds the small network."""
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        """Return the network, the same every time."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return Given(latent.channels)
+
+
+class Halved(nn.Module):
+    """Halves samples, and doubles them."""
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Return half of the audio [B, C, L]."""
+        return audio / 2
+
+    def decode(self, latent: Tensor, samples: int) -> Tensor:
+        """Return twice the latent [B, C, L]."""
+        return latent[..., :samples] * 2
+
+
+class GivenCodec(Codec):
+    """Builds the module that halves."""
+
+    def latent(self, audio: AudioSpec, samples: int) -> LatentSpec:
+        """Return the shape of the audio."""
+        return LatentSpec(audio.channels, (samples,))
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        """Return the module."""
+        return Halved()
+
+
+class GivenSolver(Solver):
+    """Steps along the slope at the start of a step."""
+
+    @property
+    def order(self) -> int:
+        """Return 1."""
+        return 1
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        """Yield a Step after each update."""
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            x = x0.lerp(x, following / sigma)
+            x = yield Step(index, following, x, x0)
+
+
+GIVEN: dict[str, tuple[Any, dict[str, Any]]] = {
+    "build_backbone": (GivenBackbone(), {"latent": LATENT, "condition": NOTHING}),
+    "build_codec": (GivenCodec(), {"audio": AUDIO}),
+    "build_solver": (GivenSolver(), {}),
+}
+
+
+def _built(subject: Subject, hook: str) -> tuple[Any, Any]:
+    """Return the wrapper and what it makes of what is given. Raises Inapplicable if nothing."""
+    wrapper = subject.make()
+    hooks = Hooks()
+    hooks.wrap(subject.info, wrapper)
+    if hook not in wraps(type(wrapper)):
+        raise Inapplicable(f"it does not wrap {hook}")
+    component, given = GIVEN[hook]
+    torch.manual_seed(0)
+    return wrapper, hooks.build(component, **given)
+
+
+def _evaluated(network: Any) -> Tensor:
+    x, c_noise = normal(2, 2, 32, dtype=torch.float32), torch.tensor([0.5, -1.0])
+    with torch.no_grad(), unchanged(x=x, c_noise=c_noise):
+        found: Tensor = network(x, c_noise, network.prepare(Condition()))
+    return found
+
+
+def check_wraps(subject: Subject) -> str | None:
+    """Check that it wraps what a network, a codec or a solver is built by."""
+    wrapper = subject.make()
+    Hooks().wrap(subject.info, wrapper)
+    names = wraps(type(wrapper))
+    known = [name for name in names if name in GIVEN]
+    require(bool(known), f"it implements {', '.join(names)}, which builds nothing")
+    return ", ".join(known)
+
+
+def check_network(subject: Subject) -> str | None:
+    """Check that a wrapped network prepares a condition and keeps the shape of x."""
+    _, network = _built(subject, "build_backbone")
+    require(isinstance(network, nn.Module), f"a network becomes {network!r:.80}")
+    found = _evaluated(network)
+    require(tuple(found.shape) == (2, 2, 32), f"x [2, 2, 32] becomes {tuple(found.shape)}")
+    finite(found, "what a wrapped network returns")
+    return None
+
+
+def check_same_seed(subject: Subject) -> str | None:
+    """Check that two networks that are wrapped after the same seed are the same."""
+    first, second = (_built(subject, "build_backbone")[1] for _ in range(2))
+    same(_evaluated(first), _evaluated(second), "two networks of one seed", 0.0)
+    return None
+
+
+def check_merge(subject: Subject) -> str | None:
+    """Check that a network whose wrapper is undone has its own weights and does the same."""
+    wrapper, network = _built(subject, "build_backbone")
+    with torch.no_grad():
+        for number, each in enumerate(network.parameters()):
+            if each.requires_grad:
+                each.add_(normal(*each.shape, seed=number, dtype=each.dtype), alpha=0.1)
+    before = _evaluated(network)
+    merged = wrapper.merge(network)
+    if merged is None:
+        raise Inapplicable("it cannot be undone, so that a model names it")
+    own = {name: value.shape for name, value in Given(2).state_dict().items()}
+    left = {name: value.shape for name, value in merged.state_dict().items()}
+    require(left == own, f"a network of {sorted(own)} is left with {sorted(left)}")
+    same(_evaluated(merged), before, "a network before and after merge()", 1e-5)
+    return None
+
+
+@torch.no_grad()
+def check_codec(subject: Subject) -> str | None:
+    """Check that a wrapped codec encodes and decodes to the shapes that it had."""
+    _, codec = _built(subject, "build_codec")
+    audio = normal(2, 1, 100, dtype=torch.float32)
+    with unchanged(audio=audio):
+        latent = codec.encode(audio)
+    require(tuple(latent.shape) == (2, 1, 100), f"[2, 1, 100] is encoded as {tuple(latent.shape)}")
+    sound = codec.decode(latent, 90)
+    require(tuple(sound.shape) == (2, 1, 90), f"90 samples are decoded as {tuple(sound.shape)}")
+    finite(sound, "what a wrapped codec decodes")
+    return None
+
+
+def check_solver(subject: Subject) -> str | None:
+    """Check that a wrapped solver yields a step for each interval and takes back its state."""
+    _, solver = _built(subject, "build_solver")
+    require(isinstance(solver, Solver), f"a solver becomes {solver!r:.80}")
+    x, sigmas = normal(2, 2, 32), (4.0, 2.0, 1.0, 0.0)
+    steps = solver.along(None, None).trajectory(
+        lambda x, sigma: x / (1 + sigma**2), x, sigmas, lambda *_: normal(2, 2, 32, seed=1)
+    )
+    seen, step = [], next(steps, None)
+    while step is not None:
+        seen.append(step.sigma)
+        finite(step.x, f"the state at sigma {step.sigma}")
+        try:
+            step = steps.send(step.x)
+        except StopIteration:
+            step = None
+    require(seen == list(sigmas[1:]), f"the grid {sigmas} is followed through {seen}")
+    return None
+
+
+CHECKS = (
+    check_wraps,
+    check_network,
+    check_same_seed,
+    check_merge,
+    check_codec,
+    check_solver,
+)

@@ -1,0 +1,134 @@
+"""The checks of wrappers catch what they are there to catch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from kernel import Solver, Wrapper, hookimpl
+
+
+class Sound(Wrapper):
+    """Add a trained bias to the first convolution, and fold it in when undone."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network: Any = yield
+        return Biased(network)
+
+    def merge(self, module: Any) -> nn.Module:
+        with torch.no_grad():
+            module.inner.last.bias.add_(module.extra)
+        inner: nn.Module = module.inner
+        return inner
+
+
+class Biased(nn.Module):
+    """Adds a number for each channel to what a network returns."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner.requires_grad_(False)
+        self.extra = nn.Parameter(torch.zeros(2))
+
+    def prepare(self, condition: Any) -> Any:
+        return self.inner.prepare(condition)
+
+    def forward(self, x: Any, c_noise: Any, condition: Any) -> Any:
+        return self.inner(x, c_noise, condition) + self.extra[:, None]
+
+
+class Forgets(Sound):
+    """Forget what was trained."""
+
+    def merge(self, module: Any) -> nn.Module:
+        inner: nn.Module = module.inner
+        return inner
+
+
+class Stays(Sound):
+    """Give back what it has wrapped, as it is."""
+
+    def merge(self, module: Any) -> nn.Module:
+        whole: nn.Module = module
+        return whole
+
+
+class Shortens(Wrapper):
+    """Return a network that drops a frame."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, Any, nn.Module]:
+        network = yield
+        network.last.padding = (0,)
+        whole: nn.Module = network
+        return whole
+
+
+class Random(Wrapper):
+    """Draw from a generator that no seed reaches."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, Any, nn.Module]:
+        network = yield
+        draws = torch.Generator()
+        draws.seed()
+        with torch.no_grad():
+            network.last.bias.add_(torch.randn(2, generator=draws))
+        whole: nn.Module = network
+        return whole
+
+
+class Cuts(Wrapper):
+    """Encode half of the sound."""
+
+    @hookimpl(wrapper=True)
+    def build_codec(self) -> Generator[None, Any, nn.Module]:
+        codec = yield
+        encode = codec.encode
+        codec.encode = lambda audio: encode(audio)[..., ::2]
+        whole: nn.Module = codec
+        return whole
+
+
+class Skips(Wrapper):
+    """Leave the last step of a solver out."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Skipping(inner=solver)
+
+
+class Skipping(Solver):
+    """Follows another solver, but for its last step."""
+
+    inner: Solver
+
+    def trajectory(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
+        return self.inner.trajectory(denoise, x, sigmas[:-1], noise)
+
+
+def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:
+    assert broken(Sound) == set()
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "message"),
+    [
+        (Forgets, "merge", "a network before and after merge(): they differ by"),
+        (Stays, "merge", "is left with ['extra', 'inner.first.bias'"),
+        (Shortens, "network", "x [2, 2, 32] becomes (2, 2, 30)"),
+        (Random, "same_seed", "two networks of one seed: they differ by"),
+        (Cuts, "codec", "[2, 1, 100] is encoded as (2, 1, 50)"),
+        (Skips, "solver", "is followed through [2.0, 1.0]"),
+    ],
+)
+def test_what_is_broken_is_caught(
+    component: type[Wrapper], check: str, message: str, catch: Callable[..., str]
+) -> None:
+    assert message in catch(component, check)

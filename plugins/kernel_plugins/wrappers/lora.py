@@ -1,0 +1,64 @@
+"""`lora`: trains thin matrices beside a network that stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from kernel import Wrapper, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Lora(Wrapper):
+    """Freeze a network, and train a product of two thin matrices beside each of its own.
+
+    Hu et al. 2021, eq. 3: W + (alpha / rank) B A takes the place of W, of every linear map and
+    every convolution, whose axes after the first count as one. B starts at 0, so that training
+    starts from the network as it was: `kernel train --model NAME --plugins lora`. The trained
+    model holds the sums and needs no wrapper.
+    """
+
+    rank: int = Field(8, ge=1, description="rank of the product: columns of B, rows of A")
+    alpha: float | None = Field(
+        None, gt=0, description="how much the product counts, times the rank; none: the rank"
+    )
+    targets: str = Field(
+        "", description="regular expression: only modules whose name has a match; none: all"
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _compiles(cls, targets: str) -> str:
+        try:
+            re.compile(targets)
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from None
+        return targets
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        """Freeze the network and add the matrices. Raises UsageError where nothing matches."""
+        from kernel_plugins.wrappers._low_rank import adapt
+
+        network = yield
+        scale = 1.0 if self.alpha is None else self.alpha / self.rank
+        adapt(network, self.rank, scale, self.targets)
+        return network
+
+    def merge(self, module: nn.Module) -> nn.Module:
+        """Return the network with the products added to its own matrices."""
+        from kernel_plugins.wrappers._low_rank import merge
+
+        merge(module)
+        return module
+
+
+@hookimpl
+def wrapper() -> type[Wrapper]:
+    """Offer `lora`."""
+    return Lora

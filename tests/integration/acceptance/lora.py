@@ -1,0 +1,191 @@
+"""Wrappers of a third party: adapters for any network, a counter and a cache; and a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from kernel import (
+    AudioSpec,
+    Backbone,
+    Codec,
+    Condition,
+    ConditionSpec,
+    Denoise,
+    LatentSpec,
+    NativePath,
+    Noise,
+    Solver,
+    Step,
+    Wrapper,
+    hookimpl,
+)
+
+COUNTED: list[float] = []
+ENCODED: list[int] = []
+
+
+class LowRank(nn.Module):
+    """Adds a trained product of two thin matrices to a weight [out, in, ...]."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.randn(rank, weight[0].numel()) * weight[0].numel() ** -0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + (self.up @ self.down).view_as(weight)
+
+
+class Adapters(Wrapper):
+    """Train thin matrices beside every linear map and convolution of a frozen network."""
+
+    rank: int = Field(2, ge=1, description="columns of the thin matrices")
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network = yield
+        network.requires_grad_(False)
+        for module in list(network.modules()):
+            if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+                added = LowRank(module.weight, self.rank)
+                parametrize.register_parametrization(module, "weight", added)
+        return network
+
+    def merge(self, module: nn.Module) -> nn.Module | None:
+        for each in list(module.modules()):
+            if parametrize.is_parametrized(each):
+                parametrize.remove_parametrizations(each, "weight")
+        return module
+
+
+class Kept(Adapters):
+    """The same, but for ever: a model that was trained with them needs the wrapper."""
+
+    def merge(self, module: nn.Module) -> nn.Module | None:
+        return None
+
+
+class Counter(Wrapper):
+    """Count the evaluations of any solver."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Counted(inner=solver)
+
+
+class Counted(Solver):
+    """A solver that notes each sigma which it evaluates at."""
+
+    inner: Solver
+
+    @property
+    def order(self) -> int:
+        return self.inner.order
+
+    @property
+    def stochastic(self) -> bool:
+        return self.inner.stochastic
+
+    def nfe(self, steps: int) -> int:
+        return self.inner.nfe(steps)
+
+    def along(self, path: NativePath | None, origin: Tensor | None) -> Solver:
+        return Counted(inner=self.inner.along(path, origin))
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor, None]:
+        def counting(state: Tensor, sigma: float) -> Tensor:
+            COUNTED.append(sigma)
+            return denoise(state, sigma)
+
+        yield from self.inner.trajectory(counting, x, sigmas, noise)
+
+
+class Cache(Wrapper):
+    """Encode every recording once."""
+
+    @hookimpl(wrapper=True)
+    def build_codec(self, component: Codec, audio: AudioSpec) -> Generator[None, nn.Module, Any]:
+        codec = yield
+        return Cached(codec)
+
+    def merge(self, module: nn.Module) -> nn.Module | None:
+        inner: nn.Module = module.get_submodule("inner")
+        return inner
+
+
+class Cached(nn.Module):
+    """A codec that remembers what it encoded."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+        self.known: dict[bytes, Tensor] = {}
+
+    def encode(self, audio: Tensor) -> Tensor:
+        latents = []
+        for item in audio:
+            key = item.cpu().numpy().tobytes()
+            if key not in self.known:
+                ENCODED.append(len(self.known))
+                self.known[key] = self.inner.encode(item[None])
+            latents.append(self.known[key])
+        return torch.cat(latents)
+
+    def decode(self, latent: Tensor, samples: int) -> Tensor:
+        decoded: Tensor = self.inner.decode(latent, samples)
+        return decoded
+
+
+class Idle(Wrapper):
+    """Wrap a metric, which nothing builds."""
+
+    what: ClassVar[str] = "nothing"
+
+
+class Plain(Backbone):
+    """Three convolutions and nothing else."""
+
+    dims: ClassVar[tuple[int, ...]] = (1,)
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        return Network(latent.channels, condition.vector)
+
+
+class Network(nn.Module):
+    """F for latents of one axis."""
+
+    def __init__(self, channels: int, vector: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(channels, 16, 5, padding=2)
+        self.told = nn.Linear(vector + 1, 16)
+        self.last = nn.Conv1d(16, channels, 5, padding=2)
+
+    def prepare(self, condition: Condition) -> Tensor | None:
+        return condition.vector
+
+    def forward(self, x: Tensor, c_noise: Tensor, vector: Tensor | None) -> Tensor:
+        if vector is None:
+            vector = x.new_zeros(len(x), self.told.in_features - 1)
+        told = self.told(torch.cat([vector.to(x), c_noise[:, None]], 1))
+        hidden: Tensor = self.last(torch.tanh(self.first(x) + told[..., None]))
+        return hidden
+
+
+@hookimpl
+def wrapper(name: str) -> type[Wrapper] | None:
+    known = {"adapters": Adapters, "kept": Kept, "counter": Counter, "cache": Cache, "idle": Idle}
+    return known.get(name)
+
+
+@hookimpl
+def backbone() -> type[Backbone]:
+    return Plain
