@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from kernel.errors import KernelError
-from kernel.values import Condition, ConditionSpec, LatentSpec
+from kernel.trees import layout, mapped, tensors
+from kernel.values import Condition, ConditionSpec, LatentSpec, Prepared
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
     generator_untouched,
+    item,
     normal,
     on_meta,
     require_meta,
@@ -25,8 +27,13 @@ from kernel_audio_testing._tools import (
 __all__ = ["CHECKS"]
 
 LATENTS = {1: LatentSpec(3, (24,)), 2: LatentSpec(2, (12, 10))}
-EVERYTHING = ConditionSpec(vector=4, sequence=5, aligned=3)
-SINGLE = (ConditionSpec(vector=4), ConditionSpec(sequence=5), ConditionSpec(aligned=3))
+EVERYTHING = ConditionSpec(vector=4, sequence=5, aligned=3, origin=ConditionSpec.LATENT)
+SINGLE = (
+    ConditionSpec(vector=4),
+    ConditionSpec(sequence=5),
+    ConditionSpec(aligned=3),
+    ConditionSpec(origin=ConditionSpec.LATENT),
+)
 
 
 @attrs.frozen(eq=False)
@@ -36,6 +43,7 @@ class Scene:
     module: Any
     latent: LatentSpec
     spec: ConditionSpec
+    times: int = 1
 
     def inputs(
         self, size: tuple[int, ...] | None = None, length: int = 3, seed: int = 0
@@ -43,7 +51,10 @@ class Scene:
         """Return x, c_noise and a condition for a batch of three, in float64."""
         size = size or self.latent.size
         x = normal(3, self.latent.channels, *size, seed=seed)
-        return x, torch.tensor([-0.7, 0.1, 0.6]).double(), self.condition(size, length, seed + 1)
+        c_noise = torch.tensor([-0.7, 0.1, 0.6]).double()
+        if self.times == 2:
+            c_noise = torch.stack([c_noise, c_noise / 2], 1)
+        return x, c_noise, self.condition(size, length, seed + 1)
 
     def condition(self, size: tuple[int, ...], length: int, seed: int) -> Condition:
         """Return a condition with the parts that the network was built for."""
@@ -53,24 +64,31 @@ class Scene:
             sequence=normal(3, length, spec.sequence, seed=seed + 1) if spec.sequence else None,
             mask=torch.ones(3, length, dtype=torch.bool) if spec.sequence else None,
             aligned=normal(3, spec.aligned, *size, seed=seed + 2) if spec.aligned else None,
+            origin=normal(3, spec.origin, *size, seed=seed + 3) if spec.origin else None,
         )
+
+    def tree(self, condition: Condition) -> Any:
+        """Return what the network is handed of a condition."""
+        return Prepared.of(self.module.prepare(condition), condition).tree
 
     def __call__(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
         """Return F."""
-        result: Tensor = self.module(x, c_noise, self.module.prepare(condition))
+        result: Tensor = self.module(x, c_noise, self.tree(condition))
         return result
 
 
 def _build(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene:
     """Return a network built from a fixed seed, with constant parameters perturbed."""
+    backbone, spec = subject.make(), spec.of(latent)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = subject.make().build(latent, spec)
+        module = backbone.build(latent, spec)
     with torch.no_grad():
         for index, parameter in enumerate(module.parameters()):
             if bool((parameter == parameter.flatten()[0]).all()):
                 parameter += 0.1 * normal(*parameter.shape, seed=index, dtype=parameter.dtype)
-    return Scene(module.double().eval(), latent, spec)
+    times = 2 if "two-times" in backbone.offers else 1
+    return Scene(module.double().eval(), latent, spec, times)
 
 
 def _scenes(subject: Subject) -> Iterator[Scene]:
@@ -154,7 +172,7 @@ def check_items_apart(subject: Subject) -> str | None:
             leaves = {"x": x, "c_noise": c_noise}
             leaves |= {
                 name: part
-                for name in ("vector", "sequence", "aligned")
+                for name in ("vector", "sequence", "aligned", "origin")
                 if (part := getattr(condition, name)) is not None
             }
             for leaf in leaves.values():
@@ -169,6 +187,8 @@ def check_items_apart(subject: Subject) -> str | None:
             for name, gradient in zip(leaves, gradients, strict=True):
                 hears = [False] * 3 if gradient is None else _nonzero(gradient)
                 require(hears[1], f"{where} F does not depend on {name}")
+                if name == "c_noise" and scene.times == 2:
+                    require(bool(gradient[1].ne(0).all()), f"{where} F depends on one time alone")
                 require(
                     not (hears[0] or hears[2]), f"{where} F of an item depends on {name} of another"
                 )
@@ -188,6 +208,7 @@ def check_null_condition(subject: Subject) -> str | None:
         null = scene(x, c_noise, condition.dropped())
         finite(null, "F under the null condition")
         longer = scene.inputs(length=6, seed=7)[2].dropped()
+        longer = attrs.evolve(longer, origin=condition.origin)
         same(scene(x, c_noise, longer), null, "F under the nulls of two conditions")
         told = scene(x, c_noise, condition)
         change = float((told - null).abs().max())
@@ -202,7 +223,9 @@ def check_null_condition(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_mask(subject: Subject) -> str | None:
     """Check that what is masked in a sequence is not heard."""
-    for scene in _with_part(subject, "sequence"):
+    scenes = list(_with_part(subject, "sequence"))
+    _masking(subject)
+    for scene in scenes:
         x, c_noise, condition = scene.inputs(length=4)
         assert condition.sequence is not None and condition.mask is not None
         mask = condition.mask.clone()
@@ -215,6 +238,44 @@ def check_mask(subject: Subject) -> str | None:
         )
         found, wanted = scene(x, c_noise, longer), scene(x, c_noise, shorter)
         same(found, wanted, "F with the end of a sequence masked and cut off")
+    return None
+
+
+def _masking(subject: Subject) -> None:
+    if not subject.make().masks:
+        raise Inapplicable("the backbone cannot mask (`masks` is false), and gets equal lengths")
+
+
+@torch.no_grad()
+def check_valid(subject: Subject) -> str | None:
+    """Check that neither padding nor its length changes F where an item holds something."""
+    _masking(subject)
+    for scene in _scenes(subject):
+        frames = scene.latent.size[-1]
+        lengths = (frames, frames - 3, 5)
+        x, c_noise, condition = scene.inputs()
+        valid = torch.arange(frames) < torch.tensor(lengths)[:, None]
+        padding = ~valid.view(3, *[1] * (x.ndim - 2), frames)
+        garbage = attrs.evolve(
+            condition,
+            valid=valid,
+            **{
+                name: part.masked_fill(padding, 50)
+                for name in ("aligned", "origin")
+                if (part := getattr(condition, name)) is not None
+            },
+        )
+        found = scene(x.masked_fill(padding, 50), c_noise, garbage)
+        for index, length in enumerate(lengths):
+            one = item(garbage, index)
+            cut = {
+                name: part[..., :length]
+                for name in ("aligned", "origin", "valid")
+                if (part := getattr(one, name)) is not None
+            }
+            alone = x[index : index + 1, ..., :length], c_noise[index : index + 1]
+            wanted = scene(*alone, attrs.evolve(one, **cut))
+            same(found[index : index + 1, ..., :length], wanted, "F of an item, padded and alone")
     return None
 
 
@@ -244,12 +305,32 @@ def check_prepared(subject: Subject) -> str | None:
     """Check that a prepared condition can be used again and again, at any noise level."""
     for scene in _scenes(subject):
         x, c_noise, condition = scene.inputs()
-        prepared = scene.module.prepare(condition)
+        prepared = scene.tree(condition)
         first = scene.module(x, c_noise, prepared)
         scene.module(2 * x, c_noise + 1, prepared)
         again = scene.module(x, c_noise, prepared)
         require(torch.equal(first, again), "F changes when a prepared condition is used again")
         same(scene(x, c_noise, condition), first, "F with a fresh and a used prepared condition")
+    return None
+
+
+@torch.no_grad()
+def check_tree(subject: Subject) -> str | None:
+    """Check that a prepared condition is a tree of tensors, and conditions differ in them alone."""
+    for scene in _scenes(subject):
+        x, c_noise, condition = scene.inputs()
+        _, _, other = scene.inputs(seed=7)
+        wanted, tree = scene.tree(other), scene.tree(condition)
+        try:
+            alike = layout(tree) == layout(wanted)
+        except KernelError as error:
+            raise Violation(str(error)) from None
+        require(alike, "trees of two conditions of the same shapes differ in their layout")
+        copied = mapped(torch.clone, tree)
+        for own, given in zip(tensors(copied), tensors(wanted), strict=True):
+            own.copy_(given)
+        found = scene.module(x, c_noise, copied)
+        same(found, scene(x, c_noise, other), "F of a tree whose tensors were copied from another")
     return None
 
 
@@ -311,7 +392,7 @@ def check_pure(subject: Subject) -> str | None:
         x, c_noise, condition = scene.inputs()
         parts = {
             name: part
-            for name in ("vector", "sequence", "mask", "aligned")
+            for name in ("vector", "sequence", "mask", "aligned", "origin")
             if (part := getattr(condition, name)) is not None
         }
         with (
@@ -331,8 +412,10 @@ CHECKS = (
     check_items_apart,
     check_null_condition,
     check_mask,
+    check_valid,
     check_gradient,
     check_prepared,
+    check_tree,
     check_precision,
     check_device,
     check_meta,

@@ -28,7 +28,7 @@ __all__ = [
     "unchanged",
 ]
 
-CONDITION_PARTS = ("vector", "sequence", "mask", "aligned", "origin")
+CONDITION_PARTS = ("vector", "sequence", "mask", "aligned", "origin", "valid")
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -15,11 +15,14 @@ from kernel import Backbone, Condition, ConditionSpec, LatentSpec
 class Net(nn.Module):
     """A pointwise network whose faults can be switched on."""
 
-    def __init__(self, latent: LatentSpec, spec: ConditionSpec, faults: frozenset[str]) -> None:
+    def __init__(
+        self, latent: LatentSpec, spec: ConditionSpec, faults: frozenset[str], times: int
+    ) -> None:
         super().__init__()
         channels = latent.channels
         self.dims, self.faults, self.width = latent.dims, faults, channels
-        self.embed = nn.Linear(channels + 1 + spec.vector + spec.sequence + spec.aligned, 8)
+        told = spec.vector + spec.sequence + spec.aligned + spec.origin
+        self.embed = nn.Linear(channels + times + told, 8)
         self.out = nn.Linear(8, channels)
         nn.init.zeros_(self.out.weight)
         self.norm = nn.BatchNorm1d(8) if "batchnorm" in faults else None
@@ -41,15 +44,31 @@ class Net(nn.Module):
             count = count if "null" in self.faults else count.clamp(min=1)
             sequence = (sequence * weight[..., None]).sum(1) / count
         parts = [part for part in (vector, sequence) if part is not None]
-        return [torch.cat(parts, 1) if parts else None, condition.aligned]
+        planes = [part for part in (condition.aligned, condition.origin) if part is not None]
+        tree = [torch.cat(parts, 1) if parts else None, torch.cat(planes, 1) if planes else None]
+        if "record" in self.faults:
+            return [*tree, {1}]
+        if "constant" in self.faults:
+            return [*tree, float(sum(part.sum() for part in [*parts, *planes]))]
+        if "apart" in self.faults:
+            self.kept = tree
+            return [*tree, None]
+        valid = condition.valid
+        return [*tree, None if valid is None else valid.sum(1)]
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
-        told, aligned = condition
+        told, aligned, count = condition
+        if "apart" in self.faults:
+            told, aligned = self.kept
+        if "padding" in self.faults and count is not None:
+            x = x + x.mean(-1, keepdim=True)
+        if "second" in self.faults:
+            c_noise = c_noise * c_noise.new_tensor([1.0, 0.0])
         size = x.shape[2:]
         if "even" in self.faults:
             size = torch.Size([*size[:-1], size[-1] // 2 * 2])
             x = x[..., : size[-1]]
-        flat = [c_noise[:, None]] + ([] if told is None else [told])
+        flat = [c_noise.view(len(x), -1)] + ([] if told is None else [told])
         wide = torch.cat(flat, 1).view(len(x), -1, *[1] * self.dims).expand(-1, -1, *size)
         planes = [x, wide] + ([] if aligned is None else [aligned[..., : size[-1]]])
         hidden = self.embed(torch.cat(planes, 1).movedim(1, -1)).tanh()
@@ -69,14 +88,22 @@ class Net(nn.Module):
 class Pointwise(Backbone):
     """Look at each position alone."""
 
+    masks = True
+
     faults: tuple[str, ...] = Field((), description="what is broken")
+    times: int = Field(1, description="times that the network is told")
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"two-times"} if self.times == 2 else ())
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
-        return Net(latent, condition, frozenset(self.faults))
+        return Net(latent, condition, frozenset(self.faults), self.times)
 
 
 def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Pointwise) == set()
+    assert broken(Pointwise, times=2) == set()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +114,11 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Pointwise, {"faults": ["unused"]}, "gradient"),
         (Pointwise, {"faults": ["buffer"]}, "meta"),
         (Pointwise, {"faults": ["mask"]}, "mask"),
+        (Pointwise, {"faults": ["padding"]}, "valid"),
+        (Pointwise, {"faults": ["constant"]}, "tree"),
+        (Pointwise, {"faults": ["record"]}, "tree"),
+        (Pointwise, {"faults": ["apart"]}, "tree"),
+        (Pointwise, {"faults": ["second"], "times": 2}, "items_apart"),
         (Pointwise, {"faults": ["null"]}, "null_condition"),
         (Pointwise, {"faults": ["any"]}, "null_condition"),
         (Pointwise, {"faults": ["waits"]}, "device"),

@@ -26,13 +26,13 @@ class Mine(Backbone):
     cycle: int = Field(6, ge=1, description="blocks after which the dilation starts from 1 again")
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
-        """Return the network. Raises UsageError for a condition with a sequence."""
+        """Return the network. Raises UsageError for a sequence, and for an origin to be shown."""
         from kernel_audio_testing.projects.templates.network import MineNetwork
 
-        if condition.sequence:
+        if condition.sequence or condition.origin:
             raise UsageError(
-                "backbone 'mine' takes no sequence in a condition; choose a task "
-                "without one, or a backbone with cross-attention"
+                "backbone 'mine' takes no sequence in a condition and is shown no origin; choose a "
+                "task without them, or another backbone"
             )
         return MineNetwork(latent, condition, self.width, self.depth, self.cycle)
 
