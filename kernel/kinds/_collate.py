@@ -22,6 +22,7 @@ def collate(items: Sequence[Item], space: LatentSpace) -> Condition:
         mask=mask,
         aligned=_encoded([item.aligned for item in items], space),
         origin=_encoded([item.origin for item in items], space),
+        valid=_held(items, space.latent.size[-1]),
     )
 
 
@@ -44,6 +45,16 @@ def _padded(parts: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | Non
     longest = max(1, int(lengths.max()))
     sequence = pad_sequence([*rows, some.new_zeros(longest, width)], batch_first=True)[:-1]
     return sequence, torch.arange(longest) < lengths[:, None]
+
+
+def _held(items: Sequence[Item], frames: int) -> Tensor | None:
+    """Return [B, T], true in frames that lie not wholly in the padding; None if no item says."""
+    if all(item.valid is None for item in items):
+        return None
+    held = [item.samples if item.valid is None else item.valid for item in items]
+    pairs = zip(held, items, strict=True)
+    counts = torch.tensor([-(-count * frames // item.samples) for count, item in pairs])
+    return torch.arange(frames) < counts[:, None]
 
 
 def _encoded(parts: Sequence[Tensor | None], space: LatentSpace) -> Tensor | None:

@@ -88,8 +88,8 @@ class Task(Component):
         """Return the condition of a batch of items, in a training as in a run.
 
         Vectors are stacked; sequences are padded to the longest and get their mask; `aligned` and
-        `origin` are encoded, at the scale of x0. A part is null for the items that lack it, and
-        None where all of them do.
+        `origin` are encoded, at the scale of x0; `valid` is what the items say of their padding. A
+        part is null for the items that lack it, and None where all of them do.
         """
         from kernel.kinds._collate import collate
 

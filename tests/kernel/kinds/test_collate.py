@@ -51,6 +51,14 @@ def test_vectors_are_stacked_and_null_where_there_is_none() -> None:
     assert found.vector.tolist() == [[0, 0], [1, 2]]
 
 
+def test_frames_are_valid_that_lie_not_wholly_in_the_padding() -> None:
+    items = [Item(SAMPLES, valid=count) for count in (6, 5, 4, 1, None)]
+    found = collate(*items).valid
+    assert found is not None and found.sum(1).tolist() == [3, 3, 2, 1, 3]
+    assert found[2].tolist() == [True, True, False]
+    assert collate(Item(SAMPLES), Item(SAMPLES)).valid is None
+
+
 def test_sequences_of_any_length_are_padded_and_masked() -> None:
     rows = torch.arange(1.0, 7.0).reshape(3, 2)
     items = [Item(SAMPLES, sequence=part) for part in (rows[:1], rows, rows[:0], None)]
