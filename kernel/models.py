@@ -65,7 +65,7 @@ class ModelPack:
         return ConditionSpec(**self.manifest.trained.condition)
 
     def load(self, network: Any) -> None:
-        """Load the weights into the model's network, a module. Raises InputError when they do not fit."""
+        """Load the weights into the model's network. Raises InputError when they do not fit."""
         load_weights(network, self.weights, f"model {self.name}")
 
     @property

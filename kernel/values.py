@@ -191,7 +191,7 @@ class Condition:
     def drop(self, which: Tensor) -> Condition:
         """Return the condition with the items where `which` ([B], bool) is true made null.
 
-        The origin and `valid` stay: a network is not told them, the process and its length are so.
+        The origin and `valid` stay: they belong to the process and not to what a network is told.
         """
         return self._nulled(
             lambda part: part.masked_fill(which.view(-1, *[1] * (part.ndim - 1)), 0)
@@ -211,13 +211,12 @@ class Condition:
         """Return the conditions one after another along the batch; all must have the same parts.
 
         Sequences are padded with zeros to the longest, and masks with false. A mask is made for a
-        condition that lacks one where another has one or is longer, `valid` where another has it.
+        condition that lacks one where another has one or is longer.
         """
         import torch
 
         found = [condition._parts() for condition in conditions]
         _level_sequences(found)
-        _level_valid(found)
         parts: list[Tensor | None] = []
         for name in attrs.fields_dict(Condition):
             column = [part for each in found if (part := each[name]) is not None]
@@ -252,15 +251,6 @@ def _level_sequences(found: Sequence[dict[str, Tensor | None]]) -> None:
             mask = sequence.ne(0).flatten(1).any(1, keepdim=True).expand(sequence.shape[:2])
         missing = longest - sequence.shape[1]
         each["sequence"], each["mask"] = pad(sequence, (0, 0, 0, missing)), pad(mask, (0, missing))
-
-
-def _level_valid(found: Sequence[dict[str, Tensor | None]]) -> None:
-    """Give every condition that has any part a `valid` where another has one, in place."""
-    like = next((part for each in found if (part := each["valid"]) is not None), None)
-    for each in found if like is not None else ():
-        batch = next((len(part) for part in each.values() if part is not None), None)
-        if each["valid"] is None and batch is not None and like is not None:
-            each["valid"] = like.new_ones(batch, like.shape[1])
 
 
 @attrs.frozen(eq=False)

@@ -10,7 +10,7 @@ import attrs
 import torch
 
 from kernel.errors import DeviceError
-from kernel.trees import layout, mapped, tensors
+from kernel.trees import flat, mapped
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -127,38 +127,34 @@ class Captured:
         self._evaluate = evaluate
         self._record = record
         self._graphs: dict[Hashable, _Graph] = {}
-        self._latest: tuple[Any, Hashable] = (None, layout(None))
+        self._latest: tuple[Any, list[Tensor], Hashable] = (None, *flat(None))
 
     def __call__(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
         """Replay the graph with the values of the inputs; record it at the first of its layout."""
         if condition is not self._latest[0]:
-            self._latest = (condition, layout(condition))
-        key = (layout([x, c_noise]), self._latest[1])
+            self._latest = (condition, *flat(condition))
+        _, tensors, layout = self._latest
+        key = (x.shape, x.dtype, c_noise.shape, c_noise.dtype, layout)
         if key not in self._graphs:
             self._graphs[key] = self._recorded(x, c_noise, condition)
         graph = self._graphs[key]
-        graph.x.copy_(x)
-        graph.c_noise.copy_(c_noise)
-        if graph.source is not condition:
-            for own, given in zip(tensors(graph.condition), tensors(condition), strict=True):
-                own.copy_(given)
-            graph.source = condition
+        fresh = () if graph.source is condition else tensors
+        for own, given in zip(graph.inputs, (x, c_noise, *fresh), strict=False):
+            own.copy_(given)
+        graph.source = condition
         graph.replay()
         return graph.result.clone()
 
     def _recorded(self, *inputs: Any) -> _Graph:
-        x, c_noise, condition = mapped(lambda each: each.detach().clone(), list(inputs))
-        replay, result = self._record(lambda: self._evaluate(x, c_noise, condition))
-        return _Graph(x, c_noise, condition, replay, result, inputs[2])
+        own = mapped(lambda each: each.detach().clone(), inputs)
+        return _Graph(flat(own)[0], *self._record(lambda: self._evaluate(*own)), inputs[2])
 
 
 @attrs.define(eq=False)
 class _Graph:
     """A recorded evaluation, the tensors that it reads and writes, and the tree copied in last."""
 
-    x: Tensor
-    c_noise: Tensor
-    condition: Any
+    inputs: list[Tensor]
     replay: Callable[[], None]
     result: Tensor
     source: Any

@@ -21,8 +21,10 @@ from kernel import (
     Item,
     LatentSpec,
     Objective,
+    Prepared,
     Request,
     Schedule,
+    Solver,
     Task,
 )
 from kernel.assembly import Assembly, Part
@@ -115,6 +117,20 @@ class Exact(Backbone):
         return Module()
 
 
+class Predicting(Exact):
+    """Predicts the origin before it generates: the recording, softer."""
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        module = super().build(latent, condition)
+
+        def prepare(condition: Condition) -> Prepared:
+            assert condition.origin is not None
+            return Prepared(0.5 * condition.origin, 0.5 * condition.origin)
+
+        module.prepare = prepare  # type: ignore[assignment]
+        return module
+
+
 class Affine(Backbone):
     """Returns w times its input plus v: the best of them is known."""
 
@@ -178,6 +194,21 @@ def test_a_run_follows_the_flow_from_the_origin_with_noise(
     data = Gaussian(torch.tensor(MEAN), torch.tensor(STD))
     wanted = data.denoise(data.flow(start, sigma, last), last)
     torch.testing.assert_close(found, wanted, rtol=0, atol=0.005)
+
+
+@processes
+@pytest.mark.parametrize("solver", [Heun(), PredictorCorrector(predictor="native", corrections=0)])
+def test_a_run_starts_from_the_origin_that_a_network_predicts(
+    objective: Objective, schedule: Schedule, solver: Solver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = sample(assemble(objective, schedule, solver, Predicting(objective=objective)), 4)
+    plain = Exact(objective=objective)
+    told = sample(assemble(objective, schedule, solver, plain), 4)
+    here = recording
+    monkeypatch.setitem(globals(), "recording", lambda index: 0.5 * here(index))
+    wanted = sample(assemble(objective, schedule, solver, plain), 4)
+    torch.testing.assert_close(found, wanted)
+    assert not torch.allclose(found, told, atol=1e-3)
 
 
 @processes

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kernel.errors import PluginError
-from kernel.trees import layout, mapped, tensors
+from kernel.trees import flat, mapped
 
 
 class Pair(NamedTuple):
@@ -29,13 +29,17 @@ def tree(value: float = 1.0, length: int = 2, size: int = 4) -> Any:
     return {"a": [Pair(one, 2 * one), None], "b": Record(3 * one, (size,)), "c": ("word", 0.5)}
 
 
+def layout(tree: Any) -> Any:
+    return flat(tree)[1]
+
+
 def test_every_tensor_is_found_in_order() -> None:
-    assert [float(each[0]) for each in tensors(tree())] == [1, 2, 3]
+    assert [float(each[0]) for each in flat(tree())[0]] == [1, 2, 3]
 
 
 def test_a_tree_is_rebuilt_with_its_types_and_constants() -> None:
     found = mapped(lambda each: 10 * each, tree())
-    assert [float(each[0]) for each in tensors(found)] == [10, 20, 30]
+    assert [float(each[0]) for each in flat(found)[0]] == [10, 20, 30]
     assert layout(found) == layout(tree())
     assert isinstance(found["a"][0], Pair) and isinstance(found["b"], Record)
     assert found["b"].size == (4,) and found["c"] == ("word", 0.5) and found["a"][1] is None

@@ -35,13 +35,6 @@ def test_sequences_of_one_length_without_masks_need_none() -> None:
     assert Condition.cat([prompt(3), prompt(3)]).mask is None
 
 
-def test_valid_is_made_where_another_has_it() -> None:
-    padded = Condition(vector=torch.ones(1, 2), valid=torch.tensor([[True, False]]))
-    both = Condition.cat([padded, Condition(vector=torch.ones(2, 2))])
-    assert both.valid is not None
-    assert both.valid.tolist() == [[True, False], [True, True], [True, True]]
-
-
 def test_a_part_that_only_some_have_is_refused() -> None:
     with pytest.raises(ValueError, match="have the part 'vector' and some have not"):
         Condition.cat([prompt(2), Condition(vector=torch.ones(1, 2))])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kernel.errors import KernelError
-from kernel.trees import layout, mapped, tensors
+from kernel.trees import flat, mapped
 from kernel.values import Condition, ConditionSpec, LatentSpec, Prepared
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import (
@@ -322,12 +322,15 @@ def check_tree(subject: Subject) -> str | None:
         _, _, other = scene.inputs(seed=7)
         wanted, tree = scene.tree(other), scene.tree(condition)
         try:
-            alike = layout(tree) == layout(wanted)
+            (_, layout), (values, other_layout) = flat(tree), flat(wanted)
         except KernelError as error:
             raise Violation(str(error)) from None
-        require(alike, "trees of two conditions of the same shapes differ in their layout")
+        require(
+            layout == other_layout,
+            "trees of two conditions of the same shapes differ in their layout",
+        )
         copied = mapped(torch.clone, tree)
-        for own, given in zip(tensors(copied), tensors(wanted), strict=True):
+        for own, given in zip(flat(copied)[0], values, strict=True):
             own.copy_(given)
         found = scene.module(x, c_noise, copied)
         same(found, scene(x, c_noise, other), "F of a tree whose tensors were copied from another")
