@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kernel.kinds.codec import Codec as Codec
     from kernel.kinds.codec import CodecModule as CodecModule
     from kernel.kinds.command import Command as Command
+    from kernel.kinds.encoder import Encoder as Encoder
     from kernel.kinds.guidance import Guidance as Guidance
     from kernel.kinds.importer import ForeignFile as ForeignFile
     from kernel.kinds.importer import ForeignObject as ForeignObject
@@ -77,6 +78,7 @@ _HOMES = {
     "kernel.kinds.backbone": ("Backbone", "NetworkModule"),
     "kernel.kinds.codec": ("Codec", "CodecModule"),
     "kernel.kinds.command": ("Command",),
+    "kernel.kinds.encoder": ("Encoder",),
     "kernel.kinds.guidance": ("Guidance",),
     "kernel.kinds.importer": ("ForeignFile", "ForeignObject", "ForeignTensor", "Importer"),
     "kernel.kinds.metric": ("Metric", "MetricModule"),

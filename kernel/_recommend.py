@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kernel.kinds._component import Component
     from kernel.kinds.model import Manifest
 
-__all__ = ["complete", "recommended"]
+__all__ = ["complete", "owned", "recommended"]
 
 
 def complete(
@@ -62,7 +62,7 @@ def _with_wrappers(
         return selection
     spellings = [f"wrapper.{name}" for name in recommended(manifest, "wrapper")]
     owners = manifest.distributions
-    own = registry.select(_owned(registry, owners.get(each, ""), each) for each in spellings)
+    own = registry.select(owned(registry, owners.get(each, ""), each) for each in spellings)
     inner = tuple(named.get(info.spelling, info) for info in own.plugins)
     rest = tuple(info for info in selection.plugins if info not in inner)
     return attrs.evolve(selection, plugins=inner + rest)
@@ -77,7 +77,7 @@ def _filled(
 ) -> Selection:
     for kind, names in sorted(component.recommends.items()):
         if kind in kinds and not selection.of(kind):
-            wanted = [_owned(registry, info.distribution, f"{kind}.{name}") for name in names]
+            wanted = [owned(registry, info.distribution, f"{kind}.{name}") for name in names]
             try:
                 selection = selection.union(registry.select(wanted))
             except UsageError as error:
@@ -97,14 +97,15 @@ def _of_model(
     # Guidances are recommended for the task that the model was made for, not for any other.
     idle = "guidance" if tasks and tasks != recommended(manifest, "task") else None
     return registry.select(
-        _owned(registry, manifest.distributions.get(spelling, ""), spelling)
+        owned(registry, manifest.distributions.get(spelling, ""), spelling)
         for kind in kinds
-        if kind != idle and not selection.of(kind)
+        # An encoder is selected where an option names it.
+        if kind not in (idle, "encoder") and not selection.of(kind)
         for spelling in (f"{kind}.{name}" for name in recommended(manifest, kind))
     )
 
 
-def _owned(registry: Registry, distribution: str, spelling: str) -> str:
+def owned(registry: Registry, distribution: str, spelling: str) -> str:
     """Return the spelling of a recommendation: its owner's own, where the owner offers it.
 
     Only the user's preference comes before that.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 from pydantic import ValidationError
 
+from kernel._listening import listening, means
 from kernel._load import Hooks, wraps
 from kernel._recommend import complete, recommended
 from kernel.config import explain
@@ -17,6 +18,7 @@ from kernel.kinds import KINDS, accumulates
 from kernel.kinds._component import Component
 from kernel.kinds.backbone import Backbone
 from kernel.kinds.codec import Codec
+from kernel.kinds.encoder import Encoder
 from kernel.kinds.guidance import Guidance
 from kernel.kinds.metric import Metric
 from kernel.kinds.objective import Objective
@@ -151,6 +153,16 @@ class Assembly:
             if isinstance(part.component, Metric)
         }
 
+    def encoder(self, spelling: str) -> tuple[str, Encoder]:
+        """Return an encoder, with its qualified name. Raises PluginError when nobody names it."""
+        for part in self.parts:
+            if means(spelling, part.info) and isinstance(part.component, Encoder):
+                return part.info.qualified, part.component
+        raise PluginError(
+            f"the encoder {spelling!r} is asked for by a component that does not declare it; its "
+            f"property `encoders` has to return it"
+        )
+
     @property
     def observers(self) -> tuple[Observer, ...]:
         """Return the observers."""
@@ -222,6 +234,12 @@ class Assembly:
         """Raise MisfitError for the first need that neither a component nor `offered` meets."""
         offers = offered.union(*(part.component.offers for part in self.parts))
         for part in self.parts:
+            for name, encoder in map(self.encoder, part.component.encoders):
+                if "gradient" in part.component.needs and not encoder.differentiable:
+                    raise MisfitError(
+                        f"{part.info.spelling} follows the gradient of {name}, which has none; "
+                        f"name another encoder"
+                    )
             for need in sorted(part.component.needs - offers):
                 remedy = REMEDIES.get(need, f"choose a component that offers {need!r}")
                 others = ", ".join(
@@ -270,19 +288,26 @@ def assemble(
     """
     hooks = Hooks()
     selection = complete(registry, hooks.load, selection, kinds, manifest)
-    parts = []
+    parts: list[Part] = []
     used = set()
-    for kind in kinds:
+    # Encoders come last: the options of the others name them.
+    for kind in sorted(kinds, key=lambda kind: kind == "encoder"):
+        named = selection.of(kind)
+        if kind == "encoder":
+            asking = [(part.info, part.component) for part in parts]
+            selection = listening(registry, selection, asking, manifest)
         for info in selection.of(kind):
             given = _trained_options(manifest, info, hooks)
-            for key in (kind, f"{kind}.{info.name}"):
-                if key in options and not (key == kind and len(selection.of(kind)) > 1):
+            alone = (named or selection.of(kind)) == (info,)
+            for key in (kind, info.spelling) if alone else (info.spelling,):
+                if key in options:
                     given |= options[key]
                     used.add(key)
             parts.append(Part(info, _configure(hooks.load(info), info, given)))
     _refuse_unused(options, used, parts, kinds)
     _wrap(hooks, parts, recommended(manifest, "wrapper"), load)
-    return Assembly(tuple(parts), hooks), selection
+    ordered = sorted(parts, key=lambda part: kinds.index(part.info.kind))
+    return Assembly(tuple(ordered), hooks), selection
 
 
 def _wrap(

@@ -135,7 +135,7 @@ def repeat(
     selected = {info.qualified for info in selection.plugins}
     options = {}
     for each in kept:
-        if each.qualified in selected:
+        if each.qualified in selected and each.options:
             alone = len(selection.of(each.kind)) == 1
             options[each.kind if alone else each.spelling] = {
                 name: str(found.path) if (found := _input(record, each, name)) else value

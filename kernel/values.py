@@ -311,8 +311,9 @@ class LatentSpace:
     """The way between audio and the x0 of a run: the codec, scaled by the objective's sigma_data.
 
     encode: audio [B, C, L] -> x0. decode: (x0, samples) -> audio [B, C, samples], differentiable
-    wherever the codec is. listener: a spelling `MODULE:NAME` -> what it names, on the run's device:
-    an embedding or a classifier of audio, (audio [B, C, L], sample_rate) -> [B, M]. dtype, device:
+    wherever the codec is. encoder: a spelling `[encoder.]NAME[@DISTRIBUTION]`, which the component
+    declares in `encoders`, -> what listens, frozen on the run's device: (audio [B, C, L],
+    sample_rate) -> [B, M], or (texts) -> (rows [B, L, W], mask [B, L]). dtype, device:
     those of the run's audio and latents, `tensor.to(space.device, space.dtype)`.
     """
 
@@ -321,7 +322,7 @@ class LatentSpace:
     latent: LatentSpec
     encode: Callable[[Tensor], Tensor]
     decode: Callable[[Tensor, int], Tensor]
-    listener: Callable[[str], Callable[[Tensor, int], Tensor]]
+    encoder: Callable[[str], Callable[..., Any]]
     dtype: torch.dtype
     device: torch.device
 

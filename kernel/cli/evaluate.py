@@ -41,7 +41,7 @@ Examples:
     "--option",
     "options",
     multiple=True,
-    metavar="metric.OPTION=VALUE",
+    metavar="KIND.OPTION=VALUE",
     help="A metric's option, e.g. -o metric.pesq.mode=nb (may be repeated).",
 )
 @click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]")
@@ -61,8 +61,9 @@ def command(
 
     settings = load(Settings, None, {"plugins": plugins, "device": device}, options)
     registry = Registry.scan()
+    kinds = ("encoder", "metric")
     picked = dict.fromkeys(registry.pick(name, "metric") for name in plugins)
-    assembly, _ = assemble(registry, Selection(tuple(picked)), ("metric",), settings.options)
+    assembly, _ = assemble(registry, Selection(tuple(picked)), kinds, settings.options)
     from kernel.runner.evaluate import execute
 
     record = execute(settings, assembly, sounds, reference)

@@ -61,6 +61,14 @@ class Component(BaseModel):
         return frozenset()
 
     @property
+    def encoders(self) -> tuple[str, ...]:
+        """Return the encoders that it listens with, as its options spell them.
+
+        Each is `[encoder.]NAME[@DISTRIBUTION]`, selected as if the user had named it.
+        """
+        return ()
+
+    @property
     def offers(self) -> frozenset[str]:
         """Return the words that this component offers to others."""
         return frozenset()

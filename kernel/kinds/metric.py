@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from kernel.hooks import hookspec
 from kernel.kinds._component import Component
@@ -54,3 +54,10 @@ class Metric(Component):
     def build(self, audio: AudioSpec) -> nn.Module:
         """Return a MetricModule for such audio. Raises UsageError for audio it cannot score."""
         raise NotImplementedError
+
+    def listen(self, audio: AudioSpec, encoder: Callable[[str], Callable[..., Any]]) -> nn.Module:
+        """Return the MetricModule of a metric that names `encoders`; called in place of `build`.
+
+        encoder: as `LatentSpace.encoder`.
+        """
+        return self.build(audio)

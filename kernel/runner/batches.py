@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import torch
 
 from kernel.errors import PluginError
-from kernel.runner.listeners import listener
 from kernel.values import Condition, ConditionSpec, Item, LatentSpace, LatentSpec
 
 if TYPE_CHECKING:
@@ -25,7 +23,11 @@ __all__ = ["clean", "collated", "complete", "latent_space"]
 
 
 def latent_space(
-    assembly: Assembly, samples: int, codec: nn.Module, machine: Machine
+    assembly: Assembly,
+    samples: int,
+    codec: nn.Module,
+    machine: Machine,
+    encoder: Callable[[str], Callable[..., Any]],
 ) -> LatentSpace:
     """Return the space of the latents of so many samples, with the codec that was built."""
     module, scale = cast("CodecModule", codec), assembly.objective.sigma_data
@@ -35,7 +37,7 @@ def latent_space(
         assembly.codec.latent(assembly.task.audio, samples),
         lambda audio: module.encode(machine.put(audio)) * scale,
         lambda x0, length: module.decode(x0 / scale, length),
-        cache(lambda spelling: listener(spelling, machine)),
+        encoder,
         torch.float32,
         machine.device,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.audio import read_audio
 from kernel.errors import InputError, UsageError
 from kernel.runner.device import Machine
+from kernel.runner.encoders import encoders
 from kernel.runner.evaluation import Evaluation
 from kernel.values import AudioSpec
 
@@ -50,7 +51,7 @@ def execute(
     spec = AudioSpec(rate, len(first))
     offered = frozenset() if references is None else frozenset({"reference"})
     assembly.check(offered)
-    evaluation = Evaluation(assembly.metrics, spec, machine)
+    evaluation = Evaluation(assembly.metrics, spec, machine, encoders(assembly, machine))
     items = []
     for path, partner in pairs:
         audio = _read(path, spec, files[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -29,10 +29,19 @@ class Evaluation:
     `notes` says which.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric], audio: AudioSpec, machine: Machine) -> None:
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        audio: AudioSpec,
+        machine: Machine,
+        encoder: Callable[[str], Callable[..., Any]],
+    ) -> None:
         self._metrics = metrics
         self._modules = {
-            name: machine.place(metric.build(audio)).eval() for name, metric in metrics.items()
+            name: machine.place(
+                metric.listen(audio, encoder) if metric.encoders else metric.build(audio)
+            ).eval()
+            for name, metric in metrics.items()
         }
         self._machine = machine
         self._items: list[Scores] = []

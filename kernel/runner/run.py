@@ -65,7 +65,7 @@ def execute(
         for observer in observers:
             observer.started(stage, record)
         sampler = Sampler.of(assembly, plan.model, machine, observers, plan.companion)
-        evaluation = Evaluation(assembly.metrics, assembly.task.audio, machine)
+        evaluation = Evaluation(assembly.metrics, assembly.task.audio, machine, sampler.encoder)
         rate = assembly.task.audio.sample_rate
         items: list[dict[str, Any]] = []
         heard: list[Any] = []

@@ -13,6 +13,7 @@ import torch
 from kernel.denoiser import Denoiser, Routed
 from kernel.errors import UsageError
 from kernel.runner.batches import complete, latent_space
+from kernel.runner.encoders import encoders
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import Health, check_measurement
@@ -62,7 +63,8 @@ class Sampler:
 
     `evaluations` counts the network's calls of one batch's trajectory (the NFE), `gradients` the
     backward passes; `network_items` the batch items in all calls, which a guidance with two
-    branches doubles. `companion` loads another model by its name, for those who ask for one.
+    branches doubles. `companion` loads another model by its name, for those who ask for one;
+    `encoder` finds what listens.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Sampler:
         self._condition = condition
         self._own = Evaluated.of(assembly.objective, assembly.backbone, network, machine)
         self._codec = machine.place(codec).eval().requires_grad_(False)
+        self.encoder = encoders(assembly, machine)
         self._machine = machine
         self._observers = observers
         self._companion = companion
@@ -147,7 +150,7 @@ class Sampler:
         samples = requests[0].samples
         latent = assembly.codec.latent(assembly.task.audio, samples)
         sigmas = grid(assembly, steps, latent)
-        space = latent_space(assembly, samples, self._codec, machine)
+        space = latent_space(assembly, samples, self._codec, machine, self.encoder)
         places = [window.place for window in group]
         noise: Noise = ItemNoise(seed, places, latent.shape, machine)
         x = noise(sigmas[0], sigmas[0])

@@ -18,6 +18,7 @@ from kernel.errors import NumericalError
 from kernel.files import write_atomic
 from kernel.runner.balance import Balance
 from kernel.runner.batches import clean, collated, latent_space
+from kernel.runner.encoders import encoders
 from kernel.seeds import derive, generator
 from kernel.values import Item
 
@@ -51,7 +52,8 @@ class Trainer:
         self._machine = machine
         self._observers = observers
         self.codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
-        self._space = latent_space(assembly, assembly.task.samples, self.codec, machine)
+        hear = encoders(assembly, machine)
+        self._space = latent_space(assembly, assembly.task.samples, self.codec, machine, hear)
         self.module: nn.Module = machine.place(assembly.build_network(assembly.condition)).train()
         self._network = leveled(machine.network(self.module), assembly.backbone)
         self._average = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,10 @@ from kernel import (
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig
 from kernel.denoiser import Denoiser, Routed
-from kernel.errors import MisfitError, NumericalError, PluginError, UsageError
+from kernel.errors import MisfitError, NumericalError, UsageError
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.grid import grid
-from kernel.runner.listeners import listener
 from kernel.runner.noise import ItemNoise
 from kernel.runner.sampling import Sampler, Sound
 from kernel_plugins.codecs.waveform import Waveform
@@ -263,74 +261,6 @@ def test_a_batch_of_one_model_is_passed_on_whole() -> None:
     routed = Routed((None, None), lambda name: Denoiser(Edm(), Gained(1.0)))
     routed(torch.ones(2, 1, 5), 0.7, Condition(vector=torch.ones(2, 1)))
     assert (routed.evaluations, routed.items) == (1, 2)
-
-
-EARS = """
-    import torch
-
-    made = []
-    four = 4
-
-    def loudness(audio, sample_rate):
-        return audio.square().mean(-1)
-
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(1))
-            made.append(self)
-
-        def forward(self, audio, sample_rate):
-            return self.weight * audio.mean(-1)
-"""
-
-
-@pytest.fixture
-def ears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of an importable module with listeners, one of which is broken."""
-    import textwrap
-
-    (tmp_path / "lab_ears.py").write_text(textwrap.dedent(EARS))
-    (tmp_path / "lab_deaf.py").write_text("import lab_nothing")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "lab_ears", raising=False)
-    return "lab_ears"
-
-
-def test_a_listener_is_a_function_or_a_module_that_is_frozen(ears: str) -> None:
-    audio = torch.full((2, 1, 4), 3.0)
-    assert listener(f"{ears}:loudness", MACHINE)(audio, 8000).tolist() == [[9.0], [9.0]]
-    net: Any = listener(f"{ears}:Net", MACHINE)
-    assert net(audio, 8000).tolist() == [[3.0], [3.0]]
-    assert not net.training and not net.weight.requires_grad
-
-
-@pytest.mark.parametrize(
-    ("spelling", "error", "sentence"),
-    [
-        ("lab_ears", UsageError, "'lab_ears' names no embedding or classifier; write MODULE:NAME"),
-        (":loudness", UsageError, "names no embedding"),
-        ("lab_ears:no name", UsageError, "names no embedding"),
-        ("lab_gone:net", UsageError, "no installed module 'lab_gone' for 'lab_gone:net'; install"),
-        ("lab_ears:loudnes", UsageError, "nothing called 'loudnes'; did you mean 'loudness'"),
-        ("lab_ears:four", UsageError, "lab_ears:four is a int, which cannot be called"),
-        ("lab_deaf:net", PluginError, "lab_deaf:net cannot be imported: No module named 'lab_no"),
-    ],
-)
-def test_a_listener_that_leads_nowhere_is_one_sentence(
-    ears: str, spelling: str, error: type[Exception], sentence: str
-) -> None:
-    with pytest.raises(error, match=sentence):
-        listener(spelling, MACHINE)
-
-
-def test_a_listener_is_made_once_for_a_batch(ears: str) -> None:
-    class Hears(Guidance):
-        def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
-            return 0 * pull(context.space.listener(f"{ears}:Net")(x0, 8000).sum(1))
-
-    sample(assemble(hears=Hears()), steps=4)
-    assert len(sys.modules[ears].made) == 1
 
 
 @pytest.mark.parametrize("steps", [1, 4, 9])

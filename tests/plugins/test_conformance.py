@@ -60,14 +60,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 SMALL = {
     "guidance.autoguidance": {"model": "weak"},
-    "guidance.classifier": {"listener": "lab.ears:classes"},
+    "guidance.classifier": {"encoder": "digits"},
     "backbone.dit": {"width": 48, "depth": 2},
     "backbone.unet": {"width": 16, "blocks": 1},
     "task.bandwidth": {"cutoff": 2000.0},
-    "task.classify": {"target": 1, "listener": "lab.ears:classes"},
+    "task.classify": {"target": 1, "encoder": "digits"},
     "task.declip": {"threshold": 0.1},
     "task.denoise": {"noise_db": -50.0},
-    "task.embedder": {"listener": "lab.ears:classes"},
+    "task.embedder": {"encoder": "digits"},
     "task.infill": {"span": "0.1:0.2"},
     "task.regenerate": {"span": "0.1:0.2"},
 }

@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "codec.mel": {"bands": 12, "griffin_lim_iters": 2, "inversion_iters": 2},
     "codec.stft": {"n_fft": 64, "hop": 32},
     "guidance.autoguidance": {"model": "weaker"},
-    "guidance.classifier": {"listener": "lab.ears:classes"},
+    "guidance.classifier": {"encoder": "timbre"},
     # The Jacobian of a random network is no covariance.
     "guidance.moments": {"iterations": 1, "tolerance": 3.0, "scale": 0.05},
     "solver.rk45": {"rtol": 0.01, "atol": 0.01},
@@ -38,6 +38,7 @@ OTHERWISE = {"autoguidance", "langevin"}
 KINDS = ("objective", "schedule", "solver", "guidance", "backbone", "codec")
 
 registry = Registry.scan()
+EAR = registry.pick("timbre", "encoder")
 ours = [info for info in registry.plugins if info.distribution == "kernel-audio-plugins"]
 
 Choice = tuple[PluginInfo | None, ...]
@@ -165,11 +166,11 @@ CHOICES = list(covering())
 
 @pytest.mark.parametrize("choice", CHOICES, ids=name)
 def test_a_combination_makes_sound(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel.runner.batches.listener", lambda spelling, machine: classes)
+    monkeypatch.setattr("kernel.runner.sampling.encoders", lambda *_: lambda spelling: classes)
     # Nothing holds a network that was not trained back, so that it may be led anywhere.
     monkeypatch.setattr("kernel.runner.health.LIMIT", 1e9)
     task = Asked()
-    parts = [Part(info, component(info)) for info in choice if info is not None]
+    parts = [Part(info, component(info)) for info in (*choice, EAR) if info is not None]
     assembly = Assembly((*parts, Part(PluginInfo("task", "asked", "tests", "1", "tests"), task)))
     assembly.check(frozenset({"gradient", "measurement", "null-condition", "origin"}))
     with torch.random.fork_rng(devices=[]):

@@ -227,7 +227,7 @@ MUTATIONS = (
         "pull(surprise)",
         "pull(surprise.mean().expand(len(x)) / len(x))",
         ("batch",),
-        {"listener": "lab.ears:classes"},
+        {"encoder": "digits"},
     ),
     Mutation(
         "the loudest item of the batch is the measure of all",

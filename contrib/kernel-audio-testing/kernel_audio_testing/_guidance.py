@@ -77,7 +77,7 @@ class Draws:
 class Scene:
     """A batch of states and what a guidance may know of their run.
 
-    The weaker model answers to every name. Every word stands for a condition, and every listener is
+    The weaker model answers to every name. Every word stands for a condition, and every encoder is
     a smooth function of the audio, which is the latent's values in a row.
     """
 

@@ -382,10 +382,10 @@ def check_measurement(subject: Subject) -> str | None:
 
 
 def _space(task: Task, samples: int) -> LatentSpace:
-    """Return a space in which audio is its own latent, and no listener is installed."""
+    """Return a space in which audio is its own latent, and no encoder is installed."""
 
-    def listener(spelling: str) -> Any:
-        raise Inapplicable(f"the kit has no listener {spelling}")
+    def encoder(spelling: str) -> Any:
+        raise Inapplicable(f"the kit has no encoder {spelling}")
 
     audio = task.audio
     return LatentSpace(
@@ -394,7 +394,7 @@ def _space(task: Task, samples: int) -> LatentSpace:
         LatentSpec(audio.channels, (samples,)),
         lambda audio: audio,
         lambda x0, length: x0[..., :length],
-        listener,
+        encoder,
         torch.float32,
         torch.device("cpu"),
     )

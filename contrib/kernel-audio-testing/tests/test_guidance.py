@@ -200,7 +200,7 @@ class RunsNoise(Guidance):
 
 
 class Knows(Guidance):
-    """Use all that a run offers: another model, a word, a listener, the audio."""
+    """Use all that a run offers: another model, a word, an encoder, the audio."""
 
     def wrap(self, denoise, context):  # type: ignore[no-untyped-def]
         word, weaker = context.named("kick"), context.model("weak")
@@ -216,7 +216,7 @@ class Knows(Guidance):
     def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
         space = context.space
         audio = space.decode(x0, space.samples)
-        heard = space.listener("lab:ears")(audio, space.audio.sample_rate)
+        heard = space.encoder("ears")(audio, space.audio.sample_rate)
         return space.encode(audio).detach() * 0.1 + pull(heard.square().sum(1))
 
 

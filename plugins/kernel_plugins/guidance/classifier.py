@@ -21,14 +21,14 @@ class Classifier(Guidance):
     the network, so that one of clean sounds will do; or, `on` x, the decoded noisy state, for which
     it has to know noise of every sigma.
 
-    The listener is called as (audio [B, C, L], sample_rate) -> logits [B, K].
+    The encoder returns the logits of the classes, [B, K].
     """
 
     neutral: ClassVar[Mapping[str, Any] | None] = {"scale": 0.0}
     strength: ClassVar[str | None] = "scale"
 
-    listener: str | None = Field(
-        None, description="the classifier, MODULE:NAME of something installed"
+    encoder: str | None = Field(
+        None, description="the encoder that classifies, NAME[@DISTRIBUTION]"
     )
     target: int = Field(0, ge=0, description="the class, counted from 0")
     scale: float = Field(1.0, ge=0, description="weight of the gradient; 1 is Bayes' rule")
@@ -36,24 +36,29 @@ class Classifier(Guidance):
         "x0", description="what is heard: the estimate of x0, or the noisy state"
     )
 
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Return the encoder, once it is named."""
+        return () if self.encoder is None else (self.encoder,)
+
     def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
         """Return scale sigma^2 times the gradient.
 
         Raises UsageError when no classifier is named or it does not know the class.
         """
         space = context.space
-        if self.listener is None or space is None:
+        if self.encoder is None or space is None:
             raise UsageError(
                 "guidance 'classifier' follows a classifier and none is named; set "
-                "-o guidance.classifier.listener=MODULE:NAME to an installed one"
+                "-o guidance.classifier.encoder=NAME (`kernel plugins` lists them)"
             )
         audio = space.decode(x0 if self.on == "x0" else x, space.samples)
-        logits = space.listener(self.listener)(audio, space.audio.sample_rate)
-        if logits.ndim != 2 or not self.target < logits.shape[1]:
+        logits = space.encoder(self.encoder)(audio, space.audio.sample_rate)
+        if not self.target < logits.shape[1]:
             raise UsageError(
                 f"guidance 'classifier' wants the logits of class {self.target} for every sound "
-                f"and {self.listener} returns {tuple(logits.shape)} for {len(x)}; set "
-                f"-o guidance.classifier.target to one of its classes, or name another listener"
+                f"and {self.encoder} returns {tuple(logits.shape)} for {len(x)}; set "
+                f"-o guidance.classifier.target to one of its classes, or name another encoder"
             )
         surprise = -logits.log_softmax(1)[:, self.target]
         return pull(surprise).mul(-self.scale * sigma**2)

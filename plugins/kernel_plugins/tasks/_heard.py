@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 
 class HeardTask(AppliedTask):
-    """A task that measures the decoded sound with a listener, through which gradients go."""
+    """A task that measures the decoded sound with an encoder, through which gradients go."""
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = ABOUT
 
-    listener: str | None = Field(
-        None, description="who listens, MODULE:NAME of something that is installed"
-    )
+    encoder: str | None = Field(None, description="the encoder that listens, NAME[@DISTRIBUTION]")
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Return the encoder, once it is named."""
+        return () if self.encoder is None else (self.encoder,)
 
     @property
     def offers(self) -> frozenset[str]:
@@ -31,29 +34,18 @@ class HeardTask(AppliedTask):
         return frozenset({"measurement"})
 
     def spelling(self) -> str:
-        """Return the listener. Raises UsageError when none is named."""
-        if self.listener is None:
+        """Return the encoder. Raises UsageError when none is named."""
+        if self.encoder is None:
             raise UsageError(
-                "the task needs somebody to listen; name an installed embedding or classifier with"
-                " -o task.listener=MODULE:NAME"
+                "the task listens with an encoder and none is named; set -o task.encoder=NAME"
+                " (`kernel plugins` lists them)"
             )
-        return self.listener
+        return self.encoder
 
     def heard(self, space: LatentSpace) -> Callable[[Tensor], Tensor]:
-        """Return what the listener makes of audio [B, C, L]: [B, M].
+        """Return what the encoder makes of audio [B, C, L]: [B, M].
 
-        Raises UsageError for a listener that is not named, is not there or returns something else.
+        Raises UsageError for an encoder that is not named or listens to something else.
         """
-        spelling = self.spelling()
-        listen = space.listener(spelling)
-
-        def hear(audio: Tensor) -> Tensor:
-            found = listen(audio, space.audio.sample_rate)
-            if found.ndim != 2 or len(found) != len(audio):
-                raise UsageError(
-                    f"{spelling} returns {tuple(found.shape)} for {len(audio)} sounds and has to"
-                    f" return [{len(audio)}, M]; name another listener"
-                )
-            return found
-
-        return hear
+        listen = space.encoder(self.spelling())
+        return lambda audio: listen(audio, space.audio.sample_rate)

@@ -20,7 +20,7 @@ class Classify(HeardTask):
     """Make new sounds that a classifier gives certain probabilities.
 
     "Classifier guidance" of Levy et al. 2023, table 2: A are the probabilities of the classes, the
-    distance is the binary cross-entropy, summed over them. The listener returns logits.
+    distance is the binary cross-entropy, summed over them. The encoder returns logits.
     """
 
     target: int | tuple[float, ...] | None = Field(
@@ -42,8 +42,8 @@ class Classify(HeardTask):
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests named 00, 01, ...
 
-        Raises UsageError when `inputs` is not empty, `count` < 1, nobody listens or there is no
-        target.
+        Raises UsageError when `inputs` is not empty, `count` < 1, no encoder is named or there is
+        no target.
         """
         check_requests("classify", inputs, count)
         self.spelling()
@@ -82,7 +82,7 @@ class Classify(HeardTask):
             return target
         asked = f"class {target}" if isinstance(target, int) else f"{len(target or ())} of them"
         raise UsageError(
-            f"{self.listener} knows {classes} classes, counted from 0, and the target is {asked};"
+            f"{self.encoder} knows {classes} classes, counted from 0, and the target is {asked};"
             " set -o task.target to one of them or to the probability of each"
         )
 

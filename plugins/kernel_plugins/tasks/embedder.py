@@ -1,4 +1,4 @@
-"""`embedder`: new sounds that somebody hears as like a recording."""
+"""`embedder`: new sounds that an encoder hears as like a recording."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Embedder(HeardTask):
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests, like each of the files in turn.
 
-        Raises UsageError when there are no inputs, `count` < 1 or nobody listens, and InputError,
-        naming it, for a file that is silent or cannot be read.
+        Raises UsageError when there are no inputs, `count` < 1 or no encoder is named, and
+        InputError, naming it, for a file that is silent or cannot be read.
         """
         check_requests("embedder", (), count)
         self.spelling()

@@ -40,7 +40,7 @@ from kernel_plugins.solvers.heun import Heun
 SAMPLES, KNOWN, STEPS = 24, 12, 4
 OPTIONS: dict[str, dict[str, Any]] = {
     "autoguidance": {"model": "weaker"},
-    "classifier": {"listener": "lab.ears:classes", "scale": 3.0},
+    "classifier": {"encoder": "timbre", "scale": 3.0},
     "dps": {"scale": 0.05},
     "dynamic-threshold": {"limit": 0.3},
     "guidance-gradient": {"xi": 0.3},
@@ -119,7 +119,7 @@ def classes(audio: Tensor, sample_rate: int) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _ears(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel.runner.batches.listener", lambda spelling, machine: classes)
+    monkeypatch.setattr("kernel.runner.sampling.encoders", lambda *_: lambda spelling: classes)
     # The network is not trained: what is as large as it likes need not be wrong.
     monkeypatch.setattr("kernel.runner.health.LIMIT", 1e6)
 
@@ -137,7 +137,8 @@ def sounds(*names: str) -> Tensor:
         Part(PluginInfo(each.kind, type(each).__name__.lower(), "tests", "1", "tests"), each)
         for each in parts
     ]
-    assembly = Assembly((*others, *guidances))
+    ear = registry.pick("timbre", "encoder")
+    assembly = Assembly((*others, *guidances, Part(ear, registry.load(ear)())))
     assembly.check(frozenset({"gradient", "measurement", "null-condition"}))
     network, spec = assembly.build_network(ConditionSpec(vector=2)), ConditionSpec(vector=2)
     weaker = Small(seed=1).build(assembly.latent, spec)

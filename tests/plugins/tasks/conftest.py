@@ -75,12 +75,14 @@ def run(tmp_path: Path) -> Runs:
         std: float = 0.07,
         guidance: Guidance | None = None,
         steps: int = 8,
+        beside: Sequence[Component] = (),
     ) -> list[Tensor]:
         parts: list[Component] = [Edm(sigma_data=0.5), EdmSchedule(), Heun(), Exact(std=std)]
         parts += [
             Waveform(std=1.0),
             task,
             *([guidance or Given()] if "measurement" in task.offers else []),
+            *beside,
         ]
         assembly = Assembly(
             tuple(

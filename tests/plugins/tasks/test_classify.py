@@ -18,7 +18,7 @@ RATE = 8000
 
 
 def classify(**options: object) -> Classify:
-    given = {"sample_rate": RATE, "seconds": 0.01, "listener": "a:b", "target": 1, **options}
+    given = {"sample_rate": RATE, "seconds": 0.01, "encoder": "three", "target": 1, **options}
     return Classify.model_validate(given)
 
 
@@ -29,7 +29,7 @@ def three(audio: Tensor, sample_rate: int) -> Tensor:
 
 
 def measured(task: Classify, space: LatentSpace, count: int = 2):  # type: ignore[no-untyped-def]
-    heard = attrs.evolve(space, listener=lambda spelling: three)
+    heard = attrs.evolve(space, encoder=lambda spelling: three)
     return task.measurement([Request("a", task.samples)] * count, heard)
 
 
@@ -82,7 +82,7 @@ def test_a_target_that_the_classifier_does_not_have_is_refused(
     target: object, asked: str, space: Callable[[Task], LatentSpace]
 ) -> None:
     task = classify(target=target)
-    with pytest.raises(UsageError, match=rf"a:b knows 3 classes, .*the target is {asked}"):
+    with pytest.raises(UsageError, match=rf"three knows 3 classes, .*the target is {asked}"):
         measured(task, space(task))
 
 
@@ -104,6 +104,6 @@ def test_input_files_are_refused() -> None:
         classify().requests([Path("a.wav")], 1)
 
 
-def test_a_listener_has_to_be_named() -> None:
-    with pytest.raises(UsageError, match=r"needs somebody to listen"):
-        classify(listener=None).requests([], 1)
+def test_an_encoder_has_to_be_named() -> None:
+    with pytest.raises(UsageError, match=r"listens with an encoder and none is named"):
+        classify(encoder=None).requests([], 1)

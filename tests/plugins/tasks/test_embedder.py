@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from kernel import InputError, LatentSpace, Task, UsageError, read_audio
+from kernel_plugins.encoders._timbre import LogMel
+from kernel_plugins.encoders.timbre import Timbre
 from kernel_plugins.guidance.dps import Dps
-from kernel_plugins.listeners.timbre import LogMel
 from kernel_plugins.tasks.embedder import Embedder, Likeness
 
 RATE = 8000
-LOG_MEL = "kernel_plugins.listeners.timbre:LogMel"
+HEARD = LogMel(40)
 Save = Callable[..., Path]
 
 
@@ -24,12 +25,12 @@ def tone(samples: int = 3000, channels: int = 1) -> Tensor:
 
 
 def embedder(**options: object) -> Embedder:
-    given = {"sample_rate": RATE, "seconds": 0.25, "listener": LOG_MEL, **options}
+    given = {"sample_rate": RATE, "seconds": 0.25, "encoder": "timbre", **options}
     return Embedder.model_validate(given)
 
 
-def heard_by(space: LatentSpace, listener: Callable[[Tensor, int], Tensor]) -> LatentSpace:
-    return attrs.evolve(space, listener=lambda spelling: listener)
+def heard_by(space: LatentSpace, encoder: Callable[[Tensor, int], Tensor]) -> LatentSpace:
+    return attrs.evolve(space, encoder=lambda spelling: encoder)
 
 
 def test_examples_take_turns_at_the_models_rate_and_level(save: Save) -> None:
@@ -50,51 +51,37 @@ def test_the_target_is_what_is_heard_in_the_example(
     task = embedder()
     request = task.requests([save(tone())], 1)[0]
     assert isinstance(request, Likeness)
-    known = task.measurement([request, request], heard_by(space(task), LogMel()))
+    known = task.measurement([request, request], heard_by(space(task), HEARD))
     assert known is not None
-    expected = LogMel()(request.example[None], RATE)
+    expected = HEARD(request.example[None], RATE)
     torch.testing.assert_close(known.target, expected.expand(2, -1))
     x0 = request.example[None, :, :2000].repeat(2, 1, 1)
-    torch.testing.assert_close(known.operator(x0), LogMel()(x0, RATE))
+    torch.testing.assert_close(known.operator(x0), HEARD(x0, RATE))
     distance = known.distance(known.operator(x0), known.target)
-    torch.testing.assert_close(distance, (LogMel()(x0, RATE) - expected).norm(dim=1))
+    torch.testing.assert_close(distance, (HEARD(x0, RATE) - expected).norm(dim=1))
     assert known.project is None
 
 
 def test_a_run_comes_nearer_to_the_example(save: Save, run: Callable[..., list[Tensor]]) -> None:
     path = save(tone())
-    target = LogMel()(read_audio(path)[0][None], RATE)
+    target = HEARD(read_audio(path)[0][None], RATE)
     task = embedder(normalize="none")
     distances = []
     for scale in (0.0, 0.1):
-        (sound,) = run(task, [path], std=0.02, guidance=Dps(scale=scale), steps=24)
-        distances.append(float((LogMel()(sound[None], RATE) - target).norm()))
+        given = {"guidance": Dps(scale=scale), "steps": 24, "beside": [Timbre()]}
+        (sound,) = run(task, [path], std=0.02, **given)
+        distances.append(float((HEARD(sound[None], RATE) - target).norm()))
     assert distances[1] < 0.95 * distances[0]
 
 
-def test_an_unknown_listener_is_refused(save: Save, run: Callable[..., list[Tensor]]) -> None:
-    path = save(tone())
-    for spelling, message in (
-        ("no_such_module:Ear", r"there is no installed module 'no_such_module'"),
-        ("kernel_plugins.listeners.timbre:LogMol", r"nothing called 'LogMol'; did you mean"),
-        ("timbre", r"write MODULE:NAME"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            run(embedder(listener=spelling), [path], guidance=Dps())
+def test_an_encoder_has_to_be_named(save: Save) -> None:
+    with pytest.raises(UsageError, match=r"with an encoder and none .* -o task.encoder=NAME"):
+        embedder(encoder=None).requests([save(tone())], 1)
 
 
-def test_a_listener_has_to_be_named(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"needs somebody to listen; .* -o task.listener="):
-        embedder(listener=None).requests([save(tone())], 1)
-
-
-def test_a_listener_returns_a_vector_for_each_sound(
-    save: Save, space: Callable[[Task], LatentSpace]
-) -> None:
-    task = embedder()
-    requests = task.requests([save(tone())], 1)
-    with pytest.raises(UsageError, match=r"LogMel returns \(1, 1, 3000\) for 1 sounds"):
-        task.measurement(requests, heard_by(space(task), lambda audio, rate: audio))
+def test_the_encoder_is_declared() -> None:
+    assert embedder(encoder=None).encoders == ()
+    assert embedder().encoders == ("timbre",)
 
 
 def test_silence_and_missing_examples_are_refused(save: Save) -> None:

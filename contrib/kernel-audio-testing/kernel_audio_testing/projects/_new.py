@@ -20,7 +20,12 @@ __all__ = ["new_project"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGE = "kernel_audio_testing.projects.templates"
-HELPERS = {"backbone": ("network",), "codec": ("frames",), "metric": ("meter",)}
+HELPERS = {
+    "backbone": ("network",),
+    "codec": ("frames",),
+    "encoder": ("ear",),
+    "metric": ("meter",),
+}
 """Modules beside that of the kind: they import torch, which finding a component must not."""
 
 SYSTEM = ("objective", "schedule", "solver", "guidance", "backbone", "codec", "task")
@@ -33,6 +38,7 @@ PLAY = {
     "task": "kernel train --plugins edm,dit,mel,{}",
     "wrapper": "kernel train --plugins {} --model digits-edm -o task.path=FOLDER",
     "command": "kernel {name} --help",
+    "encoder": "kernel run --plugins embedder -i SOUND -o task.encoder={name}",
     "importer": "kernel import FILE --as {name} --out FOLDER",
 }
 """Kinds that weights belong to, beside parts of kernel-audio-plugins, and kinds of no run.

@@ -22,6 +22,7 @@ COMMON = {"pyproject.toml", "README.md", "tox.ini", ".gitignore", "tests/test_co
 PARTS = {
     "backbone": {"backbone.py", "network.py"},
     "codec": {"codec.py", "frames.py"},
+    "encoder": {"encoder.py", "ear.py"},
     "metric": {"metric.py", "meter.py"},
 }
 SYSTEM = ("objective", "schedule", "solver", "guidance", "backbone", "codec", "task")
@@ -40,7 +41,11 @@ def test_a_project_has_these_files_and_no_others(written: tuple[str, Path]) -> N
     kind, folder = written
     parts = PARTS.get(kind, {f"{kind}.py"})
     if kind == "model":
-        parts = {f"{part}.py" for part in SYSTEM}.union(*PARTS.values()) - PARTS["metric"]
+        parts = (
+            {f"{part}.py" for part in SYSTEM}.union(*PARTS.values())
+            - PARTS["metric"]
+            - PARTS["encoder"]
+        )
         parts |= {"model/model.toml", "model/model.safetensors"}
     package = {f"kernel_audio_zig_zag/{part}" for part in {"__init__.py", *parts}}
     assert folder.name == "kernel-audio-zig-zag"

@@ -1,4 +1,4 @@
-"""Which digit is spoken, from zero to nine in English."""
+"""The network of `digits`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,8 @@ FEATURES = 64
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 
 
-class Digits(nn.Module):
-    """A small convolutional network over log-mel spectrograms: the logits of the ten digits.
-
-    It hears the second around the centre of a sound's energy at 8 kHz, the mean of the channels, at
-    a fixed level. Trained on real recordings of six speakers (Free Spoken Digit Dataset) with noise
-    added, it knows clean digits and little else: of anything it says some digit.
-    """
+class DigitsNetwork(nn.Module):
+    """The logits of the ten digits, (audio [B, C, L], sample_rate) -> [B, 10]."""
 
     def __init__(self) -> None:
         super().__init__()

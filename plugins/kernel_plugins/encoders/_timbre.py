@@ -1,4 +1,4 @@
-"""The timbre of a sound, without any weights."""
+"""The log-mel spectrum of `timbre`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-BANDS = 40
 FRAME = 0.032
 LOWEST = 40.0
 FLOOR = 1e-6
@@ -17,19 +16,15 @@ SILENCE = 1e-10
 
 
 class LogMel(nn.Module):
-    """The mean and the standard deviation over time of a sound's log-mel spectrum.
+    """The mean and the standard deviation over time, (audio [B, C, L], sample_rate) -> [B, 2 M]."""
 
-    In each of 40 bands from 40 Hz to the Nyquist frequency, in units of 10 dB, of frames of 32 ms
-    of the mean of the channels. The loudness of the whole has no effect. Embeddings can be compared
-    that are of the same sample rate.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, bands: int) -> None:
         super().__init__()
+        self._bands = bands
         self._banks: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
 
     def forward(self, audio: Tensor, sample_rate: int) -> Tensor:
-        """Return [B, 80]. audio: [B, C, L] of any length."""
+        """Return [B, 2 bands]. audio: [B, C, L] of any length."""
         size = max(16, 2 * round(FRAME * sample_rate / 2))
         mono = audio.mean(1)
         window = torch.hann_window(size, dtype=audio.dtype, device=audio.device)
@@ -52,7 +47,7 @@ class LogMel(nn.Module):
         key = (sample_rate, like.device, like.dtype)
         if key not in self._banks:
             nyquist = sample_rate / 2
-            bank = melscale_fbanks(n_fft // 2 + 1, LOWEST, nyquist, BANDS, sample_rate)
+            bank = melscale_fbanks(n_fft // 2 + 1, LOWEST, nyquist, self._bands, sample_rate)
             self._banks[key] = bank.T.type_as(like)
         return self._banks[key]
 

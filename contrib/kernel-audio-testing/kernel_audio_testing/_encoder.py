@@ -1,0 +1,131 @@
+"""What encoders are held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernel_audio_testing._subject import Inapplicable, Subject, require
+from kernel_audio_testing._tools import generator_untouched
+
+__all__ = ["CHECKS"]
+
+RATE = 16000
+TEXTS = ("one", "a longer text of several words", "")
+
+
+def _built(subject: Subject) -> Any:
+    return subject.make().build().eval().requires_grad_(False)
+
+
+def _noise(count: int, channels: int = 1, samples: int = 8000) -> Tensor:
+    draws = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(count, channels, samples, generator=draws)
+
+
+def _parts(heard: Any) -> list[Tensor]:
+    return [heard] if isinstance(heard, Tensor) else list(heard)
+
+
+def _heard(subject: Subject, module: Any, items: slice = slice(None)) -> list[Tensor]:
+    """Return what is heard of three items of the kind that the encoder listens to, or some."""
+    with torch.no_grad():
+        if subject.make().listens == "text":
+            return _parts(module(list(TEXTS[items])))
+        return _parts(module(_noise(3)[items], RATE))
+
+
+def check_shape(subject: Subject) -> str | None:
+    """Check that there are as many results as items, of one width for all lengths and rates."""
+    module = _built(subject)
+    if subject.make().listens == "text":
+        rows, mask = _heard(subject, module)
+        fits = rows.ndim == 3 and mask.dtype == torch.bool and mask.shape == rows.shape[:2]
+        shapes = f"{tuple(rows.shape)} and {tuple(mask.shape)}"
+        require(fits and len(rows) == len(TEXTS), f"{len(TEXTS)} texts become {shapes}")
+        return f"[B, L, {rows.shape[2]}]"
+    widths = set()
+    for channels, samples, rate in ((1, 800, 8000), (2, 30000, 22050), (1, 8000, 48000)):
+        with torch.no_grad():
+            heard = module(_noise(2, channels, samples), rate)
+        require(
+            isinstance(heard, Tensor) and heard.ndim == 2 and len(heard) == 2,
+            f"2 sounds of {channels} channels and {samples} samples at {rate} Hz become "
+            f"{tuple(heard.shape)}, not [2, M]",
+        )
+        widths.add(heard.shape[1])
+    require(len(widths) == 1, f"the width is {sorted(widths)}, by length, rate and channels")
+    return f"[B, {widths.pop()}]"
+
+
+def check_alone(subject: Subject) -> str | None:
+    """Check that an item is heard by itself, whatever its neighbours are."""
+    module = _built(subject)
+    together = _heard(subject, module)[0]
+    for index in range(3):
+        (alone,) = _heard(subject, module, slice(index, index + 1))[0]
+        whole = together[index][: len(alone)] if alone.ndim == 2 else together[index]
+        error = float((alone - whole).abs().max()) if alone.numel() else 0.0
+        limit = 1e-4 * max(1.0, float(whole.abs().max()) if whole.numel() else 0.0)
+        require(error <= limit, f"beside others, item {index} is heard {error:.2g} differently")
+    return None
+
+
+def check_repeats(subject: Subject) -> str | None:
+    """Check that the same is heard again, by the same network and by another that is built."""
+    module, other = _built(subject), _built(subject)
+    with generator_untouched("the encoder"):
+        first = _heard(subject, module)
+        for again in (_heard(subject, module), _heard(subject, other)):
+            same = all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+            require(same, "the same input is heard differently a second time")
+    return None
+
+
+def check_silence(subject: Subject) -> str | None:
+    """Check that silence is heard as finite numbers, with a finite gradient."""
+    if subject.make().listens == "text":
+        raise Inapplicable("it listens to text")
+    audio = torch.zeros(1, 1, 8000, requires_grad=subject.make().differentiable)
+    heard = _built(subject)(audio, RATE)
+    require(bool(heard.isfinite().all()), "silence is heard as numbers that are not finite")
+    if heard.requires_grad:
+        (gradient,) = torch.autograd.grad(heard.sum(), audio)
+        require(bool(gradient.isfinite().all()), "the gradient at silence is not finite")
+    return None
+
+
+def check_gradient(subject: Subject) -> str | None:
+    """Check that there is a gradient exactly where it is claimed, that of finite differences."""
+    encoder = subject.make()
+    if encoder.listens == "text":
+        raise Inapplicable("it listens to text")
+    audio = _noise(1, samples=4000).double().requires_grad_()
+    module = _built(subject).double()
+    heard = module(audio, RATE)
+    if not encoder.differentiable:
+        require(not heard.requires_grad, "it has a gradient; set differentiable = True")
+        return "none"
+    require(bool(heard.requires_grad), "it has no gradient; set differentiable = False")
+    draws = torch.Generator().manual_seed(1)
+    weight = torch.randn(heard.shape, generator=draws, dtype=torch.float64)
+    direction = torch.randn(audio.shape, generator=draws, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((heard * weight).sum(), audio)
+    slope, step = float((gradient * direction).sum()), 1e-7
+    with torch.no_grad():
+        up, down = (module(audio + sign * step * direction, RATE) for sign in (1, -1))
+    measured = float(((up - down) * weight).sum() / (2 * step))
+    close = abs(slope - measured) <= 1e-3 * max(abs(slope), abs(measured)) + 1e-6
+    require(close, f"the gradient says {slope:.4g} where differences are {measured:.4g}")
+    return None
+
+
+CHECKS = (
+    check_shape,
+    check_alone,
+    check_repeats,
+    check_silence,
+    check_gradient,
+)

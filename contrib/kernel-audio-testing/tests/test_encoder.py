@@ -1,0 +1,134 @@
+"""The checks of encoders catch what they are there to catch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from kernel import Encoder
+
+
+def _level(audio: Tensor) -> Tensor:
+    return (audio.square().mean((1, 2)) + 1e-10).log()[:, None].expand(-1, 3)
+
+
+class Ear(nn.Module):
+    def __init__(self, hear: Any) -> None:
+        super().__init__()
+        self.hear = hear
+
+    def forward(self, *heard: Any) -> Any:
+        return self.hear(*heard)
+
+
+class Sound(Encoder):
+    """Hear the level."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return _level(audio)
+
+    def build(self) -> nn.Module:
+        return Ear(self.hear)
+
+
+class Frames(Sound):
+    """Hear as many values as there are samples."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return audio.square().mean(1)
+
+
+class Neighbours(Sound):
+    """Compare an item with the others."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return _level(audio) - _level(audio).mean(0)
+
+
+class Moody(Sound):
+    """Hear more every time."""
+
+    heard: list[int] = Field(default_factory=list, description="what was heard before")
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        self.heard.append(1)
+        return _level(audio) + len(self.heard)
+
+
+class Silent(Sound):
+    """Divide by the power of silence."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return audio.square().mean((1, 2)).log()[:, None]
+
+
+class Detached(Sound):
+    """Claim a gradient."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return _level(audio.detach())
+
+
+class Modest(Sound):
+    """Claim no gradient."""
+
+    differentiable = False
+
+
+class Half(Sound):
+    """Detach half of the way."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return _level(audio) * _level(audio.detach())
+
+
+class Reads(Encoder):
+    """Read the letters of texts."""
+
+    listens = "text"
+
+    def hear(self, texts: list[str]) -> Any:
+        longest = max(map(len, texts))
+        codes = [[*map(ord, text), *[0] * (longest - len(text))] for text in texts]
+        mask = torch.arange(longest) < torch.tensor([[len(text)] for text in texts])
+        return torch.tensor(codes).reshape(len(texts), longest, 1).float(), mask
+
+    def build(self) -> nn.Module:
+        return Ear(self.hear)
+
+
+class Unmasked(Reads):
+    """Read without a mask."""
+
+    def hear(self, texts: list[str]) -> Any:
+        rows, mask = super().hear(texts)
+        return rows, mask.float()
+
+
+@pytest.mark.parametrize("component", [Sound, Reads])
+def test_what_is_sound_passes(component: type[Encoder], broken: Callable[..., set[str]]) -> None:
+    assert broken(component) == set()
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "message"),
+    [
+        (Frames, "shape", "the width is [800, 8000, 30000], by length, rate and channels"),
+        (Neighbours, "alone", "beside others, item 0 is heard "),
+        (Moody, "repeats", "the same input is heard differently a second time"),
+        (Silent, "silence", "silence is heard as numbers that are not finite"),
+        (Detached, "gradient", "it has no gradient; set differentiable = False"),
+        (Modest, "gradient", "it has a gradient; set differentiable = True"),
+        (Half, "gradient", "the gradient says "),
+        (Unmasked, "shape", "3 texts become (3, 30, 1) and (3, 30)"),
+    ],
+)
+def test_what_is_broken_is_caught(
+    component: type[Encoder], check: str, message: str, catch: Callable[..., str]
+) -> None:
+    assert catch(component, check).startswith(message)

@@ -1,0 +1,1 @@
+"""Frozen networks that tasks, metrics and guidances listen with."""
