@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import attrs
-
 from kernel._recommend import owned
 from kernel.errors import UsageError
 
@@ -39,7 +37,7 @@ def listening(
                 found = registry.pick(owned(registry, owner, name), "encoder")
             except UsageError as error:
                 raise UsageError(f"{asker.spelling} names an encoder, but {error}") from None
-            selection = attrs.evolve(selection, plugins=(*selection.plugins, found))
+            selection = selection._replace(plugins=(*selection.plugins, found))
     return selection
 
 

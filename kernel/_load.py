@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import traceback
@@ -222,17 +221,27 @@ def _fail(info: PluginInfo, what: str, cause: BaseException | None = None) -> No
 
 
 def _missing(distribution: str) -> list[str]:
-    """Return what a distribution requires in every environment and is not installed, sorted."""
+    """Return what a distribution requires here and is not installed, sorted."""
     try:
         lines = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:
         return []
-    return sorted(line for line in lines if ";" not in line and not _is_installed(line))
+    return sorted(filter(None, map(_absent, lines)))
 
 
-def _is_installed(requirement: str) -> bool:
+def _absent(line: str) -> str:
+    """Return what pip has to be told, nothing where the requirement is there or is not for here."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
-        metadata.distribution(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return ""
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return ""
+    try:
+        metadata.distribution(requirement.name)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        requirement.marker = None
+        return str(requirement)
+    return ""

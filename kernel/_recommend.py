@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import attrs
-
 from kernel.errors import UsageError
 from kernel.registry import PluginInfo, Registry, Selection
 
@@ -65,7 +63,7 @@ def _with_wrappers(
     own = registry.select(owned(registry, owners.get(each, ""), each) for each in spellings)
     inner = tuple(named.get(info.spelling, info) for info in own.plugins)
     rest = tuple(info for info in selection.plugins if info not in inner)
-    return attrs.evolve(selection, plugins=inner + rest)
+    return selection._replace(plugins=inner + rest)
 
 
 def _filled(

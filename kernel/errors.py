@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 __all__ = [
     "CheckFailed",
@@ -80,6 +79,8 @@ class LockError(KernelError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'a' or 'b'?"` for near misses of `word`, or an empty string."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, sorted(set(known)), n=3, cutoff=0.5)
     if not close:
         return ""

@@ -6,11 +6,15 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
-from pathlib import Path
+from io import FileIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["first_line", "locate"]
 
-_DOCSTRING = re.compile(r'"""(.+?)("""|\n)')
+_DOCSTRING = re.compile(r'"""(.+?)("""|\r?\n)')
 
 
 def locate(module: str) -> Path | None:
@@ -18,6 +22,8 @@ def locate(module: str) -> Path | None:
 
     A folder without `__init__.py` counts as a package, at any depth.
     """
+    from pathlib import Path
+
     places: list[str] | None = None
     found: Path | None = None
     parts = module.split(".")
@@ -39,11 +45,18 @@ def locate(module: str) -> Path | None:
 
 def first_line(module: str) -> str | None:
     """Return the first line of a module's docstring, or None where the file does not begin so."""
+    places: Sequence[str] | None = None
+    origin = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = _spec(".".join(parts[:depth]), places)
+        if spec is None:
+            return None
+        places, origin = spec.submodule_search_locations or (), spec.origin
     try:
-        place = locate(module) or Path()
-        with (place / "__init__.py" if place.is_dir() else place).open(encoding="utf-8") as file:
-            found = _DOCSTRING.match(file.read(400))
-    except (OSError, ValueError):
+        with FileIO(origin or "") as file:
+            found = _DOCSTRING.match(file.read(400).decode("utf-8", "replace"))
+    except OSError:
         return None
     return found[1].strip() if found else None
 

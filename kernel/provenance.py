@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 import shlex
 from collections.abc import Iterable
 from functools import cache
@@ -93,11 +92,13 @@ def content_hash(path: Path) -> str | None:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python, of kernel-audio and of the libraries that it requires."""
+    from packaging.requirements import Requirement
+
     try:
         requirements = metadata.requires("kernel-audio") or []
     except metadata.PackageNotFoundError:
         requirements = []
-    names = ["kernel-audio", *(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements)]
+    names = ["kernel-audio", *(Requirement(line).name for line in requirements)]
     versions = {"python": platform.python_version()}
     for name in sorted(set(names)):
         distribution = _distribution(name)

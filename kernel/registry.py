@@ -1,7 +1,8 @@
 """What is installed, what of it was selected, and the way from a name to a component class.
 
 Three stages: `Registry.scan` reads metadata and imports nothing, `select` turns spellings into a
-`Selection`, and `load` imports the plugins that were selected, one at a time.
+`Selection`, and `load` imports the plugins that were selected, one at a time. The records here are
+named tuples, because every listing waits for this module and attrs would double its import.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
-
-import attrs
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import kernel
 from kernel._scan import Installed, canonical, installed
@@ -37,8 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MODULE = re.compile(r"\w+(\.\w+)*")
 
 
-@attrs.frozen(order=True)
-class PluginInfo:
+class PluginInfo(NamedTuple):
     """One entry point: what it offers, whose it is, and the module it points at."""
 
     kind: str
@@ -59,8 +58,7 @@ class PluginInfo:
         return f"{self.spelling}@{self.distribution}"
 
 
-@attrs.frozen
-class Selection:
+class Selection(NamedTuple):
     """What was selected, in the order in which it was named; `replaced` holds (old, new) pairs."""
 
     plugins: tuple[PluginInfo, ...] = ()
@@ -77,8 +75,7 @@ class Selection:
         return Selection(self.plugins + rest, self.replaced)
 
 
-@attrs.frozen
-class Registry:
+class Registry(NamedTuple):
     """Everything that is installed for us, sorted.
 
     foreign: plugins for another major version of the plugin API, never loaded. problems: one
@@ -88,7 +85,7 @@ class Registry:
     plugins: tuple[PluginInfo, ...] = ()
     foreign: tuple[PluginInfo, ...] = ()
     problems: tuple[str, ...] = ()
-    prefer: Mapping[str, str] = attrs.field(factory=dict)
+    prefer: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def scan(
@@ -215,8 +212,7 @@ class Registry:
                 )
 
 
-@attrs.frozen
-class _Spelling:
+class _Spelling(NamedTuple):
     text: str
     kind: str
     name: str

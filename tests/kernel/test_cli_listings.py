@@ -81,8 +81,8 @@ HEAVY = {"torch", "torchaudio", "numpy", "matplotlib", "soundfile"}
 @pytest.mark.parametrize(
     ("args", "light"),
     [
-        (["--help"], {"pydantic", "rich", "pluggy"}),
-        (["plugins"], {"pydantic", "rich", "pluggy"}),
+        (["--help"], {"pydantic", "rich", "pluggy", "attr", "packaging"}),
+        (["plugins"], {"pydantic", "rich", "pluggy", "attr", "packaging"}),
         (["plugins", "solver.lab-mine"], {"rich"}),
         (["plugins", "unipc"], {"rich"}),
         (["models", "lab-tones"], {"rich"}),

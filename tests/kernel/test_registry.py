@@ -399,6 +399,16 @@ def test_a_broken_plugin_is_an_error_with_owner_place_cause_and_remedy(site: Any
     assert "\n" not in message
 
 
+def test_what_a_plugin_requires_here_and_is_not_installed_is_named(site: Any) -> None:
+    info = site.install("lab-b", {"solver.mine": "lab_code"}, {"lab_code.py": "import gone\n"})
+    lines = ["gone>=2 ; python_version >= '3'", "old ; python_version < '3'", "click", "not one!"]
+    with (info / "METADATA").open("a") as file:
+        file.writelines(f"Requires-Dist: {line}\n" for line in lines)
+    registry = Registry.scan(path=site.path)
+    with pytest.raises(PluginError, match=r"; `pip install 'gone>=2'` installs what it"):
+        registry.load(registry.plugins[0])
+
+
 def test_the_line_of_the_plugin_that_failed_is_named(site: Any) -> None:
     with pytest.raises(PluginError, match=r"lab_code.py:3; `kernel check"):
         load(site, "import os\n\nos.environ['not there at all']\n")

@@ -55,7 +55,7 @@ def check_apart(info: PluginInfo, options: Mapping[str, Any], timeout: float) ->
         place = Path(folder)
         order = {
             "path": sys.path,
-            "info": attrs.asdict(info),
+            "info": info._asdict(),
             "options": dict(options),
             "results": str(place / "results"),
         }

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 
 from kernel.registry import PluginInfo, Registry
 from kernel_audio_testing import Subject, Violation, checks_for, run_checks
 
 
-@attrs.frozen
 class Fixed(Registry):
     """A registry that loads one class, whatever it is asked for."""
 
@@ -28,7 +26,9 @@ def subject() -> Callable[..., Subject]:
 
     def make(component: Any, **options: Any) -> Subject:
         info = PluginInfo(component.kind, "tested", "tests", "1", "kernel")
-        return Subject(info, Fixed(component=component), options)
+        registry = Fixed()
+        registry.component = component
+        return Subject(info, registry, options)
 
     return make
 

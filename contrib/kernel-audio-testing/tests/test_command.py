@@ -87,7 +87,7 @@ def test_a_wrong_entry_point_is_caught(
     check: str, changes: dict[str, str], message: str, subject: Callable[..., Subject]
 ) -> None:
     tested = subject(Sound)
-    tested = attrs.evolve(tested, info=attrs.evolve(tested.info, **changes))
+    tested = attrs.evolve(tested, info=tested.info._replace(**changes))
     (found,) = [each for each in checks_for("command") if each.name == check]
     with pytest.raises(Violation) as caught:
         found.function(tested)

@@ -166,7 +166,7 @@ def _show(report: Report) -> None:
 def _record(report: Report) -> dict[str, Any]:
     status = "unusable" if report.error else "failed" if report.broken else "passed"
     return {
-        **attrs.asdict(report.info),
+        **report.info._asdict(),
         "status": status,
         "error": report.error,
         "checks": [attrs.asdict(outcome) for outcome in report.outcomes],

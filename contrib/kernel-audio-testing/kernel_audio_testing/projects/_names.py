@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib import metadata
 from keyword import iskeyword
 from typing import Self
 
 import attrs
+from packaging.utils import is_normalized_name
 
 from kernel.errors import UsageError
 from kernel.locate import locate
 
 __all__ = ["Names"]
-
-_DISTRIBUTION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_PREFIX = re.compile(r"kernel-(audio-)?")
 
 
 @attrs.frozen
@@ -28,7 +25,7 @@ class Names:
     @classmethod
     def of(cls, distribution: str) -> Self:
         """Return the names of a new distribution. Raises UsageError for one that cannot be."""
-        if not _DISTRIBUTION.fullmatch(distribution):
+        if not is_normalized_name(distribution) or not distribution[0].isalpha():
             raise UsageError(
                 f"a distribution cannot be called {distribution!r} here; use lower-case letters, "
                 "digits and single hyphens and begin with a letter, e.g. kernel-audio-ab2"
@@ -49,7 +46,8 @@ class Names:
     @property
     def name(self) -> str:
         """Return what its components are called: the name without `kernel-` or `kernel-audio-`."""
-        return _PREFIX.sub("", self.distribution, count=1) or self.distribution
+        prefix = "kernel-audio-" if self.distribution.startswith("kernel-audio-") else "kernel-"
+        return self.distribution.removeprefix(prefix)
 
     @property
     def package(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
 
 from kernel.errors import InputError, UsageError
 from kernel.kinds.model import Manifest
@@ -115,10 +116,16 @@ def _requirements(manifest: Manifest, owners: Owners, registry: Registry) -> tup
         else:
             info = registry.pick(f"{kind}.{name}", kind)
             distribution, version = info.distribution, info.version
-        # A local version, the part after +, cannot be asked for.
-        public = re.match(r"\d+(\.\w+)*", version)
-        found[distribution] = f"{distribution}>={public[0]}" if public else distribution
+        found[distribution] = distribution + _at_least(version)
     return tuple(found[distribution] for distribution in sorted(found))
+
+
+def _at_least(version: str) -> str:
+    """Return what is asked of a version; a local one, the part after +, cannot be asked for."""
+    try:
+        return f">={Version(version).public}"
+    except InvalidVersion:
+        return ""
 
 
 def _about(names: Names, manifest: Manifest) -> str:

@@ -11,6 +11,8 @@ from kernel_audio_testing.projects import Names
     [
         ("kernel-audio-zig", "zig", "kernel_audio_zig", "zig", "Zig"),
         ("kernel-zig", "zig", "kernel_zig", "zig", "Zig"),
+        ("my-kernel-zig", "my-kernel-zig", "my_kernel_zig", "my_kernel_zig", "MyKernelZig"),
+        ("audio-zig", "audio-zig", "audio_zig", "audio_zig", "AudioZig"),
         ("lab-zig", "lab-zig", "lab_zig", "lab_zig", "LabZig"),
         ("kernel-audio-dpmpp-2m", "dpmpp-2m", "kernel_audio_dpmpp_2m", "dpmpp_2m", "Dpmpp2m"),
         ("kernels", "kernels", "kernels", "kernels", "Kernels"),
