@@ -100,9 +100,11 @@ class Denoiser:
         self.gradients += 1
 
     def _prepare(self, condition: Condition) -> Prepared:
-        if condition not in self._prepared:
-            self._prepared[condition] = prepare(self._module, condition, self._backbone)
-        return self._prepared[condition]
+        prepared = self._prepared.get(condition)
+        if prepared is None:
+            prepared = prepare(self._module, condition, self._backbone)
+            self._prepared[condition] = prepared
+        return prepared
 
 
 class Routed:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from kernel import (
     AudioSpec,
+    ConditionSpec,
     Dataset,
     InputError,
     Item,
@@ -36,6 +37,7 @@ class Enhance(Task):
     noisy: Path | None = Field(None, description="folder of the same ones with noise")
     sample_rate: int = Field(16000, description="samples a second")
     seconds: float = Field(2.0, gt=0, description="length of an item")
+    shown: bool = Field(False, description="show the network the noisy recording beside x")
 
     @property
     def offers(self) -> frozenset[str]:
@@ -51,6 +53,11 @@ class Enhance(Task):
     def samples(self) -> int:
         """Return the length of an item."""
         return round(self.seconds * self.sample_rate)
+
+    @property
+    def condition(self) -> ConditionSpec:
+        """Return that the origin is shown, where it is."""
+        return ConditionSpec(origin=ConditionSpec.LATENT if self.shown else 0)
 
     def portable(self) -> Self:
         """Return the task without its folders."""

@@ -50,13 +50,18 @@ def arguments(pairs: Path, codec: str, noisy: str = "noisy") -> list[str]:
 
 
 @codecs
+@pytest.mark.parametrize("shown", [False, True])
 def test_a_pair_is_learnt_packed_and_enhances_a_file(
-    install: Callable[..., Any], pairs: Path, codec: str
+    install: Callable[..., Any], pairs: Path, codec: str, shown: bool
 ) -> None:
     kernel = install("paired", "task.enhance")
     settings = ["--steps", 3, "--batch", 2, "--out", pairs / "training"]
-    done = kernel("train", *arguments(pairs, codec), *settings, "--device", "cpu")
+    told = ["-o", f"task.shown={str(shown).lower()}", "--device", "cpu"]
+    done = kernel("train", *arguments(pairs, codec), *settings, *told)
     assert done.exit_code == 0, done.output
+    manifest = (pairs / "training" / "model" / "model.toml").read_text("utf-8")
+    channels = {"waveform": 32, "stft": 64}[codec]
+    assert (f"[trained.condition]\norigin = {channels}\n" in manifest) == shown
     model = ["--model", pairs / "training" / "model", "--plugins", "heun,ouve"]
     given = ["-i", pairs / "noisy" / "0.wav", "--out", pairs, "--name", "run"]
     done = kernel("run", *model, *given, "--steps", 2, "--device", "cpu")
