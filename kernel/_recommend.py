@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from kernel.errors import UsageError
+from kernel.errors import UsageError, did_you_mean
+from kernel.kinds import added
 from kernel.registry import PluginInfo, Registry, Selection
 
 if TYPE_CHECKING:
@@ -21,14 +22,20 @@ def complete(
     selection: Selection,
     kinds: Sequence[str],
     manifest: Manifest | None,
+    without: Collection[str] = (),
 ) -> Selection:
     """Return the selection with its open kinds filled, and the wrappers of a model's weights.
+
+    without: KIND.NAME of what is left out, whoever brings it.
 
     A part is asked after those that were named or recommended before it, and its kinds in
     alphabetical order; the first part that recommends anything of a kind decides that kind. The
     model is asked when no named part, and none that these recommend, has anything more to say.
-    Raises UsageError when what is recommended is not installed.
+    Raises UsageError when what is recommended is not installed, and for one of `without` that is
+    neither recommended nor named.
     """
+    offer = Offer(registry, kinds, without)
+    selection = offer.select(selection)
     selection = _with_wrappers(registry, selection, kinds, manifest)
     asked = 0
     while True:
@@ -36,10 +43,11 @@ def complete(
             info = selection.plugins[asked]
             asked += 1
             if info.kind in kinds:
-                selection = _filled(registry, selection, kinds, info, load(info))
+                selection = _filled(offer, selection, info, load(info))
         known = len(selection.plugins)
-        selection = selection.union(_of_model(registry, selection, kinds, manifest))
+        selection = selection.union(_of_model(offer, selection, manifest))
         if len(selection.plugins) == known:
+            offer.check()
             return selection
 
 
@@ -49,6 +57,46 @@ def recommended(manifest: Manifest | None, kind: str) -> tuple[str, ...]:
         return ()
     names = manifest.plugins[kind]
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+class Offer:
+    """What is left of recommendations when the user leaves some out."""
+
+    def __init__(self, registry: Registry, kinds: Sequence[str], without: Collection[str]) -> None:
+        self.registry = registry
+        self.kinds = kinds
+        self._without = sorted(without)
+        self._met: set[str] = set()
+
+    def open(self, selection: Selection, kind: str) -> bool:
+        """Return whether more of a kind may be taken."""
+        return kind in self.kinds and (added(kind) or not selection.of(kind))
+
+    def wanted(self, selection: Selection, kind: str, names: Sequence[str]) -> list[str]:
+        """Return KIND.NAME of the names that are not there and not left out."""
+        spellings = [f"{kind}.{name}" for name in names]
+        self._met.update(spellings)
+        there = {*self._without, *(info.spelling for info in selection.plugins)}
+        return [each for each in spellings if each not in there]
+
+    def select(self, selection: Selection) -> Selection:
+        """Return a selection without what is left out."""
+        self._met.update(info.spelling for info in selection.plugins)
+        kept = tuple(each for each in selection.plugins if each.spelling not in self._without)
+        return Selection(kept, selection.replaced)
+
+    def check(self) -> None:
+        """Raise UsageError for a plugin that is left out where nobody brought it."""
+        for each in self._without:
+            kind, dot, name = each.partition(".")
+            if not dot or not name or kind not in self.kinds:
+                raise UsageError(
+                    f"--without {each} names no plugin that could be left out; write KIND.NAME, "
+                    f"where KIND is one of {', '.join(self.kinds)}"
+                )
+            if each not in self._met:
+                near = did_you_mean(each, sorted(self._met))
+                raise UsageError(f"nothing recommends {each}; leave --without {each} out{near}")
 
 
 def _with_wrappers(
@@ -67,17 +115,16 @@ def _with_wrappers(
 
 
 def _filled(
-    registry: Registry,
-    selection: Selection,
-    kinds: Sequence[str],
-    info: PluginInfo,
-    component: type[Component],
+    offer: Offer, selection: Selection, info: PluginInfo, component: type[Component]
 ) -> Selection:
     for kind, names in sorted(component.recommends.items()):
-        if kind in kinds and not selection.of(kind):
-            wanted = [owned(registry, info.distribution, f"{kind}.{name}") for name in names]
+        if offer.open(selection, kind):
+            wanted = [
+                owned(offer.registry, info.distribution, each)
+                for each in offer.wanted(selection, kind, names)
+            ]
             try:
-                selection = selection.union(registry.select(wanted))
+                selection = selection.union(offer.registry.select(wanted))
             except UsageError as error:
                 raise UsageError(
                     f"{info.spelling} recommends {', '.join(wanted)}, but {error}; or name another "
@@ -86,20 +133,18 @@ def _filled(
     return selection
 
 
-def _of_model(
-    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
-) -> Selection:
+def _of_model(offer: Offer, selection: Selection, manifest: Manifest | None) -> Selection:
     if manifest is None:
         return Selection()
     tasks = tuple(info.name for info in selection.of("task"))
     # Guidances are recommended for the task that the model was made for, not for any other.
     idle = "guidance" if tasks and tasks != recommended(manifest, "task") else None
-    return registry.select(
-        owned(registry, manifest.distributions.get(spelling, ""), spelling)
-        for kind in kinds
+    return offer.registry.select(
+        owned(offer.registry, manifest.distributions.get(spelling, ""), spelling)
+        for kind in offer.kinds
         # An encoder is selected where an option names it.
-        if kind not in (idle, "encoder") and not selection.of(kind)
-        for spelling in (f"{kind}.{name}" for name in recommended(manifest, kind))
+        if kind not in (idle, "encoder") and offer.open(selection, kind)
+        for spelling in offer.wanted(selection, kind, recommended(manifest, kind))
     )
 
 

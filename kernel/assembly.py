@@ -277,19 +277,23 @@ def assemble(
     options: Mapping[str, Mapping[str, Any]],
     manifest: Manifest | None = None,
     load: Callable[[nn.Module], None] | None = None,
+    without: Sequence[str] = (),
 ) -> tuple[Assembly, Selection]:
     """Load and configure what was selected, filled up with what its parts and a model recommend.
 
     load: loads the model's weights into its network, before a wrapper that the model does not name.
 
     A component takes the model's options when it is the one that the model was trained with, and
-    the user's options over them. Returns the assembly and the selection that it was made from.
+    the user's options over them. `without` is left out, each KIND.NAME. Returns the assembly and
+    the selection that it was made from.
     Raises UsageError for an option that no component takes and PluginError for a broken plugin.
     """
     hooks = Hooks()
-    selection = complete(registry, hooks.load, selection, kinds, manifest)
+    selection = complete(registry, hooks.load, selection, kinds, manifest, without)
     parts: list[Part] = []
-    used = set()
+    # Options of what is left out may stay where they were written.
+    gone = {each.partition(".")[0] for each in without}
+    used = {*without, *(kind for kind in gone if not selection.of(kind))}
     # Encoders come last: the options of the others name them.
     for kind in sorted(kinds, key=lambda kind: kind == "encoder"):
         named = selection.of(kind)

@@ -22,6 +22,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     plugins: tuple[str, ...] = Field((), description="[KIND.]NAME[@DISTRIBUTION], in order")
+    without: tuple[str, ...] = Field(
+        (), description="KIND.NAME of what is recommended and to be left out"
+    )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options of the components, by kind"
     )

@@ -15,7 +15,7 @@ from kernel.repeat import Record, RecordedModel, RecordedPlugin
 
 __all__ = ["Difference", "Lock", "differences", "lock_path", "read_lock"]
 
-ELSEWHERE = {"plugins", "options", "prefer", "model", "inputs", "precision"}
+ELSEWHERE = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"}
 """Settings whose outcome a lock notes in a place of its own."""
 
 IDLE = {"out", "name", "device", "checkpoint_every", "keep"}

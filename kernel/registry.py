@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import kernel
 from kernel._scan import Installed, canonical, installed
 from kernel.errors import UsageError, did_you_mean
-from kernel.kinds import KINDS, accumulates, run_kinds
+from kernel.kinds import KINDS, accumulates, added, run_kinds
 
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
@@ -69,9 +69,9 @@ class Selection(NamedTuple):
         return tuple(info for info in self.plugins if info.kind == kind)
 
     def union(self, recommended: Selection) -> Selection:
-        """Return the selection with the kinds that nobody named taken from another one."""
-        named = {info.kind for info in self.plugins}
-        rest = tuple(info for info in recommended.plugins if info.kind not in named)
+        """Return the selection with the kinds that are open in it taken from another one."""
+        closed = {info.kind for info in self.plugins if not added(info.kind)}
+        rest = tuple(info for info in recommended.plugins if info.kind not in closed)
         return Selection(self.plugins + rest, self.replaced)
 
 

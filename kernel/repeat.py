@@ -143,6 +143,11 @@ def repeat(
             }
     settings = {key: value for key, value in record.settings.items() if key not in NOT_REPEATED}
     settings |= {"plugins": spellings, "options": options}
+    # What was both named and left out is not among the recorded plugins any more.
+    words = record.config.get("plugins", ())
+    gone = {info.spelling for word in words for info in registry.find(word)}
+    if "without" in settings:
+        settings["without"] = [each for each in settings["without"] if each not in gone]
     if record.model is not None:
         settings["model"] = model or _model(record.model, record, registry, folder)
     if "inputs" in record.config:

@@ -15,8 +15,8 @@ from torch import Tensor
 from kernel import Schedule, Solver
 from kernel.config import RunConfig
 from kernel.provenance import content_hash
+from kernel.record import write_json
 from kernel.registry import Registry
-from kernel.report import write_json
 from kernel.runner.device import Machine
 from kernel.runner.plan import plan_run
 from kernel.runner.sampling import Sampler

@@ -18,6 +18,11 @@ def split(context: click.Context, parameter: click.Parameter, value: str | None)
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def given(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
+    """Return None for an option that was not given, so that a file's setting stays."""
+    return value or None
+
+
 def shared(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that every command with a configuration has."""
     for option in reversed(
@@ -28,6 +33,13 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
                 metavar="A,B,...",
                 callback=split,
                 help="Components, each [KIND.]NAME[@DISTRIBUTION], e.g. edm,unipc or solver.heun.",
+            ),
+            click.option(
+                "--without",
+                multiple=True,
+                metavar="KIND.NAME",
+                callback=given,
+                help="Leave a recommended plugin out, e.g. --without observer.page (repeatable).",
             ),
             click.option(
                 "-o",

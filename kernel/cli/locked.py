@@ -63,7 +63,8 @@ def settle(
         )
     plugins = values["plugins"] or ()
     base = repeat(record, folder, Registry.scan(), plugins, values.get("model"))
-    return load(schema, base, {**values, "plugins": None}, options)
+    without = (*base.get("without", ()), *(values["without"] or ()))
+    return load(schema, base, {**values, "plugins": None, "without": without}, options)
 
 
 def snapshot(plan: Plan, settings: Settings) -> Lock:

@@ -96,8 +96,9 @@ def command(
 
     folder = folder_for(settings, plan)
     bar = Bar(what="sampling")
+    said: list[str | None] = []
     try:
-        record = execute(settings, plan, folder, (bar, *plan.assembly.observers))
+        record = execute(settings, plan, folder, (bar, *plan.assembly.observers), said.append)
     finally:
         bar.close()
     if as_json:
@@ -109,11 +110,10 @@ def command(
         from kernel.cli._scores import scores
 
         click.echo(scores(record["scores"]))
-    from kernel.report import count
-
     sampling = record["sampling"]
-    click.echo(
-        f"{count(sampling['count'], 'sound')} in {folder} ({sampling['steps']} steps, "
-        f"NFE {sampling['nfe']}, {sampling['seconds']:.1f} s); "
-        f"open {folder / 'index.html'} to listen"
+    sounds = "1 sound" if sampling["count"] == 1 else f"{sampling['count']} sounds"
+    done = (
+        f"{sounds} in {folder} ({sampling['steps']} steps, NFE {sampling['nfe']}, "
+        f"{sampling['seconds']:.1f} s)"
     )
+    click.echo("; ".join([done, *filter(None, said)]))

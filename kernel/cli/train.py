@@ -90,12 +90,14 @@ def command(
     open_folder(settings, resume is not None)
     show(plan)
     bar = Bar(what="training")
+    said: list[str | None] = []
     try:
-        record = execute(settings, plan, (bar, *plan.assembly.observers))
+        record = execute(settings, plan, (bar, *plan.assembly.observers), said.append)
     finally:
         bar.close()
     solver = "" if plan.selection.of("solver") else " --plugins SOLVER"
-    click.echo(
+    done = (
         f"{record['parameters'] / 1e6:.2f} M parameters, {settings.steps} steps; "
         f"try: kernel run --model {settings.out / 'model'}{solver}"
     )
+    click.echo("; ".join([done, *filter(None, said)]))

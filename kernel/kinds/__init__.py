@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
 
-__all__ = ["KINDS", "accumulates", "base", "hook_modules", "model_kinds", "run_kinds"]
+__all__ = ["KINDS", "accumulates", "added", "base", "hook_modules", "model_kinds", "run_kinds"]
 
 KINDS = tuple(
     sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
@@ -34,6 +34,12 @@ def accumulates(kind: str) -> bool:
     """Return whether several plugins of a kind may be selected at once."""
     found = base(kind)
     return found is not None and found.accumulates
+
+
+def added(kind: str) -> bool:
+    """Return whether what is recommended of a kind is taken beside what is named."""
+    found = base(kind)
+    return found is not None and found.added
 
 
 def run_kinds() -> tuple[str, ...]:

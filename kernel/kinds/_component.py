@@ -36,6 +36,9 @@ class Component(BaseModel):
     accumulates: ClassVar[bool] = False
     """Whether several plugins of the kind may be selected at once."""
 
+    added: ClassVar[bool] = False
+    """Whether what is recommended of the kind is taken beside what the user names of it."""
+
     assembled: ClassVar[bool] = True
     """Whether the kind is part of a run or a training, and so may be named with `--plugins`."""
 

@@ -20,10 +20,11 @@ def observer(name: str) -> type[Observer] | None:
 
 
 class Observer(Component):
-    """Watches a run or a training; returns nothing and changes nothing."""
+    """Watches a run or a training and changes nothing."""
 
     kind: ClassVar[str] = "observer"
     accumulates: ClassVar[bool] = True
+    added: ClassVar[bool] = True
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
         """Note that a run or a training begins; `record` is what its manifest will say."""
@@ -41,5 +42,9 @@ class Observer(Component):
     def checkpoint(self, path: Path) -> None:
         """Note that a checkpoint was written."""
 
-    def finished(self, directory: Path) -> None:
-        """Note that everything was written; `directory` has the manifest and any sounds."""
+    def finished(self, directory: Path) -> str | None:
+        """Note that everything was written; `directory` has the manifest and any sounds.
+
+        What is returned ends the command's last line: how to look at what the observer wrote, such
+        as `open runs/a/index.html to listen`. None says nothing.
+        """

@@ -139,7 +139,13 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
     assembly, selection = assemble(
-        registry, selection, run_kinds(), config.options, pack.manifest, pack.load
+        registry,
+        selection,
+        run_kinds(),
+        config.options,
+        pack.manifest,
+        pack.load,
+        config.without,
     )
     trained = pack.manifest.trained
     _check_task(assembly, pack)
@@ -174,8 +180,15 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     """
     selection = registry.select(config.plugins)
     pack = None if config.model is None else _named_pack(config.model, registry, selection)
-    given = () if pack is None else (pack.manifest, pack.load)
-    assembly, selection = assemble(registry, selection, run_kinds(), config.options, *given)
+    assembly, selection = assemble(
+        registry,
+        selection,
+        run_kinds(),
+        config.options,
+        None if pack is None else pack.manifest,
+        None if pack is None else pack.load,
+        config.without,
+    )
     for part in ("objective", "schedule", "backbone", "codec", "task"):
         getattr(assembly, part)
     if pack is not None:

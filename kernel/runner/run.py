@@ -1,10 +1,10 @@
-"""A whole run: from a plan to a folder with sounds, pictures, a page and a record."""
+"""A whole run: from a plan to a folder with sounds and a record."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from kernel.audio import resample, write_audio
 from kernel.errors import OutputError
 from kernel.files import staged
 from kernel.models import find_pack
-from kernel.report import spectrogram_sheet, write_json, write_page
+from kernel.record import write_json
 from kernel.runner.device import Machine
 from kernel.runner.evaluation import Evaluation
 from kernel.runner.sampling import Sampler
@@ -43,11 +43,16 @@ def folder_for(config: RunConfig, plan: Plan) -> Path:
 
 
 def execute(
-    config: RunConfig, plan: Plan, folder: Path, observers: Sequence[Observer] = ()
+    config: RunConfig,
+    plan: Plan,
+    folder: Path,
+    observers: Sequence[Observer] = (),
+    tell: Callable[[str | None], object] = lambda said: None,
 ) -> dict[str, Any]:
     """Make the sounds of `plan` into `folder`, which appears whole or not at all.
 
-    Returns the record that `run.json` holds.
+    Returns the record that `run.json` holds. `tell` is called with what each observer says when it
+    has finished. However many sounds there are, the run holds those of one batch.
     """
     machine = Machine.choose(config, config.cuda_graph)
     assembly = plan.assembly
@@ -68,8 +73,6 @@ def execute(
         evaluation = Evaluation(assembly.metrics, assembly.task.audio, machine, sampler.encoder)
         rate = assembly.task.audio.sample_rate
         items: list[dict[str, Any]] = []
-        heard: list[Any] = []
-        given: list[Any] = []
         started = time.monotonic()
         for made in sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise):
             request = made.request
@@ -89,8 +92,6 @@ def execute(
             items.append(entry)
             for observer in observers:
                 observer.sound(sound, entry)
-            heard.append(sound.audio.numpy())
-            given.append(None if sound.given is None else sound.given.numpy())
         record["items"] = items
         others = [find_pack(plan.registry, name).describe() for name in sampler.companions]
         record["companions"] = others
@@ -107,12 +108,10 @@ def execute(
             "sample_rate": rate,
             "seconds": round(time.monotonic() - started, 3),
         }
-        spectrogram_sheet(stage / "spectrograms.png", record, heard, given)
         record["seconds"] = round(time.monotonic() - began, 3)
         write_json(stage / "run.json", record)
-        write_page(stage / "index.html", record, heard, given)
     for observer in observers:
-        observer.finished(folder)
+        tell(observer.finished(folder))
     return record
 
 

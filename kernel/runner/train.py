@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ from kernel.kinds.codec import Codec
 from kernel.kinds.model import Manifest, Trained
 from kernel.kinds.task import Task
 from kernel.models import FOLDER, MANIFEST, WEIGHTS
+from kernel.record import write_json
 from kernel.repeat import TRAINING
-from kernel.report import write_json
 from kernel.runner.device import Machine
 from kernel.runner.merge import check_merge, merged
 from kernel.runner.training import Trainer
@@ -85,10 +85,16 @@ def open_folder(config: TrainConfig, resume: bool) -> None:
         raise output_error(folder, error) from error
 
 
-def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ()) -> dict[str, Any]:
+def execute(
+    config: TrainConfig,
+    plan: Plan,
+    observers: Sequence[Observer] = (),
+    tell: Callable[[str | None], object] = lambda said: None,
+) -> dict[str, Any]:
     """Train what `plan` describes into `config.out`, and leave the model there.
 
-    A checkpoint that is there already is resumed from. Returns the training's record.
+    A checkpoint that is there already is resumed from. Returns the training's record. `tell` is
+    called with what each observer says when it has finished.
     """
     folder = config.out
     machine = Machine.choose(config)
@@ -117,7 +123,7 @@ def execute(config: TrainConfig, plan: Plan, observers: Sequence[Observer] = ())
     loss = trainer.run(folder, record)
     _write_model(folder / FOLDER, assembly, config, trainer, loss, plan.pack)
     for observer in observers:
-        observer.finished(folder)
+        tell(observer.finished(folder))
     return record
 
 

@@ -35,6 +35,8 @@ def test_the_shipped_models_speak_at_once(
 ) -> None:
     done = command("run", "--plugins", plugins, "--steps", 3, "-n", 2, "--name", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("; open runs/r/index.html to listen\n")
+    assert (tmp_path / "runs" / "r" / "index.html").is_file()
     assert "2 sounds in runs/r" in done.stdout and "Traceback" not in done.stderr
     record = json.loads((tmp_path / "runs" / "r" / "run.json").read_text())
     assert record["model"]["name"] == model
@@ -55,6 +57,11 @@ def test_a_run_can_be_read_by_a_program(command: Command, model: Path, tmp_path:
     [
         (["run", "--plugins", "edm,unipk"], 2, "there is no plugin 'unipk'; did you mean 'unipc'"),
         (["run", "--plugins", "edm", "-o", "solver"], 2, "is not of the form KIND.OPTION=VALUE"),
+        (
+            ["run", "--without", "observer.pag"],
+            2,
+            "nothing recommends observer.pag; leave --without",
+        ),
         (["run", "--steps", "0"], 2, "setting 'steps' cannot be 0: input should be greater than"),
         (["run", "--name", "../x"], 2, "setting 'name' cannot be '../x'"),
         (["run", "-c", "absent.toml"], 4, "configuration absent.toml cannot be read: No such file"),

@@ -58,6 +58,28 @@ def test_a_run_from_a_record_makes_the_same_bytes(
     assert json.loads((again / "run.json").read_text())["warnings"] == []
 
 
+def test_what_was_left_out_stays_out(kernel: Callable[..., Result], model: Path) -> None:
+    tiny = ("--model", model, "--steps", 2, "-n", 1)
+    left = ("--without", "observer.page")
+    Path("page.toml").write_text('plugins = ["heun", "observer.page"]')
+    made = [
+        kernel("run", *tiny, "--plugins", "heun,observer.page").stdout,
+        kernel("run", *tiny, "-c", "page.toml", *left).stdout,
+        kernel("run", "--from", "runs/heun-page-2").stdout,
+        kernel("run", "--from", "runs/heun-page-1", *left).stdout,
+        kernel("run", "--from", "runs/heun-page-1").stdout,
+    ]
+    pages = [path.parent.name for path in sorted(Path("runs").glob("*/index.html"))]
+    assert pages == ["heun-page-1", "heun-page-5"]
+    assert [f"open runs/{page}/index.html to listen\n" for page in pages] == [
+        line.partition("; ")[2] for line in made if "; " in line
+    ]
+    assert [json.loads((run / "run.json").read_text())["config"]["without"]
+            for run in sorted(Path("runs").iterdir())] == [
+        [], ["observer.page"], [], ["observer.page"], [],
+    ]  # fmt: skip
+
+
 def test_a_run_is_repeated_from_anywhere(
     kernel: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

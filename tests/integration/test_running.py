@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from kernel.config import RunConfig, TrainConfig
 from kernel.errors import DeviceError, MisfitError, NumericalError, OutputError
 from kernel.kinds.observer import Observer
 from kernel.registry import PluginInfo, Registry
+from kernel.runner.batches import complete
 from kernel.runner.device import Machine
 from kernel.runner.plan import Plan, plan_run, plan_training
 from kernel.runner.run import execute, folder_for
-from kernel.runner.sampling import Sampler, _complete
+from kernel.runner.sampling import Sampler
 from kernel.values import Condition, ConditionSpec, LatentSpec, Sound
 
 Planned = Callable[..., tuple[RunConfig, Plan]]
@@ -30,9 +32,13 @@ def listen(folder: Path) -> list[np.ndarray[Any, Any]]:
     return [soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))]
 
 
-def test_a_run_leaves_sounds_pictures_a_page_and_a_record(planned: Planned, tmp_path: Path) -> None:
-    config, plan = planned(count=3)
-    record = execute(config, plan, tmp_path / "out")
+def test_a_run_leaves_sounds_a_record_and_what_its_observers_write(
+    planned: Planned, tmp_path: Path
+) -> None:
+    config, plan = planned(count=3, plugins=("observer.page",))
+    said: list[str | None] = []
+    record = execute(config, plan, tmp_path / "out", plan.assembly.observers, said.append)
+    assert said == [f"open {tmp_path / 'out' / 'index.html'} to listen"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "00-high.wav",
         "01-low.wav",
@@ -153,6 +159,27 @@ def test_an_observer_sees_every_step_and_every_sound_once_its_file_is_there(
     sounds = [("00-high", "high", "high"), ("01-low", "low", "low")]
     told = ["started", *first, sounds[0], *second, sounds[1], "finished"]
     assert witness.events == told  # type: ignore[attr-defined]
+
+
+class Counter(Observer):
+    """Counts the sounds that are still in memory whenever another one is finished."""
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "alive", [])
+        object.__setattr__(self, "made", [])
+
+    def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
+        made: list[Any] = self.made  # type: ignore[attr-defined]
+        self.alive.append(sum(each() is not None for each in made))  # type: ignore[attr-defined]
+        made.append(weakref.ref(sound.audio))
+
+
+def test_a_run_keeps_no_sound_that_it_has_finished(planned: Planned, tmp_path: Path) -> None:
+    config, plan = planned(count=6, batch=1, plugins=("observer.page",))
+    counter = Counter()
+    execute(config, plan, tmp_path / "out", [*plan.assembly.observers, counter])
+    assert len(counter.alive) == 6  # type: ignore[attr-defined]
+    assert max(counter.alive) <= 1  # type: ignore[attr-defined]
 
 
 def test_an_interrupted_run_leaves_nothing(planned: Planned, tmp_path: Path) -> None:
@@ -359,7 +386,7 @@ def test_the_plan_of_a_training_has_no_model(
 def test_every_part_that_a_task_lacks_is_null() -> None:
     spec, latent = ConditionSpec(vector=3, sequence=4, aligned=2), LatentSpec(5, (6, 7))
     vector = torch.ones(2, 3)
-    found = _complete(Condition(vector=vector), spec, 2, latent)
+    found = complete(Condition(vector=vector), spec, 2, latent)
     assert found.vector is vector
     whole = Condition(vector, torch.ones(2, 1, 4), torch.ones(2, 1) > 0, torch.ones(2, 2, 6, 7))
     null = whole.dropped()

@@ -34,10 +34,12 @@ def offer(site: Any, distribution: str, **recommends: object) -> None:
     site.install(distribution, entries, modules)
 
 
-def taken(registry: Registry, *named: str, manifest: Manifest | None = None) -> list[str]:
+def taken(
+    registry: Registry, *named: str, manifest: Manifest | None = None, without: tuple[str, ...] = ()
+) -> list[str]:
     """Return what a run of the named parts is assembled from, in the order of their arrival."""
     selection = registry.select(named)
-    _, selection = assemble(registry, selection, run_kinds(), {}, manifest)
+    _, selection = assemble(registry, selection, run_kinds(), {}, manifest, without=without)
     return [info.qualified for info in selection.plugins]
 
 
@@ -122,3 +124,57 @@ def test_a_recommendation_of_a_kind_that_is_not_assembled_is_not_asked(site: Any
     registry = Registry.scan(path=site.path)
     assembly, _ = assemble(registry, registry.select(["metric.a"]), ("metric",), {})
     assert [part.info.spelling for part in assembly.parts] == ["metric.a"]
+
+
+def test_an_observer_that_is_recommended_joins_those_that_are_named(site: Any) -> None:
+    base = {"objective_a": {"observer": ("b",)}, "backbone_a": {}, "codec_a": {}, "task_a": {}}
+    offer(site, "ours", **base, observer_a={}, observer_b={}, observer_c={})
+    offer(site, "lab", observer_a={})
+    registry = Registry.scan(path=site.path)
+    model = pack(observer=["a"])
+    filled = taken(registry, "observer.c", "observer.a@lab", manifest=model)
+    assert sorted(each for each in filled if each.startswith("observer")) == [
+        "observer.a@lab",
+        "observer.b@ours",
+        "observer.c@ours",
+    ]
+
+
+def test_what_is_left_out_is_not_taken_whoever_brings_it(site: Any) -> None:
+    parts = {"objective_a": {"metric": ("a", "b")}, "backbone_a": {}, "codec_a": {}, "task_a": {}}
+    offer(site, "ours", **parts, metric_a={}, metric_b={}, observer_a={}, solver_a={})
+    registry = Registry.scan(path=site.path)
+    model = pack(observer=["a"], solver="a")
+    everything = taken(registry, "objective.a", manifest=model)
+    for each in ("metric.b", "observer.a", "solver.a"):
+        left = taken(registry, "objective.a", manifest=model, without=(each,))
+        assert sorted([*left, f"{each}@ours"]) == sorted(everything)
+    left = taken(registry, "metric.b", "solver.a", without=("metric.b",))
+    assert left == ["solver.a@ours"]
+
+
+def test_what_is_left_out_needs_not_be_installed(site: Any) -> None:
+    offer(site, "ours", codec_a={"observer": ("gone",)})
+    registry = Registry.scan(path=site.path)
+    assert taken(registry, "codec.a", without=("observer.gone",)) == ["codec.a@ours"]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (
+            "observer.b",
+            r"nothing recommends observer\.b; leave --without observer\.b out.*observer\.a",
+        ),
+        ("solver.z", r"nothing recommends solver\.z"),
+        ("page", r"--without page names no plugin that could be left out; write KIND\.NAME"),
+        ("solver.", r"--without solver\. names no plugin"),
+        ("model.a", r"--without model\.a names no plugin.*KIND is one of backbone, codec"),
+        ("colour.a", r"--without colour\.a names no plugin"),
+    ],
+)
+def test_what_nobody_brings_cannot_be_left_out(site: Any, word: str, sentence: str) -> None:
+    offer(site, "ours", codec_a={"observer": ("a",)}, observer_a={})
+    registry = Registry.scan(path=site.path)
+    with pytest.raises(UsageError, match=sentence):
+        taken(registry, "codec.a", without=(word,))

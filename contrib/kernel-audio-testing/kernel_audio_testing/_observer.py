@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
+import json
+import weakref
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import soundfile
+import torch
+
+from kernel import Sound
 from kernel_audio_testing._subject import Subject, require
 from kernel_audio_testing._tools import generator_untouched
 
@@ -25,13 +32,46 @@ def _watch(observer: Any, folder: Path) -> None:
         scalars = {"loss": 1 / index, "sigma": 2.0}
         results.append(observer.step(index, 3, scalars))
         require(scalars == {"loss": 1 / index, "sigma": 2.0}, "it changes the scalars of a step")
-    results += [observer.checkpoint(folder / "checkpoints" / "00000003"), observer.finished(folder)]
+    results.append(observer.checkpoint(folder / "checkpoints" / "00000003"))
+    said = observer.finished(folder)
     require(results == [None] * len(results), "it returns something, which nobody reads")
+    require(said is None or isinstance(said, str), "`finished` returns neither a sentence nor None")
     require(record == before, "it changes the record of the run")
 
 
+def _hear(observer: Any, folder: Path) -> list[weakref.ref[Any]]:
+    """Do to the observer what a run of three sounds does; return what may be alive no more."""
+    record = _record()
+    items: list[dict[str, Any]] = []
+    gone: list[weakref.ref[Any]] = []
+    observer.started(folder, record)
+    for index in range(3):
+        audio = torch.sin(torch.arange(800) * (0.1 + index))[None]
+        sound = Sound(f"{index}", audio.clone(), 8000, text="a tone")
+        entry: dict[str, Any] = {
+            "name": sound.name,
+            "file": f"{index}.wav",
+            "label": "a tone",
+            "given": None,
+        }
+        entry |= {"spans": [], "sample_rate": 8000, "seconds": 0.1, "gain": 1.0}
+        entry |= {"seed": [0, index], "scores": {"snr": 1.0}}
+        soundfile.write(folder / f"{index}.wav", audio.T.numpy(), 8000)
+        before = copy.deepcopy(entry)
+        require(observer.sound(sound, entry) is None, "`sound` returns something")
+        require(torch.equal(sound.audio, audio), "it changes the audio of a sound")
+        require(entry == before, "it changes what the record says of a sound")
+        items.append(entry)
+        gone += [weakref.ref(sound), weakref.ref(sound.audio)]
+    record |= {"name": "check", "items": items, "sampling": {"sample_rate": 8000}, "scores": []}
+    (folder / "run.json").write_text(json.dumps(record), "utf-8")
+    said = observer.finished(folder)
+    require(said is None or isinstance(said, str), "`finished` returns neither a sentence nor None")
+    return gone[:4]
+
+
 def check_lifecycle(subject: Subject) -> str | None:
-    """Check that it follows a run from start to finish, returns nothing and changes nothing."""
+    """Check that it follows a training from start to finish and changes nothing."""
     with TemporaryDirectory() as folder, generator_untouched("the observer"):
         _watch(subject.make(), Path(folder))
     return None
@@ -49,4 +89,15 @@ def check_independent(subject: Subject) -> str | None:
     return None
 
 
-CHECKS = (check_lifecycle, check_independent)
+def check_sounds(subject: Subject) -> str | None:
+    """Check that it is handed sounds one at a time, changes none of them and keeps none."""
+    observer = subject.make()
+    with TemporaryDirectory() as folder, generator_untouched("the observer"):
+        gone = _hear(observer, Path(folder))
+        gc.collect()
+        kept = sum(reference() is not None for reference in gone)
+    require(kept == 0, "it keeps the sounds of a run, so that memory grows with their number")
+    return None
+
+
+CHECKS = (check_lifecycle, check_independent, check_sounds)

@@ -20,6 +20,37 @@ class Meddler(Observer):
         record["config"]["seed"] = 1
 
 
+class Talker(Observer):
+    """Say a number."""
+
+    def finished(self, directory):  # type: ignore[no-untyped-def]
+        return 3
+
+
+class Hoarder(Observer):
+    """Keep every sound."""
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "kept", [])
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        self.kept.append(sound)  # type: ignore[attr-defined]
+
+
+class Normaliser(Observer):
+    """Change a sound."""
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        sound.audio.mul_(2)
+
+
+class Renamer(Observer):
+    """Change what the record says of a sound."""
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        entry["label"] = "mine"
+
+
 def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Quiet) == set()
 
@@ -28,6 +59,10 @@ def test_what_is_sound_passes(broken: Any) -> None:
     ("component", "options", "check"),
     [
         (Meddler, {}, "lifecycle"),
+        (Talker, {}, "lifecycle"),
+        (Hoarder, {}, "sounds"),
+        (Normaliser, {}, "sounds"),
+        (Renamer, {}, "sounds"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -28,8 +28,8 @@ def lock(file: Path, train: bool, check: bool) -> None:
     from kernel.cli.locked import refuse, relock, snapshot
     from kernel.config import RunConfig, TrainConfig, load
     from kernel.lock import differences, lock_path, read_lock
+    from kernel.record import write_json
     from kernel.registry import Registry
-    from kernel.report import write_json
     from kernel.runner.plan import plan_run, plan_training
 
     path = lock_path(file)

@@ -1,8 +1,7 @@
 """The record of a run, `run.json`.
 
-`write_page` and `spectrogram_sheet` show what there is; only the sampling's `sample_rate` must be.
-An item's own `sample_rate` goes before it; `given` is the file of the recording that the item was
-made from, and `spans` the parts that were made anew, [[start, stop], ...] in seconds.
+An item's `given` is the file of the recording that it was made from, and `spans` the parts that
+were made anew, [[start, stop], ...] in seconds.
 
     name        of the run
     command     the words after `kernel` on the command line

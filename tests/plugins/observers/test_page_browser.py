@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from kernel.report import page as page_module
-from kernel.report import write_page
+Make = Callable[..., Path]
 
 RATE = 8000
 BROWSER = next(
@@ -54,17 +54,23 @@ def chirp(index: int, seconds: float) -> np.ndarray:
     return (0.5 * sweep * np.hanning(len(time)))[None].astype(np.float32)
 
 
-def make(folder: Path, count: int, seconds: float = 0.25) -> Path:
-    sounds = [chirp(index, seconds) for index in range(count)]
-    items = [{"name": f"{i}", "file": f"{i}.wav", "label": f"chirp {i}"} for i in range(count)]
-    record = {
-        "name": "chirps",
-        "command": ["run", "--count", count],
-        "sampling": {"sample_rate": RATE, "steps": 16},
-        "items": items,
-    }
-    write_page(folder / "index.html", record, sounds)
-    return folder / "index.html"
+@pytest.fixture
+def make(write_page: Callable[..., Any]) -> Make:
+    """Return what writes a page of chirps into a folder."""
+
+    def run(folder: Path, count: int, seconds: float = 0.25, **options: Any) -> Path:
+        sounds = [chirp(index, seconds) for index in range(count)]
+        items = [{"name": f"{i}", "file": f"{i}.wav", "label": f"chirp {i}"} for i in range(count)]
+        record = {
+            "name": "chirps",
+            "command": ["run", "--count", count],
+            "sampling": {"sample_rate": RATE, "steps": 16},
+            "items": items,
+        }
+        write_page(folder, record, sounds, **options)
+        return folder / "index.html"
+
+    return run
 
 
 @pytest.fixture
@@ -179,7 +185,10 @@ PAIR = """
 
 
 def test_a_pair_is_beside_one_another_and_goes_on_at_the_same_moment(
-    server: Server, browse: Callable[..., Any], tmp_path: Path
+    server: Server,
+    browse: Callable[..., Any],
+    tmp_path: Path,
+    write_page: Callable[..., Any],
 ) -> None:
     sounds = [chirp(0, 20.0)]
     record = {
@@ -187,7 +196,7 @@ def test_a_pair_is_beside_one_another_and_goes_on_at_the_same_moment(
         "items": [{"name": "a", "given": "a-given.wav", "spans": [[10, 11]]}],
     }
     path = tmp_path / "site" / "index.html"
-    write_page(path, record, sounds, [0.5 * sounds[0]])
+    write_page(path.parent, record, sounds, [0.5 * sounds[0]])
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
     path.write_text(
         text.replace("</body>", f"<script>{PAIR}</script><img src='/hold' alt=''></body>")
@@ -210,7 +219,7 @@ def state(dom: str) -> dict[str, str]:
 
 
 def test_all_sounds_decode_without_an_error_or_a_request(
-    tmp_path: Path, server: Server, browse: Callable[..., Any]
+    tmp_path: Path, server: Server, browse: Callable[..., Any], make: Make
 ) -> None:
     make(tmp_path / "site", 10)
     dom = browse("--dump-dom", f"{server.address}/index.html").stdout
@@ -218,26 +227,63 @@ def test_all_sounds_decode_without_an_error_or_a_request(
     assert server.asked == ["/index.html"]
 
 
+LOAD = """
+document.querySelectorAll("audio").forEach((each) => { each.preload = "auto"; each.load(); });
+"""
+
+
 def test_linked_sounds_decode_from_a_folder_on_the_disk(
-    tmp_path: Path, browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, browse: Callable[..., Any], make: Make
 ) -> None:
-    import torch
+    path = make(tmp_path, 3, embed=0)
+    assert state(browse("--dump-dom", path.as_uri()).stdout) == {"ready": "0", "errors": "0"}
+    path.write_text(path.read_text().replace("</body>", f"<script>{LOAD}</script></body>"))
+    assert state(browse("--dump-dom", path.as_uri()).stdout) == {"ready": "3", "errors": "0"}
 
-    from kernel.audio import write_audio
 
-    monkeypatch.setattr(page_module, "EMBEDDED", 0)
-    for index in range(3):
-        write_audio(tmp_path / f"{index}.wav", torch.from_numpy(chirp(index, 0.25)), RATE)
-    dom = browse("--dump-dom", make(tmp_path, 3).as_uri()).stdout
-    assert state(dom) == {"ready": "3", "errors": "0"}
+def test_a_page_of_many_sounds_asks_for_what_is_seen_and_plays_what_is_pressed(
+    tmp_path: Path, server: Server, browse: Callable[..., Any], make: Make
+) -> None:
+    path = make(tmp_path / "site", 40, embed=0)
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
+    path.write_text(
+        text.replace("</body>", f"<script>{MANY}</script><img src='/hold' alt=''></body>")
+    )
+    # A browser without a head loads every picture, unless it is told to behave as others do.
+    lazy = "--blink-settings=lazyLoadEnabled=true"
+    browse("--dump-dom", lazy, "--window-size=800,600", f"{server.address}/index.html")
+    assert server.told == {"played": 2, "errors": "0"}
+    assert {each for each in server.asked if each.endswith(".wav")} == {"/2.wav"}
+    pictures = {each for each in server.asked if each.startswith("/pictures/")}
+    assert "/pictures/0.png" in pictures and "/pictures/39.png" not in pictures
+
+
+MANY = """
+(async () => {
+  const cards = [...document.querySelectorAll(".card")];
+  const tell = (told) => {
+    told.errors = document.documentElement.dataset.errors;
+    new Image().src = `/told?result=${encodeURIComponent(JSON.stringify(told))}`;
+  };
+  setTimeout(() => tell({ missed: true }), 60000);
+  await new Promise((done) => addEventListener("load", done, { once: true })
+    || setTimeout(done, 3000));
+  cards[2].querySelector(".play").click();
+  await new Promise((done) =>
+    cards[2].querySelector("audio").addEventListener("ended", done, { once: true }));
+  tell({ played: cards.findIndex((card) => card.classList.contains("current")) });
+})();
+"""
 
 
 @pytest.mark.parametrize(("scheme", "paper"), [(0, (16, 16, 20)), (1, (246, 246, 244))])
 def test_the_page_is_dark_or_light_as_the_reader_prefers_and_shows_spectrograms(
-    tmp_path: Path, browse: Callable[..., Any], scheme: int, paper: tuple[int, int, int]
+    tmp_path: Path,
+    browse: Callable[..., Any],
+    make: Make,
+    scheme: int,
+    paper: tuple[int, int, int],
 ) -> None:
-    from matplotlib.image import imread
-
     picture = tmp_path / "page.png"
     browse(
         f"--blink-settings=preferredColorScheme={scheme}",
@@ -245,7 +291,7 @@ def test_the_page_is_dark_or_light_as_the_reader_prefers_and_shows_spectrograms(
         "--window-size=1200,1000",
         make(tmp_path, 4).as_uri(),
     )
-    pixels = (255 * imread(picture)[..., :3]).round()
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert pixels.shape == (1000, 1200, 3)
     assert tuple(pixels[3, 3]) == paper
     bright = (pixels[..., 0] > 240) & (pixels[..., 2] < 200) & (pixels[..., 1] > 100)
@@ -254,7 +300,7 @@ def test_the_page_is_dark_or_light_as_the_reader_prefers_and_shows_spectrograms(
 
 
 def test_the_player_plays_seeks_and_goes_through_all_in_order(
-    tmp_path: Path, server: Server, browse: Callable[..., Any]
+    tmp_path: Path, server: Server, browse: Callable[..., Any], make: Make
 ) -> None:
     path = make(tmp_path / "site", 3, seconds=2.0)
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RANGE", "levels", "outline", "ticks", "top"]
+__all__ = ["QUIETEST", "RANGE", "levels", "outline", "ticks", "top"]
 
 RANGE = 80.0
 """How many decibels below the loudest point a picture reaches."""
 
-_QUIETEST = -60.0
+QUIETEST = -60.0
 """The least level in dB of the brightest colour, so that silence is dark by itself too."""
 
 _WINDOW = 0.032
@@ -72,7 +72,7 @@ def levels(
 
 def top(pictures: Iterable[NDArray[np.float64]]) -> float:
     """Return the level in dB that the brightest colour of all the pictures stands for."""
-    return max([_QUIETEST, *(float(picture.max()) for picture in pictures)])
+    return max([QUIETEST, *(float(picture.max()) for picture in pictures)])
 
 
 def outline(audio: NDArray[np.floating], columns: int) -> NDArray[np.float64]:
