@@ -189,7 +189,7 @@ def test_a_combination_makes_sound(choice: Choice, monkeypatch: pytest.MonkeyPat
         codec,
         machine,
         (),
-        lambda _: (assembly.objective, weaker),
+        lambda _: (assembly.objective, assembly.backbone, weaker),
     )
     sounds = list(sampler.sounds(asked(assembly), STEPS, seed=0, batch=2))
     assert [tuple(sound.audio.shape) for sound in sounds] == [(1, task.samples)] * 2

@@ -141,10 +141,9 @@ def sounds(*names: str) -> Tensor:
     assembly = Assembly((*others, *guidances, Part(ear, registry.load(ear)())))
     assembly.check(frozenset({"gradient", "measurement", "null-condition"}))
     network, spec = assembly.build_network(ConditionSpec(vector=2)), ConditionSpec(vector=2)
-    weaker = Small(seed=1).build(assembly.latent, spec)
-    sampler = Sampler(
-        assembly, spec, network, assembly.build_codec(), MACHINE, (), lambda _: (Edm(), weaker)
-    )
+    small = Small(seed=1)
+    other = (Edm(), small, small.build(assembly.latent, spec))
+    sampler = Sampler(assembly, spec, network, assembly.build_codec(), MACHINE, (), lambda _: other)
     made = sampler.sounds(assembly.task.requests((), 2), STEPS, 0, 2)
     return torch.stack([each.audio for each in made])
 
