@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import sys
 from importlib import import_module
-from keyword import iskeyword
 from typing import Any
 
 import click
@@ -50,8 +49,7 @@ class Kernel(click.Group):
             from kernel.registry import Registry
 
             return find(Registry.scan(), cmd_name, COMMANDS)
-        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = import_module(f"kernel.cli.{module}").command
+        command: click.Command = import_module(f"kernel.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 import click
 
 from kernel import Command, hookimpl
+from kernel.kinds import KINDS
 
-EPILOG = """\b
+EPILOG = f"""\b
 Examples:
   kernel new kernel-audio-ab2 --kind solver
   kernel new kernel-audio-bells --kind model --out ~/plugins
 
-The kinds are objective, schedule, solver, guidance, backbone, codec, task, metric, observer,
-command and model. A model is a whole little system, one component of each kind that a model needs
-and trained weights; for weights of your own, see `kernel export`.
+The kinds are {", ".join(KINDS)}.
+A model is a whole little system, one component of each kind that a model needs and trained weights;
+for weights of your own, see `kernel export`.
 """
 
 
