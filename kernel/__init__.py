@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kernel.errors import UsageError as UsageError
     from kernel.errors import did_you_mean as did_you_mean
     from kernel.hooks import hookimpl as hookimpl
+    from kernel.items import Item as Item
+    from kernel.items import Making as Making
+    from kernel.items import Request as Request
+    from kernel.items import Window as Window
     from kernel.kinds._component import Component as Component
     from kernel.kinds.backbone import Backbone as Backbone
     from kernel.kinds.backbone import NetworkModule as NetworkModule
@@ -56,7 +60,6 @@ if TYPE_CHECKING:
     from kernel.values import Context as Context
     from kernel.values import Denoise as Denoise
     from kernel.values import GuidedDenoise as GuidedDenoise
-    from kernel.values import Item as Item
     from kernel.values import LatentSpace as LatentSpace
     from kernel.values import LatentSpec as LatentSpec
     from kernel.values import Measurement as Measurement
@@ -66,7 +69,6 @@ if TYPE_CHECKING:
     from kernel.values import Preconditioning as Preconditioning
     from kernel.values import Prepared as Prepared
     from kernel.values import Pull as Pull
-    from kernel.values import Request as Request
     from kernel.values import Sound as Sound
     from kernel.values import Step as Step
 
@@ -74,6 +76,7 @@ _HOMES = {
     "kernel.audio": ("read_audio", "resample"),
     "kernel.errors": ("InputError", "KernelError", "OutputError", "UsageError", "did_you_mean"),
     "kernel.hooks": ("hookimpl",),
+    "kernel.items": ("Item", "Making", "Request", "Window"),
     "kernel.kinds._component": ("Component",),
     "kernel.kinds.backbone": ("Backbone", "NetworkModule"),
     "kernel.kinds.codec": ("Codec", "CodecModule"),
@@ -96,7 +99,6 @@ _HOMES = {
         "Context",
         "Denoise",
         "GuidedDenoise",
-        "Item",
         "LatentSpace",
         "LatentSpec",
         "Measurement",
@@ -106,7 +108,6 @@ _HOMES = {
         "Preconditioning",
         "Prepared",
         "Pull",
-        "Request",
         "Sound",
         "Step",
     ),

@@ -19,7 +19,6 @@ __all__ = [
     "Context",
     "Denoise",
     "GuidedDenoise",
-    "Item",
     "LatentSpace",
     "LatentSpec",
     "Measurement",
@@ -29,7 +28,7 @@ __all__ = [
     "Preconditioning",
     "Prepared",
     "Pull",
-    "Request",
+    "Sound",
     "Step",
 ]
 
@@ -375,57 +374,6 @@ class Context:
             return 1.0
         after = sum(each >= sigma * (1 - 1e-9) for each in self.sigmas[:-1])
         return max(0, after - 1) / max(1, len(self.sigmas) - 1)
-
-
-@attrs.frozen(eq=False)
-class Item:
-    """One sound: of a data set, or to be made. `samples` is its length at the model's rate.
-
-    audio: [C, samples], the clean sound, None where it is to be made. valid: how many of its first
-    samples are not padding, None for all. vector: [V]. sequence: [L, W], any number of rows.
-    aligned, origin: audio [C, samples], brought into the latent space with the clean sound, so that
-    all three have the same scale. `Task.collate` makes the condition of a batch from its items.
-    """
-
-    samples: int
-    audio: Tensor | None = None
-    valid: int | None = None
-    vector: Tensor | None = None
-    sequence: Tensor | None = None
-    aligned: Tensor | None = None
-    origin: Tensor | None = None
-
-
-@attrs.frozen(eq=False)
-class Request:
-    """One sound to make: a `name` for its file, its samples, a condition of batch size 1.
-
-    reference: audio [C, samples] that the sound should equal, when a task offers `reference`.
-    origin: audio [C, samples] that the run starts from. given: the recording that the sound is made
-    from, [C, L] at `sample_rate`, which is shown beside it. spans: (start, stop) in seconds of the
-    parts that are made anew, which are marked in the pictures. The sound is written at
-    `sample_rate`, the model's own when it is None, and as `subtype`, a name of libsndfile's.
-
-    A task may make a sound from windows, each a request of its own, see `Task.windows`. `stream`
-    is the noise that a window draws, by default that of its place among the windows; those with the
-    same number share theirs. Windows with the same `joint`, of whatever requests, are sampled in
-    one batch, where they are neighbours. `model` is the model that a window is made with, by
-    default that of the run.
-    """
-
-    name: str
-    samples: int
-    condition: Condition = Condition()
-    label: str | None = None
-    reference: Tensor | None = None
-    origin: Tensor | None = None
-    given: Tensor | None = None
-    spans: tuple[tuple[float, float], ...] = ()
-    sample_rate: int | None = None
-    subtype: str = "PCM_16"
-    stream: int | None = None
-    joint: int | None = None
-    model: str | None = None
 
 
 @attrs.frozen(eq=False)

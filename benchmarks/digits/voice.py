@@ -58,9 +58,9 @@ class Voice:
         assembly = self.assembly.swap(solver).swap(schedule)
         sampler = Sampler(assembly, self._pack.condition, self._network, self._codec, self._machine)
         requests = assembly.task.requests((), count)
-        sounds = list(sampler.sounds(requests, steps, seed, BATCH))
+        sounds = [sound for _, sound in sampler.sounds(requests, steps, seed, BATCH)]
         clips = torch.stack([clip(sound.audio[0]) for sound in sounds])
-        digits = torch.tensor([int(sound.request.label or -1) for sound in sounds])
+        digits = torch.tensor([int(sound.text or -1) for sound in sounds])
         return Spoken(clips, digits, sampler.evaluations)
 
 

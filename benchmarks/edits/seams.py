@@ -74,10 +74,10 @@ def main() -> None:
         plan = plan_run(config, registry)
         sampler = Sampler.of(plan.assembly, plan.model, machine)
         requests = plan.assembly.task.requests(config.inputs, 1)
-        (sound,) = sampler.sounds(requests, plan.steps, number, 1)
+        ((_, sound),) = sampler.sounds(requests, plan.steps, number, 1)
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "sound.wav"
-            gain = write_audio(target, sound.audio, rate, sound.request.subtype)
+            gain = write_audio(target, sound.audio, rate, sound.subtype)
             written, _ = read_audio(target)
         assert gain == 1.0
         known = np.ones(audio.shape[-1], dtype=bool)

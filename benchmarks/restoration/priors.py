@@ -85,4 +85,4 @@ class Prior:
         sampler = Sampler(assembly, plan.model.condition, *self._loaded)
         requests = assembly.task.requests((path,), self._samples)
         sounds = sampler.sounds(requests, plan.steps, seed, self._samples)
-        return np.stack([sound.audio[0].double().numpy() for sound in sounds])
+        return np.stack([sound.audio[0].double().numpy() for _, sound in sounds])

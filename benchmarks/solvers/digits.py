@@ -48,9 +48,9 @@ def heard(
     assembly = plan.assembly.swap(schedule)
     sampler = Sampler.of(assembly, plan.model, machine)
     requests = assembly.task.requests((), count)
-    sounds = list(sampler.sounds(requests, steps, SEED, 50))
+    sounds = [sound for _, sound in sampler.sounds(requests, steps, SEED, 50)]
     chances = listen(load(), torch.stack([clip(sound.audio[0]) for sound in sounds]))[2]
-    digits = torch.tensor([int(sound.request.label or -1) for sound in sounds])
+    digits = torch.tensor([int(sound.text or -1) for sound in sounds])
     total: dict[str, Any] = accuracy(chances, digits)["all"]
     return total
 

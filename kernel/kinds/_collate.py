@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from kernel.values import Condition, Item, LatentSpace
+from kernel.items import Item
+from kernel.values import Condition, LatentSpace
 
 __all__ = ["collate"]
 

@@ -30,7 +30,12 @@ class Observer(Component):
         """Note that a run or a training begins; `record` is what its manifest will say."""
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
-        """Note that a training step or a sampling step was finished."""
+        """Note that a training step or a sampling step was finished.
+
+        index: how many there were. total: how many there will be; in a run those of the windows
+        known by then, with one for each request not begun, so that it may grow. In a run `scalars`
+        has the number of requests that are `done`.
+        """
 
     def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
         """Note that a run finished a sound, whose file is in the folder that `started` named.

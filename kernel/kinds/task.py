@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from kernel.errors import UsageError
 from kernel.hooks import hookspec
+from kernel.items import Item, Making, Request
 from kernel.kinds._component import Component
-from kernel.values import (
-    AudioSpec,
-    Condition,
-    ConditionSpec,
-    Item,
-    LatentSpace,
-    Measurement,
-    Request,
-)
+from kernel.values import AudioSpec, Condition, ConditionSpec, LatentSpace, Measurement
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
 __all__ = ["Dataset", "Task"]
 
@@ -64,11 +56,6 @@ class Task(Component):
         """Return how wide the parts of the condition are."""
         return ConditionSpec()
 
-    @property
-    def start(self) -> float | None:
-        """Return sigma / sigma_data where sampling starts; None for the start of the schedule."""
-        return None
-
     def resolve(self) -> Self:
         """Return the task with what its data decides (labels found in a folder) filled in."""
         return self
@@ -99,7 +86,7 @@ class Task(Component):
         """Return how many sounds are made where the user does not say."""
         return len(inputs) or 10
 
-    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
+    def requests(self, inputs: Sequence[Path], count: int) -> Sequence[Request]:
         """Return `count` requests, made from the files in `inputs` if the task takes any.
 
         The first of many requests are those of few. Raises UsageError for inputs that the task does
@@ -107,26 +94,26 @@ class Task(Component):
         """
         raise NotImplementedError
 
-    def named(self, word: str) -> Condition:
-        """Return the condition, of batch size 1, that `word` stands for, such as a label.
+    def named(self, word: str) -> Item:
+        """Return an item of what `word` stands for, such as a label, as a condition tells it.
 
         Raises UsageError for a word that stands for none.
         """
         raise UsageError(f"the task has no words for conditions, so that {word!r} stands for none")
 
-    def windows(self, request: Request) -> Sequence[Request]:
-        """Return the windows that a request is made from: itself, unless it is too long for one."""
-        return (request,)
+    def make(self, request: Request) -> Making:
+        """Make a request: yield windows, be sent what was made of them, return the sounds.
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
-        """Return what is known about the latents of a batch of windows, or None."""
+        Each list that is yielded holds windows that do not depend on each other; a list of their
+        audio, [C, samples] on the CPU in the same order, is the answer. The sounds have names that
+        no other sound of the run has. By default the request's window is its one sound.
+        """
+        (audio,) = yield [request.window]
+        return [request.finished(audio, self.audio.sample_rate)]
+
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
+        """Return what is known about the latents of a batch of items, or None.
+
+        In a run the items are windows, as `make` has yielded them, of one or of many requests.
+        """
         return None
-
-    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
-        """Return the audio [C, L] of a request from that of its windows, in their order."""
-        (whole,) = windows
-        return whole
-
-    def finish(self, audio: Tensor, request: Request) -> Tensor:
-        """Return the audio to write. audio: [C, L]; what is written has the request's rate."""
-        return audio

@@ -9,7 +9,8 @@ import attrs
 import torch
 
 from kernel.errors import PluginError
-from kernel.values import Condition, ConditionSpec, Item, LatentSpace, LatentSpec
+from kernel.items import Item
+from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

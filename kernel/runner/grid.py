@@ -19,16 +19,17 @@ LONGEST = 50
 """How many times as many steps as are asked for a grid is made of, to find those below a start."""
 
 
-def grid(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
+def grid(
+    assembly: Assembly, steps: int, latent: LatentSpec, start: float | None = None
+) -> list[float]:
     """Return the sigmas at which an assembly samples latents of such a size.
 
-    Where the task has a start, they are the start and the last sigmas below it of a longer grid,
-    the shortest that has so many there.
+    start: sigma / sigma_data to start at. The sigmas are then that one and the last ones below it
+    of a longer grid, the shortest that has so many there.
 
     Raises UsageError when `steps` < 1 or the start is below every grid, and PluginError, naming the
     schedule, unless they are steps + 1 finite numbers that descend to 0.
     """
-    start = assembly.task.start
     if start is None:
         return _whole(assembly, steps, latent)
     start *= assembly.objective.sigma_data
@@ -38,8 +39,8 @@ def grid(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
         if len(below) >= steps:
             return [min(start, whole[0]), *below[-steps:]]
     raise UsageError(
-        f"the schedule has too few sigmas below {start:.4g}, where the task starts; start higher, "
-        f"or take fewer steps"
+        f"the schedule has too few sigmas below {start:.4g}, where the window starts; "
+        f"start higher, or take fewer steps"
     )
 
 

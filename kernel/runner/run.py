@@ -74,19 +74,9 @@ def execute(
         rate = assembly.task.audio.sample_rate
         items: list[dict[str, Any]] = []
         started = time.monotonic()
-        for made in sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise):
-            request = made.request
-            sound = Sound(
-                request.name,
-                made.audio,
-                request.sample_rate or rate,
-                text=request.label,
-                given=request.given,
-                reference=request.reference,
-                spans=request.spans,
-                subtype=request.subtype,
-            )
-            entry = _write(stage, sound) | {"seed": [config.seed, made.index]}
+        made = sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise)
+        for index, sound in made:
+            entry = _write(stage, sound) | {"seed": [config.seed, index]}
             compared = resample(sound.audio, sound.sample_rate, rate)
             entry["scores"] = dict(evaluation.add(sound.name, compared, sound.reference))
             items.append(entry)

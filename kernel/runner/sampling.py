@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 import attrs
@@ -12,50 +10,28 @@ import torch
 
 from kernel.denoiser import Denoiser, Routed
 from kernel.errors import UsageError
-from kernel.runner.batches import complete, latent_space
+from kernel.runner.batches import collated, latent_space
 from kernel.runner.encoders import encoders
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import Health, check_measurement
 from kernel.runner.noise import BrownianNoise, ItemNoise
-from kernel.values import Condition, Context, LatentSpace, Request
+from kernel.runner.scheduling import Scheduler, Seat
+from kernel.values import Context
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from kernel.assembly import Assembly
+    from kernel.items import Item, Request
     from kernel.kinds.backbone import Backbone, NetworkModule
     from kernel.kinds.objective import Objective
     from kernel.kinds.observer import Observer
-    from kernel.kinds.task import Task
     from kernel.models import ModelPack
     from kernel.runner.device import Machine
-    from kernel.values import ConditionSpec, Network, Noise
+    from kernel.values import Condition, ConditionSpec, LatentSpace, Network, Noise, Sound
 
-__all__ = ["Sampler", "Sound"]
-
-
-@attrs.frozen(eq=False)
-class Sound:
-    """A finished request: audio [C, L] on the CPU, and the index that its noise was seeded with."""
-
-    index: int
-    request: Request
-    audio: Tensor
-
-
-@attrs.frozen(eq=False)
-class Window:
-    """A window of a request: the request's index, and what tells the window's noise from others."""
-
-    index: int
-    request: Request
-    stream: int
-
-    @property
-    def place(self) -> tuple[int, ...]:
-        """Return where the window's seed is derived from."""
-        return (self.index, self.stream) if self.stream else (self.index,)
+__all__ = ["Sampler"]
 
 
 class Sampler:
@@ -116,49 +92,49 @@ class Sampler:
         seed: int,
         batch: int,
         noise: Literal["independent", "brownian"] = "independent",
-    ) -> Iterator[Sound]:
-        """Yield a Sound for each request, in order.
+    ) -> Iterator[tuple[int, Sound]]:
+        """Yield each request's index with each of its sounds, in order.
 
         Raises PluginError for a schedule's bad grid and NumericalError naming a bad step.
         """
-        task = self._assembly.task
-        windows = [list(_windows(task, pair)) for pair in enumerate(requests)]
-        groups = list(_batches([window for each in windows for window in each], batch))
-        total = steps * len(groups)
-        waiting = deque(enumerate(requests))
-        made: dict[Window, Tensor] = {}
-        for done, group in enumerate(groups):
-            sounds = self._make(group, steps, seed, noise, done * steps, total)
-            made.update(zip(group, sounds, strict=True))
-            while waiting and all(window in made for window in windows[waiting[0][0]]):
-                index, request = waiting.popleft()
-                audio = task.join([made.pop(window) for window in windows[index]], request)
-                yield Sound(index, request, task.finish(audio, request))
+        scheduler = Scheduler(self._assembly.task, requests, batch)
+        taken = 0
+
+        def run(seats: Sequence[Seat]) -> Sequence[Tensor]:
+            nonlocal taken
+            ahead = taken, taken + steps * (1 + scheduler.batches), scheduler.done
+            taken += steps
+            return self._make(seats, steps, seed, noise, ahead).unbind()
+
+        yield from scheduler.sounds(run)
 
     @torch.no_grad()
     def _make(
         self,
-        group: Sequence[Window],
+        seats: Sequence[Seat],
         steps: int,
         seed: int,
         kind: str,
-        done: int,
-        total: int,
+        ahead: tuple[int, int, int],
     ) -> Tensor:
+        """Return the audio [B, C, samples] of a batch, on the CPU.
+
+        ahead: the steps that were taken before it, those of the whole run, the requests done.
+        """
         assembly, machine = self._assembly, self._machine
-        requests = [window.request for window in group]
-        samples = requests[0].samples
+        windows = [seat.window for seat in seats]
+        samples = windows[0].samples
         latent = assembly.codec.latent(assembly.task.audio, samples)
-        sigmas = grid(assembly, steps, latent)
+        sigmas = grid(assembly, steps, latent, windows[0].start)
         space = latent_space(assembly, samples, self._codec, machine, self.encoder)
-        places = [window.place for window in group]
+        places = [seat.place for seat in seats]
         noise: Noise = ItemNoise(seed, places, latent.shape, machine)
         x = noise(sigmas[0], sigmas[0])
-        denoiser = Routed([request.model for request in requests], self._denoiser)
-        condition = denoiser.settled(self._told(requests, space), x)
-        measurement = assembly.task.measurement(requests, space)
+        denoiser = Routed([window.model for window in windows], self._denoiser)
+        condition = denoiser.settled(self._told(windows, space), x)
+        measurement = assembly.task.measure(windows, space)
         if measurement is not None:
-            check_measurement(measurement, space, len(group), machine)
+            check_measurement(measurement, space, len(seats), machine)
         context = Context(
             condition,
             tuple(sigmas),
@@ -166,7 +142,7 @@ class Sampler:
             assembly.objective.sigma_data,
             space,
             ItemNoise(seed, [("guidance", *place) for place in places], latent.shape, machine),
-            lambda word: assembly.task.named(word).map(machine.put),
+            lambda word: self._told([assembly.task.named(word)], space),
             denoiser.model,
         )
         guidances = assembly.guidances
@@ -185,6 +161,7 @@ class Sampler:
         solver = assembly.solver.along(assembly.objective.path, origin)
         trajectory = solver.trajectory(denoise, x, sigmas, noise)
         health = Health(assembly, sigmas)
+        before, total, done = ahead
         step = next(trajectory, None)
         while step is not None:
             x = step.x
@@ -192,7 +169,8 @@ class Sampler:
                 x = guidance.constrain(x, step.sigma, denoise, context)
             health.note(x)
             for observer in self._observers:
-                observer.step(done + step.index + 1, total, {"sigma": step.sigma})
+                scalars = {"sigma": step.sigma, "done": done}
+                observer.step(before + step.index + 1, total, scalars)
             try:
                 step = trajectory.send(x)
             except StopIteration:
@@ -202,15 +180,9 @@ class Sampler:
         health.refuse()
         return space.decode(x, samples).float().cpu()
 
-    def _told(self, requests: Sequence[Request], space: LatentSpace) -> Condition:
-        """Return the condition of a batch, whole, on the device and with its origin encoded."""
-        condition = Condition.cat([each.condition for each in requests])
-        condition = complete(condition, self._condition, len(requests), space.latent)
-        condition = condition.map(self._machine.put)
-        origins = [each.origin for each in requests if each.origin is not None]
-        if not origins:
-            return condition
-        return attrs.evolve(condition, origin=space.encode(torch.stack(origins)))
+    def _told(self, items: Sequence[Item], space: LatentSpace) -> Condition:
+        """Return the condition of items, whole and on the device."""
+        return collated(self._assembly.task, items, space, self._condition, self._machine)
 
     def _denoiser(self, name: str | None) -> Denoiser:
         """Return a new denoiser of the run's model, or of another by its name."""
@@ -243,33 +215,3 @@ class Evaluated:
     def denoiser(self) -> Denoiser:
         """Return a denoiser that has evaluated nothing yet."""
         return Denoiser(self.objective, self.module, self.network, self.backbone)
-
-
-def _windows(task: Task, pair: tuple[int, Request]) -> Iterator[Window]:
-    index, request = pair
-    for number, window in enumerate(task.windows(request)):
-        yield Window(index, window, number if window.stream is None else window.stream)
-
-
-def _batches(windows: Sequence[Window], batch: int) -> Iterator[list[Window]]:
-    """Yield runs of about `batch` neighbours that have the same length, none of a joint apart.
-
-    The windows of a joint come together where the first of them is.
-    """
-    first: dict[int | Window, int] = {}
-
-    def place(each: tuple[int, Window]) -> int:
-        joint = each[1].request.joint
-        return first.setdefault(each[1] if joint is None else joint, each[0])
-
-    placed = sorted(enumerate(windows), key=place)
-    run: list[Window] = []
-    for _, same in groupby(placed, key=lambda each: (each[1].request.samples, place(each))):
-        together = [window for _, window in same]
-        longer = run and run[0].request.samples != together[0].request.samples
-        if run and (longer or len(run) + len(together) > batch):
-            yield run
-            run = []
-        run = run + together
-    if run:
-        yield run

@@ -16,11 +16,11 @@ from kernel import checkpoint
 from kernel.denoiser import leveled, prepare
 from kernel.errors import NumericalError
 from kernel.files import write_atomic
+from kernel.items import Item
 from kernel.runner.balance import Balance
 from kernel.runner.batches import clean, collated, latent_space
 from kernel.runner.encoders import encoders
 from kernel.seeds import derive, generator
-from kernel.values import Item
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -75,7 +75,7 @@ def test_a_voice_says_what_a_run_of_its_model_says(voice):
     config = RunConfig(model="digits-edm", plugins=("solver.euler",))
     plan = plan_run(config, Registry.scan())
     sampler = Sampler.of(plan.assembly, plan.model, Machine.choose(config))
-    [sound, *_] = sampler.sounds(plan.assembly.task.requests((), 2), 2, 5, 2)
+    [(_, sound), *_] = sampler.sounds(plan.assembly.task.requests((), 2), 2, 5, 2)
     voice.speak(Heun(), voice.assembly.schedule, 1, 1, 0)
     spoken = voice.speak(Euler(), voice.assembly.schedule, 2, 2, 5)
     clip = importlib.import_module("classifier").clip

@@ -27,7 +27,7 @@ def test_ten_digits_are_heard_as_what_they_are(
     plan = plan_run(config, Registry.scan())
     sampler = Sampler.of(plan.assembly, plan.model, Machine.choose(config))
     requests = plan.assembly.task.requests((), 10)
-    sounds = [sound.audio[0] for sound in sampler.sounds(requests, plan.steps, 0, 10)]
+    sounds = [sound.audio[0] for _, sound in sampler.sounds(requests, plan.steps, 0, 10)]
     _, _, chances = listen(load(), torch.stack([clip(sound) for sound in sounds]))
     heard = chances.argmax(1).tolist()
     assert sum(one == other for one, other in zip(heard, range(10), strict=True)) >= 9

@@ -18,11 +18,15 @@ from kernel import (
     Condition,
     ConditionSpec,
     Guidance,
+    Item,
     LatentSpace,
     LatentSpec,
+    Making,
     Measurement,
     Request,
+    Sound,
     Task,
+    Window,
 )
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig
@@ -32,7 +36,7 @@ from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.grid import grid
 from kernel.runner.noise import ItemNoise
-from kernel.runner.sampling import Sampler, Sound
+from kernel.runner.sampling import Sampler
 from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.schedules.edm import EdmSchedule
@@ -46,7 +50,6 @@ class Asks(Task):
     """Ask for sounds and know what `known` says of them; everything can be set."""
 
     known: Any = None
-    begin: float | None = None
     cut: Any = None
     asked: Any = None
 
@@ -58,24 +61,18 @@ class Asks(Task):
     def samples(self) -> int:
         return SAMPLES
 
-    @property
-    def start(self) -> float | None:
-        return self.begin
-
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        return [Request(str(index), SAMPLES) for index in range(count)]
+        return [Request(str(index), Window(SAMPLES)) for index in range(count)]
 
-    def windows(self, request: Request) -> Sequence[Request]:
-        return (request,) if self.cut is None else tuple(self.cut(request))
+    def make(self, request: Request) -> Making:
+        made = yield [request.window] if self.cut is None else self.cut(request)
+        return [request.finished(torch.cat(made, -1), 8000)]
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         if self.asked is not None:
-            self.asked.append([request.name for request in requests])
-        found: Measurement | None = None if self.known is None else self.known(len(requests))
+            self.asked.append(list(items))
+        found: Measurement | None = None if self.known is None else self.known(len(items))
         return found
-
-    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
-        return torch.cat(list(windows), -1)
 
 
 class Scaled(Backbone):
@@ -141,7 +138,9 @@ def sample(
     assembly: Assembly, count: int = 1, steps: int = 3, batch: int = 4, companion: Any = None
 ) -> list[Sound]:
     sampler = sampler_of(assembly, companion)
-    return list(sampler.sounds(assembly.task.requests((), count), steps, 0, batch))
+    return [
+        sound for _, sound in sampler.sounds(assembly.task.requests((), count), steps, 0, batch)
+    ]
 
 
 def noise(*places: tuple[int | str, ...]) -> Tensor:
@@ -181,7 +180,7 @@ def test_guidances_act_by_stage_and_name() -> None:
 def test_all_that_steer_share_one_evaluation() -> None:
     task = Asks(known=zero)
     sampler = sampler_of(assemble(task, a=Pulls(), b=Pulls(scale=0.2)))
-    (two,) = sampler.sounds(task.requests((), 1), 3, 0, 1)
+    ((_, two),) = sampler.sounds(task.requests((), 1), 3, 0, 1)
     assert (sampler.evaluations, sampler.gradients) == (3, 6)
     (one,) = sample(assemble(task, c=Pulls(scale=0.1 + 0.2)))
     torch.testing.assert_close(two.audio, one.audio)
@@ -266,9 +265,9 @@ def test_a_batch_of_one_model_is_passed_on_whole() -> None:
 @pytest.mark.parametrize("steps", [1, 4, 9])
 def test_a_start_cuts_the_grid_and_keeps_the_number_of_steps(steps: int) -> None:
     schedule = EdmSchedule()
-    assembly = assemble(Asks(begin=2.0), schedule)
+    assembly = assemble(schedule)
     start = 2.0 * assembly.objective.sigma_data
-    sigmas = grid(assembly, steps, assembly.latent)
+    sigmas = grid(assembly, steps, assembly.latent, 2.0)
     assert len(sigmas) == steps + 1 and (sigmas[0], sigmas[-1]) == (start, 0)
     longer = next(
         whole
@@ -279,22 +278,22 @@ def test_a_start_cuts_the_grid_and_keeps_the_number_of_steps(steps: int) -> None
 
 
 def test_a_start_above_the_schedule_is_its_own() -> None:
-    sigmas = grid(assemble(Asks(begin=1e6)), 4, LatentSpec(1, (SAMPLES,)))
+    sigmas = grid(assemble(), 4, LatentSpec(1, (SAMPLES,)), 1e6)
     assert sigmas == EdmSchedule().sigmas(4)
 
 
 def test_a_start_below_every_grid_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match="too few sigmas below 5e-07, where the task starts; star"):
-        grid(assemble(Asks(begin=1e-6)), 4, LatentSpec(1, (SAMPLES,)))
+    with pytest.raises(UsageError, match="too few sigmas below 5e-07, where the window starts; st"):
+        grid(assemble(), 4, LatentSpec(1, (SAMPLES,)), 1e-6)
 
 
 def test_a_run_starts_at_the_origin_of_its_request_with_the_noise_of_its_start() -> None:
     origins = torch.randn(2, 1, SAMPLES, generator=torch.Generator().manual_seed(5))
 
-    def cut(request: Request) -> list[Request]:
-        return [Request(request.name, SAMPLES, origin=origins[int(request.name)])]
+    def cut(request: Request) -> list[Window]:
+        return [Window(SAMPLES, origin=origins[int(request.name)], start=1.0)]
 
-    sounds = sample(assemble(Asks(begin=1.0, cut=cut)), count=2, steps=60)
+    sounds = sample(assemble(Asks(cut=cut)), count=2, steps=60)
     data = Edm().sigma_data
     # The flow of N(0, data^2) shrinks by the root of data^2 / (data^2 + sigma^2), sigma = data.
     expected = (origins * data + data * noise((0,), (1,))) / 2**0.5 / data
@@ -303,13 +302,13 @@ def test_a_run_starts_at_the_origin_of_its_request_with_the_noise_of_its_start()
 
 
 def test_windows_are_made_in_order_and_joined_though_batches_cut_across() -> None:
-    def cut(request: Request) -> list[Request]:
-        return [Request(f"{request.name}{part}", SAMPLES) for part in "abc"]
+    def cut(request: Request) -> list[Window]:
+        return [Window(SAMPLES) for _ in "abc"]
 
     sounds = sample(assemble(Asks(cut=cut)), count=2, batch=2)
     whole = sample(assemble(Asks(cut=cut)), count=2, batch=6)
     assert [tuple(sound.audio.shape) for sound in sounds] == [(1, 3 * SAMPLES)] * 2
-    assert [sound.request.name for sound in sounds] == ["0", "1"]
+    assert [sound.name for sound in sounds] == ["0", "1"]
     for one, other in zip(sounds, whole, strict=True):
         torch.testing.assert_close(one.audio, other.audio)
     (first,) = sample(assemble(Asks()))
@@ -319,8 +318,8 @@ def test_windows_are_made_in_order_and_joined_though_batches_cut_across() -> Non
 
 
 def test_windows_with_the_same_stream_have_the_same_noise() -> None:
-    def cut(request: Request) -> list[Request]:
-        return [Request("x", SAMPLES, stream=stream) for stream in (0, 1, 0, 1)]
+    def cut(request: Request) -> list[Window]:
+        return [Window(SAMPLES, stream=stream) for stream in (0, 1, 0, 1)]
 
     (sound,) = sample(assemble(Asks(cut=cut)), batch=3)
     one, two, three, four = sound.audio.chunk(4, -1)
@@ -330,20 +329,20 @@ def test_windows_with_the_same_stream_have_the_same_noise() -> None:
 
 
 def test_joint_windows_are_measured_in_one_batch() -> None:
-    def cut(request: Request) -> list[Request]:
+    def cut(request: Request) -> list[Window]:
         return [
-            Request(f"{request.name}{n}", SAMPLES, joint=10 * int(request.name) + n // 2)
-            for n in range(4)
+            Window(SAMPLES, joint=joint, stream=stream) for stream, joint in enumerate((7, 5, 7, 5))
         ]
 
-    asked: list[list[str]] = []
+    asked: list[list[Window]] = []
     sample(assemble(Asks(cut=cut, asked=asked)), count=2, batch=1)
-    assert asked == [["00", "01"], ["02", "03"], ["10", "11"], ["12", "13"]]
+    found = [[(window.joint, window.stream) for window in windows] for windows in asked]
+    assert found == 2 * [[(7, 0), (7, 2)], [(5, 1), (5, 3)]]
 
 
 def test_a_window_is_made_with_the_model_that_it_names() -> None:
-    def cut(request: Request) -> list[Request]:
-        return [Request("x", SAMPLES, model=model, stream=0) for model in (None, "silent")]
+    def cut(request: Request) -> list[Window]:
+        return [Window(SAMPLES, model=model, stream=0) for model in (None, "silent")]
 
     loaded: list[str] = []
 
@@ -353,17 +352,17 @@ def test_a_window_is_made_with_the_model_that_it_names() -> None:
         return Edm(), silent, silent.build(LatentSpec(1, (SAMPLES,)), ConditionSpec())
 
     sampler = sampler_of(assemble(Asks(cut=cut)), companion)
-    (sound,) = sampler.sounds([Request("0", SAMPLES)], 3, 0, 2)
+    ((_, sound),) = sampler.sounds([Request("0", Window(SAMPLES))], 3, 0, 2)
     own, other = sound.audio.chunk(2, -1)
-    assert loaded == ["silent"] and sampler.evaluations == 6
+    assert loaded == ["silent"] and sampler.evaluations == 3
     torch.testing.assert_close(own, sample(assemble())[0].audio)
     (expected,) = sample(assemble(Scaled(gain=-1.0)))
     torch.testing.assert_close(other, expected.audio)
 
 
 def test_a_model_where_there_is_only_one_is_refused() -> None:
-    def cut(request: Request) -> list[Request]:
-        return [Request("x", SAMPLES, model="other")]
+    def cut(request: Request) -> list[Window]:
+        return [Window(SAMPLES, model="other")]
 
     with pytest.raises(UsageError, match="model 'other' is asked for where there is only one"):
         sample(assemble(Asks(cut=cut)))

@@ -22,7 +22,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 def sounds(config: RunConfig, plan: Plan, machine: Machine) -> list[torch.Tensor]:
     sampler = Sampler.of(plan.assembly, plan.model, machine)
     requests = plan.assembly.task.requests((), config.count)
-    return [each.audio for each in sampler.sounds(requests, plan.steps, 0, config.batch)]
+    return [sound.audio for _, sound in sampler.sounds(requests, plan.steps, 0, config.batch)]
 
 
 def test_a_compiled_network_makes_the_same_sounds(

@@ -125,7 +125,7 @@ def sampled(planned: Planned, solver: str, batch: int = 2, **settings: object) -
     config, plan = planned(plugins=(solver,), **settings)
     sampler = Sampler.of(plan.assembly, plan.model, Machine.choose(config))
     requests = plan.assembly.task.requests((), 2)
-    return [each.audio for each in sampler.sounds(requests, 3, 0, batch, "brownian")]
+    return [sound.audio for _, sound in sampler.sounds(requests, 3, 0, batch, "brownian")]
 
 
 def test_a_sampler_makes_the_same_items_in_any_batch(planned: Planned) -> None:

@@ -26,6 +26,7 @@ from kernel import (
     Schedule,
     Solver,
     Task,
+    Window,
 )
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig, TrainConfig
@@ -80,7 +81,10 @@ class Noisy(Task):
         return SAMPLES
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        return [Request(str(index), SAMPLES, origin=recording(index)[0]) for index in range(count)]
+        return [
+            Request(str(index), Window(SAMPLES, origin=recording(index)[0]))
+            for index in range(count)
+        ]
 
 
 class Data:
@@ -180,7 +184,7 @@ def sample(assembly: Assembly, steps: int, count: int = 2) -> Tensor:
     network, codec = assembly.build_network(ConditionSpec()), assembly.build_codec()
     sampler = Sampler(assembly, ConditionSpec(), network, codec, MACHINE)
     requests = assembly.task.requests((), count)
-    return torch.stack([each.audio for each in sampler.sounds(requests, steps, 0, count)])
+    return torch.stack([sound.audio for _, sound in sampler.sounds(requests, steps, 0, count)])
 
 
 @processes

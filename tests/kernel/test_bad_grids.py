@@ -27,6 +27,7 @@ from kernel import (
     Solver,
     Task,
     UsageError,
+    Window,
 )
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig, load
@@ -77,7 +78,7 @@ class Plain(Task):
         return 5
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        return [Request(str(index), 5) for index in range(count)]
+        return [Request(str(index), Window(5)) for index in range(count)]
 
 
 class Identity(Codec):
@@ -136,7 +137,7 @@ def sample(assembly: Assembly, steps: int) -> Tensor:
     network, codec = assembly.build_network(ConditionSpec()), assembly.build_codec()
     sampler = Sampler(assembly, ConditionSpec(), network, codec, machine)
     CALLS.clear()
-    (sound,) = sampler.sounds(assembly.task.requests((), 1), steps, 0, 1)
+    ((_, sound),) = sampler.sounds(assembly.task.requests((), 1), steps, 0, 1)
     return sound.audio
 
 

@@ -309,7 +309,7 @@ SOLVER = '''
 '''
 TASK = '''
     from pathlib import Path
-    from kernel import AudioSpec, Request, Task, hookimpl
+    from kernel import AudioSpec, Request, Task, Window, hookimpl
 
     class Lab(Task):
         """Make as many sounds as there are files."""
@@ -324,7 +324,7 @@ TASK = '''
             return 8000
 
         def requests(self, inputs, count):
-            return [Request(f"{path.stem}", 8000) for path in inputs]
+            return [Request(f"{path.stem}", Window(8000)) for path in inputs]
 
     @hookimpl
     def task():

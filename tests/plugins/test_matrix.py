@@ -14,7 +14,7 @@ import attrs
 import pytest
 import torch
 
-from kernel import AudioSpec, Condition, ConditionSpec, LatentSpace, Measurement, Request, Task
+from kernel import AudioSpec, ConditionSpec, Item, LatentSpace, Measurement, Request, Task, Window
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig
 from kernel.registry import PluginInfo, Registry
@@ -62,13 +62,13 @@ class Asked(Task):
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         return [
-            Request(str(index), self.samples, Condition(torch.eye(3)[index, None]))
+            Request(str(index), Window(self.samples, vector=torch.eye(3)[index]))
             for index in range(count)
         ]
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement:
         half = space.latent.size[-1] // 2
-        target = torch.zeros(len(requests), *space.latent.shape)[..., :half]
+        target = torch.zeros(len(items), *space.latent.shape)[..., :half]
 
         def distance(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             return (found - target).abs().flatten(1).mean(1)
@@ -191,7 +191,8 @@ def test_a_combination_makes_sound(choice: Choice, monkeypatch: pytest.MonkeyPat
         (),
         lambda _: (assembly.objective, assembly.backbone, weaker),
     )
-    sounds = list(sampler.sounds(asked(assembly), STEPS, seed=0, batch=2))
+    made = sampler.sounds(asked(assembly), STEPS, seed=0, batch=2)
+    sounds = [sound for _, sound in made]
     assert [tuple(sound.audio.shape) for sound in sounds] == [(1, task.samples)] * 2
     for sound in sounds:
         assert sound.audio.isfinite().all() and sound.audio.any()

@@ -80,7 +80,7 @@ def check_sounds(subject: Subject) -> str | None:
     try:
         requests = assembly.task.requests((), 1)
         sampler = Sampler.of(assembly, pack, Machine.choose(RunConfig(device="cpu")))
-        (sound,) = sampler.sounds(requests, steps=1, seed=0, batch=1)
+        ((_, sound),) = sampler.sounds(requests, steps=1, seed=0, batch=1)
     except KernelError as error:
         raise Violation(str(error)) from None
     finite(sound.audio, "the sound")

@@ -20,6 +20,7 @@ from kernel import (
     Request,
     Task,
     UsageError,
+    Window,
     read_audio,
 )
 
@@ -74,27 +75,36 @@ class Plain(Task):
         width = 2 if "width" in self.faults else 3
         shift = random.random() if "random" in self.faults else 0.0
         shift += count if "prefix" in self.faults else 0
-        condition = Condition(vector=torch.ones(1, width) + shift)
         names = ["sound" if "names" in self.faults else f"{index:02d}" for index in range(count)]
         reference = torch.zeros(1, 799 if "reference" in self.faults else 800)
-        return [Request(name, 800, condition, None, reference) for name in names]
+        window = Window(800, vector=torch.ones(width) + shift)
+        return [Request(name, window, None, reference) for name in names]
 
     @property
     def offers(self) -> frozenset[str]:
         return frozenset({"reference"})
 
-    @property
-    def start(self) -> float | None:
-        return 0.0 if "start" in self.faults else 2.0
-
-    def windows(self, request):  # type: ignore[no-untyped-def]
-        half = attrs.evolve(request, samples=400, origin=torch.zeros(1, 400), joint=0)
+    def make(self, request):  # type: ignore[no-untyped-def]
+        start = 0.0 if "start" in self.faults else 2.0
+        origin = torch.zeros(1, 400)
+        half = attrs.evolve(request.window, samples=400, origin=origin, joint=0, start=start)
         other = {"samples": 399} if "joint" in self.faults else {}
         other |= {"origin": torch.zeros(1, 399)} if "origin" in self.faults else {}
-        return half, attrs.evolve(half, **other)
+        made = yield [half, attrs.evolve(half, **other)]
+        while "endless" in self.faults:
+            yield [half]
+        if "place" in self.faults:
+            made[0].zero_()
+        audio = torch.cat(made, -1)
+        if "infinite" in self.faults:
+            audio = audio / 0
+        sound = request.finished(audio[0] if "flat" in self.faults else audio, 8000)
+        if "silent" in self.faults:
+            return []
+        return [attrs.evolve(sound, name="one") if "same" in self.faults else sound]
 
-    def measurement(self, requests, space):  # type: ignore[no-untyped-def]
-        batch = 1 if "target" in self.faults else len(requests)
+    def measure(self, items, space):  # type: ignore[no-untyped-def]
+        batch = 1 if "target" in self.faults else len(items)
         target = torch.zeros(batch, 1, 50)
 
         def distance(found, target):  # type: ignore[no-untyped-def]
@@ -106,14 +116,6 @@ class Plain(Task):
             return torch.cat([known.expand(len(x0), -1, -1), x0[..., 50:]], -1)
 
         return Measurement(lambda x0: x0[..., :50], target, distance, project)
-
-    def join(self, windows, request):  # type: ignore[no-untyped-def]
-        if "join" in self.faults:
-            windows[0].zero_()
-        return torch.cat(list(windows), -1)
-
-    def finish(self, audio, request):  # type: ignore[no-untyped-def]
-        return audio.mul_(2) if "finish" in self.faults else audio
 
 
 class Data:
@@ -143,7 +145,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
     ("component", "options", "check"),
     [
         (Plain, {"faults": ["names"]}, "requests"),
-        (Plain, {"faults": ["width"]}, "request_conditions"),
+        (Plain, {"faults": ["width"]}, "conditions"),
         (Plain, {"faults": ["count"]}, "request_count"),
         (Plain, {"faults": ["random"]}, "repeatable"),
         (Plain, {"faults": ["resolve"]}, "resolve"),
@@ -159,8 +161,12 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Plain, {"faults": ["target"]}, "measurement"),
         (Plain, {"faults": ["distance"]}, "measurement"),
         (Plain, {"faults": ["projection"]}, "measurement"),
-        (Plain, {"faults": ["finish"]}, "finish"),
-        (Plain, {"faults": ["join"]}, "finish"),
+        (Plain, {"faults": ["place"]}, "make"),
+        (Plain, {"faults": ["endless"]}, "make"),
+        (Plain, {"faults": ["infinite"]}, "make"),
+        (Plain, {"faults": ["flat"]}, "make"),
+        (Plain, {"faults": ["silent"]}, "make"),
+        (Plain, {"faults": ["same"]}, "make"),
         (Plain, {"faults": ["order"]}, "dataset"),
         (Plain, {"faults": ["short"]}, "dataset"),
         (Plain, {"faults": ["crop"]}, "dataset"),

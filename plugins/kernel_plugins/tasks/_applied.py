@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kernel import Condition, ConditionSpec, Dataset, UsageError, did_you_mean
+from kernel import ConditionSpec, Dataset, Item, UsageError, did_you_mean
 from kernel_plugins.tasks._audio import AudioTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ABOUT: Mapping[str, tuple[str, ...]] = {"solver": ("ddpm",), "guidance": ("moments",)}
 """What a task recommends that measures something which is not to be met exactly."""
@@ -28,9 +32,9 @@ class AppliedTask(AudioTask):
         return ConditionSpec(vector=len(self.labels))
 
     @property
-    def told(self) -> Condition:
-        """Return the condition of `label`. Raises UsageError for one that the model lacks."""
-        return Condition() if self.label is None else self.named(self.label)
+    def told(self) -> Tensor | None:
+        """Return the vector of `label`. Raises UsageError for one that the model lacks."""
+        return None if self.label is None else self.named(self.label).vector
 
     def dataset(self, split: str) -> Dataset:
         """Raise UsageError: there is nothing to learn."""
@@ -39,7 +43,7 @@ class AppliedTask(AudioTask):
             " 'unconditional' and run this one with its model"
         )
 
-    def named(self, word: str) -> Condition:
+    def named(self, word: str) -> Item:
         """Return a label as a one-hot vector. Raises UsageError for one that the model lacks."""
         import torch
 
@@ -49,4 +53,5 @@ class AppliedTask(AudioTask):
                 f"there is no label {word!r}, {known}; leave it out or choose another"
                 f"{did_you_mean(word, self.labels)}"
             )
-        return Condition(vector=torch.eye(len(self.labels))[[self.labels.index(word)]])
+        vector = torch.eye(len(self.labels))[self.labels.index(word)]
+        return Item(self.samples, vector=vector)

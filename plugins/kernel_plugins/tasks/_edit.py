@@ -12,10 +12,13 @@ from pydantic import Field
 
 from kernel import (
     InputError,
+    Item,
     LatentSpace,
+    Making,
     Measurement,
     Request,
     UsageError,
+    Window,
     read_audio,
     resample,
 )
@@ -62,6 +65,8 @@ class Cut:
 class Edited(Request):
     """A recording to be changed, in samples of the model's rate except for `sound` and `known`.
 
+    `window` is what all of its windows have in common.
+
     sound: [C, L], what is written, at the file's rate. known: [C or 1, L], true for the samples of
     `sound` that are returned as they are; None where there are none.
     lanes: [G, channels, samples], the same sound at the model's rate and level, in groups of as
@@ -76,12 +81,18 @@ class Edited(Request):
     gain: float
     cuts: tuple[Cut, ...]
 
+    @property
+    def samples(self) -> int:
+        """Return how many samples a lane has."""
+        return self.lanes.shape[-1]
+
 
 @attrs.frozen(eq=False, kw_only=True)
-class Window(Request):
-    """A part of one lane of an edit. sound: [channels, samples]; keep: [1, samples], true if known.
+class Part(Window):
+    """A window on one lane of an edit.
 
-    What lies beyond the end of the recording is silence, and known.
+    sound: [channels, samples]. keep: [1, samples], true where the sound is known. Beyond the end of
+    the recording there is silence, and it is known.
     """
 
     whole: Edited
@@ -103,6 +114,11 @@ class Edit(AppliedTask):
     overlap: float = Field(
         0.25, ge=0, le=0.5, description="share of a window that is cross-faded with the next one"
     )
+
+    @property
+    def start(self) -> float | None:
+        """Return sigma / sigma_data where sampling starts from the recording; None: from noise."""
+        return None
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests, named after their files, over the edits in turn.
@@ -145,19 +161,20 @@ class Edit(AppliedTask):
         heard: Tensor,
         known: Tensor | None = None,
         sound: Tensor | None = None,
+        gain: float | None = None,
     ) -> Edited:
         """Return the edit of a recording that the model hears as `heard` [C, L], at its own rate.
 
         `known` and `sound` (by default `heard`, which may be longer) are those of an Edited. The
-        windows cover all of it, and all is to be kept. The level is that of the known part. Raises
-        InputError when that is silent.
+        windows cover all of it, and all is to be kept. `gain` is by default that of the known part.
+        Raises InputError when that is silent.
         """
         import torch
 
         from kernel_plugins.tasks._windows import cover
 
         certain = heard if known is None else heard[:, : known.shape[-1]][:, known.all(0)]
-        gain = self.gain(certain)
+        gain = self.gain(certain) if gain is None else gain
         if math.isinf(gain):
             raise InputError(
                 f"{recording.path} is silent but for the part to be made; give a recording of"
@@ -167,9 +184,8 @@ class Edit(AppliedTask):
         samples = lanes.shape[-1]
         return Edited(
             name=recording.path.stem,
-            samples=samples,
-            condition=self.told,
-            label=self.label,
+            window=Window(self.samples, vector=self.told, start=self.start),
+            text=self.label,
             given=recording.audio,
             sample_rate=recording.sample_rate,
             subtype=recording.subtype,
@@ -188,47 +204,52 @@ class Edit(AppliedTask):
             return heard[None]
         return heard[:, None].repeat(1, self.channels, 1)
 
-    def windows(self, request: Request) -> Sequence[Request]:
-        """Return the windows of each cut, lane after lane, all lanes with the same noise."""
+    def make(self, request: Request) -> Making:
+        """Make all windows of a recording, and one sound of them."""
         edit = cast(Edited, request)
+        made = yield self.windows(edit)
+        return [edit.finished(self.finish(self.joined(made, edit), edit), self.sample_rate)]
+
+    def windows(self, edit: Edited, first: int = 0) -> list[Window]:
+        """Return the windows of each cut, lane after lane, all lanes with the same noise.
+
+        first: the number of the first cut's noise.
+        """
         return [
-            self.window(edit, cut, lane, stream)
-            for stream, cut in enumerate(edit.cuts)
+            self.part(edit, cut, lane, stream)
+            for stream, cut in enumerate(edit.cuts, first)
             for lane in range(len(edit.lanes))
         ]
 
-    def window(self, edit: Edited, cut: Cut, lane: int, stream: int) -> Window:
-        """Return one window of one lane. It starts from what is there where the task starts low."""
+    def part(self, edit: Edited, cut: Cut, lane: int, stream: int) -> Part:
+        """Return one window on one lane, from what is there where sampling starts low."""
         from torch.nn.functional import pad
 
         length = min(self.samples, edit.samples - cut.start)
-        part, missing = slice(cut.start, cut.start + length), (0, self.samples - length)
-        sound = pad(edit.lanes[lane][:, part], missing)
-        return Window(
-            name=edit.name,
-            samples=self.samples,
-            condition=edit.condition,
-            label=edit.label,
-            origin=None if self.start is None else sound,
-            stream=stream,
+        place, missing = slice(cut.start, cut.start + length), (0, self.samples - length)
+        sound = pad(edit.lanes[lane][:, place], missing)
+        window = attrs.evolve(
+            edit.window, origin=None if edit.window.start is None else sound, stream=stream
+        )
+        return Part(
+            **attrs.asdict(window, recurse=False),
             whole=edit,
             cut=cut,
             lane=lane,
             sound=sound,
-            keep=pad(edit.keep[None, part], missing, value=True),
+            keep=pad(edit.keep[None, place], missing, value=True),
         )
 
-    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
+    def joined(self, windows: Sequence[Tensor], edit: Edited) -> Tensor:
         """Return the audio [C, samples], at the model's rate and level, of all windows together."""
         from kernel_plugins.tasks._windows import joined
 
-        edit = cast(Edited, request)
         lanes = joined(windows, edit.cuts, edit.lanes)
         return lanes[0] if len(edit.sound) == self.channels else lanes.mean(1)
 
-    def finish(self, audio: Tensor, request: Request) -> Tensor:
+    def finish(self, audio: Tensor, edit: Edited) -> Tensor:
         """Return the audio [C, L] at the file's own rate and level, none of it above full scale."""
-        return self.made(audio, cast(Edited, request)).clamp(-1, 1)
+        return self.made(audio, edit).clamp(-1, 1)
 
     def made(self, audio: Tensor, edit: Edited) -> Tensor:
         """Return what was made, [C, L], at the file's own rate and level."""
@@ -311,25 +332,24 @@ class GapEdit(Edit):
                 f" {most / rate:.3g} s"
             )
 
-    def finish(self, audio: Tensor, request: Request) -> Tensor:
+    def finish(self, audio: Tensor, edit: Edited) -> Tensor:
         """Return the audio [C, L] at the file's own rate and level, what is known as it was read.
 
         What is new does not exceed full scale and meets the known samples without a step.
         """
         from kernel_plugins.tasks._seams import mended
 
-        edit = cast(Edited, request)
         assert edit.known is not None and edit.sample_rate is not None
         fade = round(self.crossfade * edit.sample_rate)
         return mended(edit.sound, self.made(audio, edit), edit.known, fade)
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the known samples of the windows are what they are."""
         import torch
 
         from kernel_plugins.tasks._known import known_samples
 
-        windows = cast("Sequence[Window]", requests)
+        windows = cast("Sequence[Part]", items)
         sound = torch.stack([window.sound for window in windows])
         keep = torch.stack([window.keep for window in windows])
         return known_samples(space, sound, keep, self.domain)

@@ -10,16 +10,16 @@ from pydantic import Field
 
 from kernel import (
     InputError,
+    Item,
     LatentSpace,
     Measurement,
-    Request,
     Task,
     UsageError,
     hookimpl,
     resample,
 )
 from kernel_plugins.tasks._applied import EXACTLY
-from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
+from kernel_plugins.tasks._edit import Edit, Edited, Part, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,27 +65,27 @@ class Bandwidth(Edit):
         edit = self.edited(attrs.evolve(recording, audio=raised, sample_rate=rate), raised)
         return Narrow(**attrs.asdict(edit, recurse=False), cutoff=cutoff)
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the windows below the cut-off are as given."""
         import torch
 
         from kernel_plugins.tasks._operators import LowPass, measure
 
-        windows = cast("Sequence[Window]", requests)
+        windows = cast("Sequence[Part]", items)
         cutoffs = [cast(Narrow, window.whole).cutoff for window in windows]
         low_pass = LowPass(torch.tensor(cutoffs).view(-1, 1, 1) * (2 / self.sample_rate))
         return measure(space, low_pass, low_pass(torch.stack([window.sound for window in windows])))
 
-    def finish(self, audio: Tensor, request: Request) -> Tensor:
+    def finish(self, audio: Tensor, edit: Edited) -> Tensor:
         """Return the audio [C, L], its low frequencies as they were read."""
         import torch
 
         from kernel_plugins.tasks._operators import LowPass
 
-        edit = cast(Narrow, request)
+        narrow = cast(Narrow, edit)
         assert edit.sample_rate is not None
-        made = super().finish(audio, request)
-        low_pass = LowPass(torch.tensor(2 * edit.cutoff / edit.sample_rate))
+        made = super().finish(audio, edit)
+        low_pass = LowPass(torch.tensor(2 * narrow.cutoff / edit.sample_rate))
         return low_pass.project(made, edit.sound).clamp(-1, 1)
 
     def _cutoff(self, recording: Recording) -> float:

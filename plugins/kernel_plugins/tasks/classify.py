@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from kernel import LatentSpace, Measurement, Request, Task, UsageError, hookimpl
+from kernel import Item, LatentSpace, Measurement, Request, Task, UsageError, Window, hookimpl
 from kernel_plugins.tasks._folder import check_requests, numbered
 from kernel_plugins.tasks._heard import HeardTask
 
@@ -52,11 +52,11 @@ class Classify(HeardTask):
                 "task 'classify' has no class to make; set -o task.target=N, counted from 0"
             )
         return [
-            Request(numbered(index, count), self.samples, self.told, self.label)
+            Request(numbered(index, count), Window(self.samples, vector=self.told), self.label)
             for index in range(count)
         ]
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the classes have the target's probabilities."""
         import torch
 
@@ -71,7 +71,7 @@ class Classify(HeardTask):
 
         silence = on_device(space, torch.zeros(1, space.audio.channels, space.samples))
         wanted = self._wanted(hear(silence).shape[1])
-        target = on_device(space, torch.tensor(wanted).expand(len(requests), -1))
+        target = on_device(space, torch.tensor(wanted).expand(len(items), -1))
         return Measurement(chances, target, bce)
 
     def _wanted(self, classes: int) -> tuple[float, ...]:

@@ -3,83 +3,122 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from pydantic import Field
 
-from kernel import InputError, Task, UsageError, hookimpl
+from kernel import InputError, Making, Request, Task, UsageError, hookimpl
 from kernel_plugins.tasks._edit import CONTEXT, Cut, Edited, GapEdit, Recording
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Continued(Edited):
+    """A recording that goes on until `ends`, a sample of its own rate for each of its windows.
+
+    context: the seconds before a window's addition that it listens to.
+    """
+
+    recording: Recording
+    context: float
+    ends: tuple[int, ...]
 
 
 class Continuation(GapEdit):
     """Make a recording go on after its end, from the last of it.
 
     "Continuation" of Levy et al. 2023, table 2: A keeps the first samples of the window. The file
-    is returned as it was read with `more` seconds after it, as many as a window has room for beside
-    its context.
+    is returned as it was read with `more` seconds after it. Where they exceed what a window has
+    room for beside its context, they are made window after window, each from what the one before
+    has made.
     """
 
     context: float | None = Field(
         None,
         gt=0,
-        description="seconds at the recording's end that are listened to; by default"
-        " half a window, or less where the recording is shorter or `more` needs the room",
+        description="seconds at the end that are listened to; by default half a window, less where"
+        " the recording is shorter, and what the fewest windows leave where `more` is set",
     )
     more: float | None = Field(
         None, gt=0, description="seconds to add; by default what the window has left"
     )
 
     def edit(self, recording: Recording) -> Edited:
-        """Return the recording with a gap after its end.
+        """Return the recording with a gap after its end, as far as the first window makes it.
 
-        Raises InputError for a recording shorter than the context and UsageError for a window that
-        is too short for context and addition.
+        Raises InputError for a recording shorter than the context and UsageError for a context that
+        fills a window.
         """
+        context, more, windows = self._lengths(recording)
+        rate, length = recording.sample_rate, recording.audio.shape[-1]
+        ends = [length + round(more * number / windows * rate) for number in range(1, windows + 1)]
+        return self._extended(recording, recording.audio, context, tuple(ends))
+
+    def make(self, request: Request) -> Making:
+        """Make the windows one after another, and one sound of them."""
+        edit = first = cast(Continued, request)
+        for number in range(len(first.ends)):
+            made = yield self.windows(edit, number)
+            audio = self.finish(self.joined(made, edit), edit)
+            if edit.ends[1:]:
+                edit = self._extended(edit.recording, audio, edit.context, edit.ends[1:], edit.gain)
+        return [first.finished(audio, self.sample_rate)]
+
+    def _extended(
+        self,
+        recording: Recording,
+        audio: Tensor,
+        context: float,
+        ends: tuple[int, ...],
+        gain: float | None = None,
+    ) -> Continued:
+        """Return the edit that makes `audio` [C, L] go on to the first of `ends`."""
         import torch
         from torch.nn.functional import pad
 
         from kernel_plugins.tasks._seams import mended
 
-        rate, length = recording.sample_rate, recording.audio.shape[-1]
-        context, more = self._lengths(recording)
-        window = self.samples
-        total = length + round(more * rate)
+        rate, length, window = recording.sample_rate, audio.shape[-1], self.samples
         # The window is filled to its end, so that nothing is taken for known silence.
-        beyond = max(total - length, math.ceil(window / self.sample_rate * rate))
-        sound = pad(recording.audio, (0, beyond))
+        beyond = max(ends[0] - length, math.ceil(window / self.sample_rate * rate))
+        sound = pad(audio, (0, beyond))
         known = torch.arange(length + beyond)[None] < length
         heard = mended(sound, torch.zeros_like(sound), known, round(self.crossfade * rate))
-        edit = self.edited(recording, heard, known[:, :total], sound[:, :total])
-        ratio = self.sample_rate / rate
-        end = math.floor(length * ratio)
+        edit = self.edited(recording, heard, known[:, : ends[0]], sound[:, : ends[0]], gain)
+        end = math.floor(length * (self.sample_rate / rate))
         edit.keep[end:] = False
+        context = min(context, length / rate)
         cut = Cut(max(0, end - round(context * self.sample_rate)), torch.ones(window))
-        return attrs.evolve(edit, cuts=(cut,), spans=((length / rate, total / rate),))
+        span = recording.seconds, ends[-1] / rate
+        fields = attrs.asdict(edit, recurse=False) | {"cuts": (cut,), "spans": (span,)}
+        return Continued(**fields, recording=recording, context=context, ends=ends)
 
-    def _lengths(self, recording: Recording) -> tuple[float, float]:
-        """Return the seconds that are listened to and those that are added."""
+    def _lengths(self, recording: Recording) -> tuple[float, float, int]:
+        """Return the seconds that a window listens to, those that are added, and in how many."""
         window = self.samples / self.sample_rate
-        asked, more = self.context, self.more
-        if asked is not None and asked > recording.seconds:
+        context, more = self.context, self.more
+        if context is None:
+            least = window / 2 if more is None else window / CONTEXT
+        elif context > recording.seconds:
             raise InputError(
                 f"{recording.path} is {recording.seconds:.3f} s long, shorter than the context of"
-                f" {asked:g} s; lower -o task.context"
+                f" {context:g} s; lower -o task.context"
             )
-        free = window / 2 if more is None else max(window - more, window / CONTEXT)
-        context = min(recording.seconds, free) if asked is None else asked
-        most = window - context
-        if most <= 0:
+        elif context >= window:
             raise UsageError(
                 f"a context of {context:g} s fills the model's window of {window:.4g} s and leaves"
                 " nothing to add; lower -o task.context"
             )
-        if more is not None and more > most + 1e-9:
-            raise UsageError(
-                f"{more:g} s cannot be added to {recording.path}: of the model's window of"
-                f" {window:.4g} s, {context:.4g} s are listened to, which leaves room for"
-                f" {most:.4g} s; lower -o task.more and continue the result again"
-            )
-        return context, most if more is None else more
+        else:
+            least = context
+        if more is None:
+            context = min(recording.seconds, least)
+            return context, window - context, 1
+        windows = math.ceil(more / (window - least) - 1e-9)
+        return (window - more / windows if context is None else context), more, windows
 
 
 @hookimpl

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import attrs
 from pydantic import Field
 
-from kernel import InputError, LatentSpace, Measurement, Request, Task, hookimpl
+from kernel import InputError, Item, LatentSpace, Measurement, Task, hookimpl
 from kernel_plugins.tasks._applied import EXACTLY
-from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
+from kernel_plugins.tasks._edit import Edit, Edited, Part, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,13 +102,13 @@ class Declip(Edit):
             bounds=(bounds[0], bounds[1]),
         )
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the windows, when they are clipped, are as given."""
         import torch
 
         from kernel_plugins.tasks._operators import Clip, measure
 
-        windows = cast("Sequence[Window]", requests)
+        windows = cast("Sequence[Part]", items)
         bounds = [cast(Clipped, window.whole).bounds for window in windows]
         low, high = (
             torch.stack(
@@ -119,15 +119,15 @@ class Declip(Edit):
         clip = Clip(low, high)
         return measure(space, clip, clip(torch.stack([window.sound for window in windows])))
 
-    def finish(self, audio: Tensor, request: Request) -> Tensor:
+    def finish(self, audio: Tensor, edit: Edited) -> Tensor:
         """Return the audio [C, L] at the file's own rate and level, unclipped samples as read."""
         from kernel_plugins.tasks._bridge import bridged
 
-        edit = cast(Clipped, request)
+        clipped = cast(Clipped, edit)
         assert edit.known is not None
         whole = bridged(edit.sound, self.made(audio, edit), edit.known)
-        whole = whole.maximum(edit.high).where(edit.sound >= edit.high, whole)
-        return whole.minimum(edit.low).where(edit.sound <= edit.low, whole)
+        whole = whole.maximum(clipped.high).where(edit.sound >= clipped.high, whole)
+        return whole.minimum(clipped.low).where(edit.sound <= clipped.low, whole)
 
     def _lost(self, share: float) -> float:
         from kernel_plugins.tasks._estimates import clip_loss

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import attrs
 from pydantic import Field
 
-from kernel import InputError, LatentSpace, Measurement, Request, Task, hookimpl, resample
+from kernel import InputError, Item, LatentSpace, Measurement, Task, hookimpl, resample
 from kernel_plugins.tasks._applied import ABOUT
-from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
+from kernel_plugins.tasks._edit import Edit, Edited, Part, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,13 +81,13 @@ class Denoise(Edit):
             spectrum=spectrum * gain**2,
         )
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the windows, with noise, are as given; both are filtered to make it white."""
         import torch
 
         from kernel_plugins.tasks._operators import Whitened, measure
 
-        windows = cast("Sequence[Window]", requests)
+        windows = cast("Sequence[Part]", items)
         spectrum = torch.stack([cast(Noisy, window.whole).spectrum for window in windows])
         # No frequency is made louder, so that what guidances assume of the operator is on the safe
         # side: that it passes all of a sound.

@@ -11,16 +11,16 @@ from pydantic import Field
 
 from kernel import (
     InputError,
+    Item,
     LatentSpace,
     Measurement,
-    Request,
     Task,
     UsageError,
     hookimpl,
     read_audio,
 )
 from kernel_plugins.tasks._applied import ABOUT
-from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
+from kernel_plugins.tasks._edit import Edit, Edited, Part, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,13 +83,13 @@ class Dereverb(Edit):
             )
         return Reverberant(**attrs.asdict(edit, recurse=False), response=response)
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the windows, played in the room, are as given."""
         import torch
 
         from kernel_plugins.tasks._operators import RoomResponse, measure
 
-        windows = cast("Sequence[Window]", requests)
+        windows = cast("Sequence[Part]", items)
         response = cast(Reverberant, windows[0].whole).response
         # Scaled so that no frequency becomes louder, which is the safe side of what guidances
         # assume of an operator: that it passes all of a sound.
@@ -116,7 +116,7 @@ class Dereverb(Edit):
         return response / response.square().sum().sqrt()
 
 
-def _explained(place: Tensor, window: Window, response: int) -> Tensor:
+def _explained(place: Tensor, window: Part, response: int) -> Tensor:
     """Return [1, samples], true where all that is heard comes from this window alone."""
     start = response if window.cut.start else 0
     return ((place >= start) & (place < window.whole.samples - window.cut.start))[None]

@@ -10,11 +10,13 @@ import attrs
 
 from kernel import (
     InputError,
+    Item,
     LatentSpace,
     Measurement,
     Request,
     Task,
     UsageError,
+    Window,
     hookimpl,
     read_audio,
 )
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Likeness(Request):
-    """A sound like another. example: [channels, L], at the model's rate and level."""
+class Likeness(Window):
+    """A window for a sound like another. example: [channels, L], at the model's rate and level."""
 
     example: Tensor
 
@@ -50,23 +52,18 @@ class Embedder(HeardTask):
         if not inputs:
             raise UsageError("task 'embedder' makes sounds like a recording; name one with -i FILE")
         examples = [self._example(path) for path in inputs]
+        windows = [
+            Likeness(samples=self.samples, vector=self.told, example=example)
+            for example in examples
+        ]
         requests: list[Request] = []
         for index in range(count):
             turn = index % len(inputs)
-            requests.append(
-                Likeness(
-                    name=numbered(index, count, inputs[turn].stem),
-                    samples=self.samples,
-                    condition=self.told,
-                    label=self.label,
-                    given=examples[turn],
-                    sample_rate=self.sample_rate,
-                    example=examples[turn],
-                )
-            )
+            name = numbered(index, count, inputs[turn].stem)
+            requests.append(Request(name, windows[turn], self.label, given=examples[turn]))
         return requests
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
         """Return that the embeddings are those of the recordings."""
         import torch
 
@@ -74,7 +71,7 @@ class Embedder(HeardTask):
         from kernel_plugins.tasks._operators import on_device
 
         hear = self.heard(space)
-        examples = [cast(Likeness, request).example for request in requests]
+        examples = [cast(Likeness, item).example for item in items]
         target = torch.cat([hear(on_device(space, each[None])) for each in examples])
         return Measurement(lambda x0: hear(space.decode(x0, space.samples)), target, l2)
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, field_validator
 
 from kernel import (
-    Condition,
     ConditionSpec,
     Dataset,
     InputError,
+    Item,
     Request,
     Task,
     UsageError,
+    Window,
     did_you_mean,
     hookimpl,
 )
@@ -116,14 +117,13 @@ class Labelled(FolderTask):
             turn = turns[index % len(turns)]
             label = self.labels[turn]
             name = numbered(index, count, label)
-            told = Condition(vector=vectors[turn][None])
-            requests.append(Request(name, self.samples, told, label))
+            requests.append(Request(name, Window(self.samples, vector=vectors[turn]), label))
         return requests
 
-    def named(self, word: str) -> Condition:
-        """Return the condition of a label. Raises UsageError when it is unknown."""
+    def named(self, word: str) -> Item:
+        """Return an item of a label. Raises UsageError when it is unknown."""
         self._check_labels()
-        return Condition(vector=_one_hot(len(self.labels))[self._place(word)][None])
+        return Item(self.samples, vector=_one_hot(len(self.labels))[self._place(word)])
 
     def _check_labels(self) -> None:
         if not self.labels:

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import attrs
 from pydantic import Field, model_validator
 
-from kernel import LatentSpace, Measurement, Request, Task, hookimpl
+from kernel import Item, LatentSpace, Making, Measurement, Request, Task, hookimpl
 from kernel_plugins.tasks._applied import EXACTLY
-from kernel_plugins.tasks._edit import Edit, Edited, Recording, Window
+from kernel_plugins.tasks._edit import Edit, Edited, Part, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-MANY = 2**20
-"""More windows than a mixture has."""
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class Source(Edited):
-    """One source of a mixture. `number` counts from 0; `mixture` is the same for all of one.
-
-    others: the sources that nobody asked for and that have to be made all the same.
-    """
-
-    number: int
-    mixture: int = 0
-    others: tuple[Source, ...] = ()
 
 
 class Separate(Edit):
@@ -45,8 +29,9 @@ class Separate(Edit):
                     their sum, more narrowly as sigma falls; -o guidance.dps.on=x measures the noisy
                     sources in place of the estimates (Mariani et al. 2024, section 4.2)
 
-    A mixture is brought to the level of as many uncorrelated sources of the model's level. Sources
-    with the same prior may change places from one window of a long mixture to the next.
+    A request is a mixture, and its sources are its sounds. A mixture is brought to the level of as
+    many uncorrelated sources of the model's level. Sources with the same prior may change places
+    from one window of a long mixture to the next.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
@@ -73,67 +58,53 @@ class Separate(Edit):
         """Return that there is a `measurement`."""
         return frozenset({"measurement"})
 
-    def usual_count(self, inputs: Sequence[Path]) -> int:
-        """Return that every source of every mixture is made."""
-        return self.sources * super().usual_count(inputs)
-
-    def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        """Return `count` requests, the sources of each mixture one after another.
-
-        Raises UsageError and InputError as other edits do.
-        """
-        requests = [
-            attrs.evolve(cast(Source, each), mixture=index // self.sources)
-            for index, each in enumerate(super().requests(inputs, count))
-        ]
-        *whole, last = requests
-        missing = (self._source(last, number) for number in range(last.number + 1, self.sources))
-        return [*whole, attrs.evolve(last, others=tuple(missing))]
-
     def edits(self, recordings: Sequence[Recording]) -> list[Edited]:
-        """Return the sources of every recording."""
-        mixtures = [self.edit(recording) for recording in recordings]
-        return [self._source(each, number) for each in mixtures for number in range(self.sources)]
+        """Return the mixtures. Raises UsageError for a part that the model lacks."""
+        for part in self.parts:
+            self.named(part)
+        return super().edits(recordings)
 
     def gain(self, sound: Tensor) -> float:
         """Return the factor that brings a mixture to the level of as many sources."""
         return super().gain(sound) * math.sqrt(self.sources)
 
-    def windows(self, request: Request) -> Sequence[Request]:
-        """Return the windows of the source, and after them those of sources nobody asked for."""
-        source, windows = cast(Source, request), []
-        for each in (source, *source.others):
-            for place, window in enumerate(super().windows(each)):
-                joint = source.mixture * MANY + place
-                stream = (window.stream or 0) + MANY * (each.number - source.number)
-                windows.append(attrs.evolve(window, model=each.model, joint=joint, stream=stream))
-        return windows
+    def make(self, request: Request) -> Making:
+        """Make all sources of a mixture together, each a sound."""
+        sources = [self._source(cast(Edited, request), number) for number in range(self.sources)]
+        parts = [self.windows(each, number * len(each.cuts)) for number, each in enumerate(sources)]
+        made = yield [
+            attrs.evolve(window, joint=place)
+            for windows in parts
+            for place, window in enumerate(windows)
+        ]
+        own = len(made) // self.sources
+        wholes = [
+            self.joined(made[number * own :][:own], each) for number, each in enumerate(sources)
+        ]
+        return [
+            each.finished(self.finish(whole, each), self.sample_rate)
+            for each, whole in zip(sources, wholes, strict=True)
+        ]
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement | None:
-        """Return that the windows with the same `joint` have a certain sum."""
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
+        """Return that the windows of a joint, which are neighbours, have a certain sum."""
         import torch
 
         from kernel_plugins.tasks._operators import SumOfSources, measure
 
-        windows = cast("Sequence[Window]", requests)
-        sources = sum(window.joint == windows[0].joint for window in windows)
+        windows = cast("Sequence[Part]", items)
         mixture = torch.stack([window.sound for window in windows])
-        return measure(space, SumOfSources(sources), mixture / sources, "l2")
+        return measure(space, SumOfSources(self.sources), mixture / self.sources, "l2")
 
-    def join(self, windows: Sequence[Tensor], request: Request) -> Tensor:
-        """Return the audio [C, samples] of the source."""
-        source = cast(Source, request)
-        return super().join(windows[: len(source.cuts) * len(source.lanes)], request)
-
-    def _source(self, mixture: Edited, number: int) -> Source:
-        fields = {each.name: getattr(mixture, each.name) for each in attrs.fields(Edited)}
+    def _source(self, mixture: Edited, number: int) -> Edited:
+        """Return the edit that makes one source of a mixture, counted from 0."""
+        window, name, text = mixture.window, str(number + 1), mixture.text
         if self.models:
-            fields["model"] = self.models[number]
+            window = attrs.evolve(window, model=self.models[number])
         if self.parts:
-            part = self.parts[number]
-            fields |= {"label": part, "condition": self.named(part)}
-        fields["name"] += f"-{self.parts[number] if self.parts else number + 1}"
-        return Source(**fields, number=number)
+            name = text = self.parts[number]
+            window = attrs.evolve(window, vector=self.named(name).vector)
+        return attrs.evolve(mixture, name=f"{mixture.name}-{name}", window=window, text=text)
 
 
 @hookimpl

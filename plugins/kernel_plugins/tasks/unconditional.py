@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernel import Dataset, Request, Task, hookimpl
+from kernel import Dataset, Request, Task, Window, hookimpl
 from kernel_plugins.tasks._folder import FolderTask, check_requests, numbered
 
 
@@ -22,7 +22,7 @@ class Unconditional(FolderTask):
         Raises UsageError when `inputs` is not empty or `count` < 1.
         """
         check_requests("unconditional", inputs, count)
-        return [Request(numbered(index, count), self.samples) for index in range(count)]
+        return [Request(numbered(index, count), Window(self.samples)) for index in range(count)]
 
 
 @hookimpl

@@ -15,9 +15,11 @@ from kernel import (
     Dataset,
     InputError,
     Item,
+    Making,
     Request,
     Task,
     UsageError,
+    Window,
     hookimpl,
     read_audio,
 )
@@ -78,18 +80,30 @@ class Enhance(Task):
         if not inputs or count < 1:
             raise UsageError("the task enhances recordings and was given none; add -i FILE")
         files = [inputs[index % len(inputs)] for index in range(count)]
-        return [
-            Request(
-                f"{index:02d}-{file.stem}", self.samples, origin=self.cut(file), label=file.stem
-            )
-            for index, file in enumerate(files)
-        ]
+        return [self.request(f"{index:02d}-{file.stem}", file) for index, file in enumerate(files)]
 
-    def cut(self, file: Path) -> Tensor:
-        """Return the first samples of a recording, [1, samples], padded with silence."""
+    def request(self, name: str, file: Path) -> Request:
+        """Return the request to enhance a whole recording, at the model's rate."""
+        audio = read_audio(file, self.sample_rate, 1)[0]
+        return Request(name, Window(self.samples), file.stem, given=audio)
+
+    def make(self, request: Request) -> Making:
+        """Make a recording of any length in windows, one beside the other."""
+        import torch
+
+        audio = request.given
+        assert audio is not None
+        starts = range(0, audio.shape[-1], self.samples)
+        made = yield [
+            attrs.evolve(request.window, origin=self.padded(audio[:, start : start + self.samples]))
+            for start in starts
+        ]
+        return [request.finished(torch.cat(made, -1)[:, : audio.shape[-1]], self.sample_rate)]
+
+    def padded(self, audio: Tensor) -> Tensor:
+        """Return audio [1, L] as [1, samples], with silence at its end."""
         from torch.nn.functional import pad
 
-        audio = read_audio(file, self.sample_rate, 1)[0][:, : self.samples]
         return pad(audio, (0, self.samples - audio.shape[-1]))
 
 
@@ -105,9 +119,15 @@ class Pairs:
         return len(self.files)
 
     def item(self, index: int, generator: torch.Generator) -> Item:
-        """Return pair `index`, from its start."""
-        clean, noisy = self.files[index]
-        return Item(self.task.samples, self.task.cut(clean), origin=self.task.cut(noisy))
+        """Return a random stretch of pair `index`, padded where it is too short."""
+        import torch
+
+        task = self.task
+        clean, noisy = (read_audio(file, task.sample_rate, 1)[0] for file in self.files[index])
+        room = max(0, clean.shape[-1] - task.samples)
+        start = int(torch.randint(room + 1, (), generator=generator))
+        clean, noisy = (each[:, start : start + task.samples] for each in (clean, noisy))
+        return Item(task.samples, task.padded(clean), origin=task.padded(noisy))
 
 
 @hookimpl

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from kernel import (
     AudioSpec,
-    Condition,
     ConditionSpec,
     Dataset,
     Item,
     Request,
     Task,
     UsageError,
+    Window,
     hookimpl,
 )
 
@@ -64,13 +64,13 @@ class Melody(Task):
         """Return a request for each of `count` prompts, in turn."""
         told = [self.prompts[index % len(self.prompts)] for index in range(count)]
         return [
-            Request(f"{index:02d}", self.samples, self.named(prompt), prompt)
+            Request(f"{index:02d}", Window(self.samples, sequence=self.rows(prompt)), prompt)
             for index, prompt in enumerate(told)
         ]
 
-    def named(self, word: str) -> Condition:
-        """Return the condition of a prompt. Raises UsageError for a word that is none."""
-        return Condition(sequence=self.rows(word)[None])
+    def named(self, word: str) -> Item:
+        """Return an item of a prompt. Raises UsageError for a word that is none."""
+        return Item(self.samples, sequence=self.rows(word))
 
     def rows(self, prompt: str) -> Tensor:
         """Return the rows of a prompt's words."""

@@ -21,11 +21,13 @@ from kernel import (
     Backbone,
     Condition,
     ConditionSpec,
+    Item,
     LatentSpace,
     LatentSpec,
     Measurement,
     Request,
     Task,
+    Window,
 )
 from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig
@@ -72,10 +74,10 @@ class Told(Task):
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         told = torch.eye(2)
-        return [Request(str(i), SAMPLES, Condition(told[i, None])) for i in range(count)]
+        return [Request(str(i), Window(SAMPLES, vector=told[i])) for i in range(count)]
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement:
-        target = torch.linspace(-0.4, 0.4, KNOWN).expand(len(requests), 1, -1)
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement:
+        target = torch.linspace(-0.4, 0.4, KNOWN).expand(len(items), 1, -1)
 
         def distance(found: Tensor, target: Tensor) -> Tensor:
             return (found - target).abs().flatten(1).mean(1)
@@ -145,7 +147,7 @@ def sounds(*names: str) -> Tensor:
     other = (Edm(), small, small.build(assembly.latent, spec))
     sampler = Sampler(assembly, spec, network, assembly.build_codec(), MACHINE, (), lambda _: other)
     made = sampler.sounds(assembly.task.requests((), 2), STEPS, 0, 2)
-    return torch.stack([each.audio for each in made])
+    return torch.stack([sound.audio for _, sound in made])
 
 
 @pytest.mark.parametrize("pair", list(combinations(NAMES, 2)), ids="-".join)

@@ -94,12 +94,10 @@ def run(tmp_path: Path) -> Runs:
         machine = Machine.choose(RunConfig(device="cpu"))
         sampler = Sampler(assembly, task.condition, network, codec, machine)
         sounds = []
-        for sound in sampler.sounds(task.requests(files, count), steps, seed=0, batch=4):
-            request = sound.request
-            assert request.sample_rate is not None
-            path = tmp_path / "out" / f"{request.name}.wav"
+        for _, sound in sampler.sounds(task.requests(files, count), steps, seed=0, batch=4):
+            path = tmp_path / "out" / f"{sound.name}.wav"
             path.parent.mkdir(exist_ok=True)
-            assert write_audio(path, sound.audio, request.sample_rate, request.subtype) == 1
+            assert write_audio(path, sound.audio, sound.sample_rate, sound.subtype) == 1
             sounds.append(read_audio(path)[0])
         return sounds
 

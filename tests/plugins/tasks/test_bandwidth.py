@@ -81,7 +81,7 @@ def test_the_measurement_is_that_of_the_whole_sound(
     truth = white(4000)
     task = bandwidth(cutoff=1500, normalize="none")
     request = one(task, save(below(truth, 1500), subtype="FLOAT"))
-    known = task.measurement(task.windows(request), space(task))
+    known = task.measure(task.windows(request), space(task))
     assert known is not None and known.project is not None
     torch.testing.assert_close(known.operator(truth[None]), known.target, rtol=0, atol=1e-6)
     torch.testing.assert_close(known.project(truth[None]), truth[None], rtol=0, atol=1e-6)

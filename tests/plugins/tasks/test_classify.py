@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from kernel import LatentSpace, Request, Task, UsageError
+from kernel import LatentSpace, Task, UsageError, Window
 from kernel_plugins.mathematics.losses import bce
 from kernel_plugins.tasks.classify import Classify
 
@@ -30,12 +30,12 @@ def three(audio: Tensor, sample_rate: int) -> Tensor:
 
 def measured(task: Classify, space: LatentSpace, count: int = 2):  # type: ignore[no-untyped-def]
     heard = attrs.evolve(space, encoder=lambda spelling: three)
-    return task.measurement([Request("a", task.samples)] * count, heard)
+    return task.measure([Window(task.samples)] * count, heard)
 
 
 def test_new_sounds_are_numbered() -> None:
     requests = classify().requests([], 2)
-    assert [(each.name, each.samples) for each in requests] == [("00", 80), ("01", 80)]
+    assert [(each.name, each.window.samples) for each in requests] == [("00", 80), ("01", 80)]
 
 
 def test_a_class_has_the_probability_one(space: Callable[[Task], LatentSpace]) -> None:

@@ -115,18 +115,55 @@ def test_a_context_that_fills_the_window_is_refused(save: Save) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "listened", "room"),
-    [({"more": 0.3, "context": 0.25}, "0.25", "0.25"), ({"more": 0.45}, "0.0625", "0.4375")],
+    ("options", "windows"),
+    [
+        ({"more": 0.3, "context": 0.25}, 2),
+        ({"more": 0.45}, 2),
+        ({"more": 1.5}, 4),
+        ({"more": 1.0, "context": 0.1}, 3),
+    ],
 )
-def test_more_than_the_window_has_room_for_is_refused(
-    save: Save, options: dict[str, object], listened: str, room: str
+def test_more_than_a_window_has_room_for_is_made_window_after_window(
+    save: Save, run: Run, options: dict[str, float], windows: int
 ) -> None:
-    sentence = (
-        rf"{options['more']} s cannot be added to .*song\.wav: of the model's window of 0\.5 s,"
-        rf" {listened} s are listened to, which leaves room for {room} s; lower -o task\.more"
+    task, path = continuation(**options), save(tones(1.0))
+    assert len(one(task, path).ends) == windows  # type: ignore[attr-defined]
+    (found,) = run(task, [path])
+    assert found.shape[-1] == RATE + round(options["more"] * RATE)
+    assert torch.equal(found[:, :RATE], read_audio(path)[0])
+    for part in found[:, RATE:].split(1000, -1):
+        assert float(part.square().mean().sqrt()) > 0.1
+
+
+def test_a_window_listens_to_what_the_one_before_has_made(save: Save) -> None:
+    task = continuation(more=0.6, context=0.2)
+    request = one(task, save(tones(1.0)))
+    making, made = task.make(request), 0.1 * torch.ones(1, 4000)
+    (first,) = next(making)
+    (second,) = making.send([made])
+    known = int(second.keep.sum())  # type: ignore[attr-defined]
+    assert (first.stream, second.stream, known) == (0, 1, 1600)
+    torch.testing.assert_close(
+        second.sound[:, 200:1500],  # type: ignore[attr-defined]
+        made[:, 200:1500],
+        rtol=1e-3,
+        atol=1e-3,
     )
-    with pytest.raises(UsageError, match=sentence):
-        one(continuation(**options), save(tones(1.0)))
+    with pytest.raises(StopIteration) as end:
+        making.send([made])
+    (sound,) = end.value.value
+    assert sound.audio.shape == (1, RATE + 4800)
+    assert sound.spans == ((1.0, 1.6),)
+    assert torch.equal(sound.given, request.given)
+
+
+def test_the_level_is_that_of_the_recording_in_every_window(save: Save) -> None:
+    task = continuation(more=0.6)
+    request = one(task, save(tones(1.0)))
+    making = task.make(request)
+    next(making)
+    (second,) = making.send([torch.zeros(1, 4000)])
+    assert second.whole.gain == request.gain  # type: ignore[attr-defined]
 
 
 def test_silence_is_refused(save: Save) -> None:

@@ -82,7 +82,7 @@ def test_the_measurement_holds_for_the_sound_before_it_was_clipped(
     task = declip(normalize="none")
     truth = sound(2000)
     request = one(task, save(truth.clamp(-0.1, 0.1), subtype="FLOAT"))
-    known = task.measurement(task.windows(request), space(task))
+    known = task.measure(task.windows(request), space(task))
     assert known is not None and known.project is not None
     torch.testing.assert_close(known.operator(truth[None]), known.target)
     torch.testing.assert_close(known.project(truth[None]), truth[None])

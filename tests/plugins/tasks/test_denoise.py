@@ -86,7 +86,7 @@ def test_what_is_left_of_the_true_sound_is_white_noise_of_the_level_told(
     noise = torch.fft.irfft(torch.fft.rfft(draw(4000)) * slope, 4000) if coloured else draw(4000)
     task = denoise(normalize="none", coloured=coloured)
     request = one(task, save(truth + noise, subtype="FLOAT"))
-    known = task.measurement(task.windows(request), space(task))
+    known = task.measure(task.windows(request), space(task))
     assert known is not None and isinstance(known.noise, Tensor)
     left = known.target - known.operator(truth[None])
     assert decibels(float(left.square().mean() / known.noise.square())) == pytest.approx(0, abs=2)
@@ -119,10 +119,10 @@ def test_each_item_of_a_batch_has_its_own_noise(
     task = denoise()
     files = [save(bursts(4000) + draw(4000, level), f"{level}.wav") for level in (0.01, 0.05)]
     windows = [task.windows(one(task, path))[0] for path in files]
-    both = task.measurement(windows, space(task))
+    both = task.measure(windows, space(task))
     assert both is not None and isinstance(both.noise, Tensor)
     for index, window in enumerate(windows):
-        alone = task.measurement([window], space(task))
+        alone = task.measure([window], space(task))
         assert alone is not None
         torch.testing.assert_close(both.target[index], alone.target[0])
         torch.testing.assert_close(both.noise[index], alone.noise[0])  # type: ignore[index]

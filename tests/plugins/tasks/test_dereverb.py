@@ -60,7 +60,7 @@ def test_the_measurement_holds_for_the_dry_sound(
     wet = fftconvolve(dry, kept[None])[:, 5 : 5 + 9000]
     request = one(task, save(wet, subtype="FLOAT"))
     windows = task.windows(request)
-    known = task.measurement(windows, space(task))
+    known = task.measure(windows, space(task))
     assert known is not None
     starts = [window.cut.start for window in windows]  # type: ignore[attr-defined]
     assert len(starts) > 2
@@ -80,7 +80,7 @@ def test_what_lies_beyond_the_recording_is_not_measured(
 ) -> None:
     task = dereverb(room=room)
     windows = task.windows(one(task, save(draw(3000))))
-    known = task.measurement(windows, space(task))
+    known = task.measure(windows, space(task))
     assert known is not None
     assert (known.operator(torch.ones(1, 1, 4000))[..., 3000:] == 0).all()
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from kernel import Condition, ConditionSpec, InputError, UsageError, resample
+from kernel import ConditionSpec, InputError, UsageError, resample
 from kernel_plugins.tasks._edit import Edit, Edited
 from kernel_plugins.tasks._windows import around, cover, joined
 
@@ -39,8 +39,12 @@ def one(task: Edit, *files: Path) -> Edited:
 
 def again(task: Edit, request: Edited) -> Tensor:
     """Return what is written when the model changes nothing."""
-    heard = [window.sound for window in task.windows(request)]  # type: ignore[attr-defined]
-    return task.finish(task.join(heard, request), request)
+    making = task.make(request)
+    with pytest.raises(StopIteration) as end:
+        making.send([window.sound for window in next(making)])  # type: ignore[attr-defined]
+    (sound,) = end.value.value
+    audio: Tensor = sound.audio
+    return audio
 
 
 def test_a_recording_that_the_model_leaves_alone_comes_back(save: Save) -> None:
@@ -194,11 +198,10 @@ def test_an_edit_has_nothing_to_learn() -> None:
 
 def test_a_label_of_the_model_is_told_to_it(save: Save) -> None:
     task = edit(labels=("high", "low"), label="low")
-    vector = one(task, save(noise(900))).condition.vector
+    vector = one(task, save(noise(900))).window.vector
     assert task.condition == ConditionSpec(vector=2)
     assert vector is not None
-    assert vector.tolist() == [[0, 1]]
-    assert one(edit(labels=("high", "low")), save(noise(900))).condition.empty
+    assert vector.tolist() == [0, 1]
 
 
 def test_an_unknown_label_is_refused(save: Save) -> None:
@@ -263,9 +266,9 @@ def test_windows_stay_inside_the_sound() -> None:
     assert [cut.start for cut in around(keep, 100)] == [0, 200]
 
 
-def test_requests_have_no_condition_unless_told(save: Save) -> None:
-    assert one(edit(), save(noise(900))).condition.empty
-    assert isinstance(one(edit(), save(noise(900))).condition, Condition)
+@pytest.mark.parametrize("labels", [(), ("high", "low")])
+def test_requests_tell_nothing_unless_asked_to(save: Save, labels: tuple[str, ...]) -> None:
+    assert one(edit(labels=labels), save(noise(900))).window.vector is None
 
 
 def test_the_resampling_is_that_of_the_kernel(save: Save) -> None:

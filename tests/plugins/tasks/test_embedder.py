@@ -37,11 +37,11 @@ def test_examples_take_turns_at_the_models_rate_and_level(save: Save) -> None:
     paths = [save(tone(6000, 2), "a.wav", rate=16000), save(tone(), "b.wav")]
     requests = embedder().requests(paths, 3)
     assert [each.name for each in requests] == ["00-a", "01-b", "02-a"]
-    assert {each.samples for each in requests} == {2000}
+    assert {each.window.samples for each in requests} == {2000}
     for request in requests:
-        assert isinstance(request, Likeness)
-        assert request.example.shape == (1, 3000)
-        level = float(request.example.square().mean().sqrt())
+        assert isinstance(request.window, Likeness)
+        assert request.window.example.shape == (1, 3000)
+        level = float(request.window.example.square().mean().sqrt())
         assert level == pytest.approx(10 ** (-23 / 20), rel=0.01)
 
 
@@ -49,13 +49,13 @@ def test_the_target_is_what_is_heard_in_the_example(
     save: Save, space: Callable[[Task], LatentSpace]
 ) -> None:
     task = embedder()
-    request = task.requests([save(tone())], 1)[0]
-    assert isinstance(request, Likeness)
-    known = task.measurement([request, request], heard_by(space(task), HEARD))
+    window = task.requests([save(tone())], 1)[0].window
+    assert isinstance(window, Likeness)
+    known = task.measure([window, window], heard_by(space(task), HEARD))
     assert known is not None
-    expected = HEARD(request.example[None], RATE)
+    expected = HEARD(window.example[None], RATE)
     torch.testing.assert_close(known.target, expected.expand(2, -1))
-    x0 = request.example[None, :, :2000].repeat(2, 1, 1)
+    x0 = window.example[None, :, :2000].repeat(2, 1, 1)
     torch.testing.assert_close(known.operator(x0), HEARD(x0, RATE))
     distance = known.distance(known.operator(x0), known.target)
     torch.testing.assert_close(distance, (HEARD(x0, RATE) - expected).norm(dim=1))

@@ -131,7 +131,7 @@ def test_a_gap_may_be_at_the_end(save: Save) -> None:
 def test_the_known_samples_are_measured(save: Save, space: Spaces) -> None:
     task = infill("0.3:0.5")
     windows = task.windows(one(task, save(tones(RATE))))
-    measurement = task.measurement(windows, space(task))
+    measurement = task.measure(windows, space(task))
     assert measurement is not None and measurement.project is not None
     assert task.offers == {"measurement"}
     noise = torch.randn(1, 1, 4000)
@@ -161,7 +161,7 @@ def test_a_codec_that_loses_samples_is_measured_where_no_frame_sees_the_gap(
     task = infill("0.3:0.4", domain=domain)
     latents = framed(space(task), 50)
     windows = task.windows(one(task, save(tones(RATE))))
-    measurement = task.measurement(windows, latents)
+    measurement = task.measure(windows, latents)
     assert measurement is not None and measurement.project is not None
     (window,) = windows
     keep = window.keep[None].unfold(-1, 50, 50).all(-1)  # type: ignore[attr-defined]

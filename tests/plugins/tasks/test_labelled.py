@@ -194,22 +194,22 @@ def test_options_that_cannot_be_are_refused(options: dict[str, object], message:
 def test_requests_take_the_labels_in_turn() -> None:
     requests = task(None, labels=("a", "b", "c")).requests([], 4)
     assert [request.name for request in requests] == ["00-a", "01-b", "02-c", "03-a"]
-    assert [request.label for request in requests] == ["a", "b", "c", "a"]
-    assert {request.samples for request in requests} == {80}
-    vectors = [request.condition.vector for request in requests]
+    assert [request.text for request in requests] == ["a", "b", "c", "a"]
+    assert {request.window.samples for request in requests} == {80}
+    vectors = [request.window.vector for request in requests]
     assert [vector.tolist() for vector in vectors if vector is not None] == [
-        [[1, 0, 0]],
-        [[0, 1, 0]],
-        [[0, 0, 1]],
-        [[1, 0, 0]],
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 0, 0],
     ]
 
 
 def test_one_label_can_be_asked_for() -> None:
     requests = task(None, labels=("a", "b", "c"), label="b").requests([], 3)
     assert [request.name for request in requests] == ["00-b", "01-b", "02-b"]
-    vectors = [request.condition.vector for request in requests]
-    assert all(vector is not None and vector.tolist() == [[0, 1, 0]] for vector in vectors)
+    vectors = [request.window.vector for request in requests]
+    assert all(vector is not None and vector.tolist() == [0, 1, 0] for vector in vectors)
 
 
 def test_an_unknown_label_is_met_with_near_misses() -> None:
@@ -225,7 +225,7 @@ def test_requests_without_labels_are_refused() -> None:
 def test_a_label_is_a_word_for_its_condition() -> None:
     made = task(None, labels=("kick", "hat", "snare"))
     vector = made.named("hat").vector
-    assert vector is not None and vector.tolist() == [[0, 1, 0]]
+    assert vector is not None and vector.tolist() == [0, 1, 0]
     with pytest.raises(UsageError, match=r"no label 'snar' among kick, hat, snare; .*'snare'\?"):
         made.named("snar")
     with pytest.raises(UsageError, match="knows no labels"):
@@ -235,7 +235,7 @@ def test_a_label_is_a_word_for_its_condition() -> None:
 def test_names_hold_only_what_file_names_may() -> None:
     requests = task(None, labels=("loud/../long one", "späť")).requests([], 2)
     assert [request.name for request in requests] == ["00-loud_.._long_one", "01-späť"]
-    assert requests[0].label == "loud/../long one"
+    assert requests[0].text == "loud/../long one"
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -9,15 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernel import (
-    AudioSpec,
-    LatentSpace,
-    LatentSpec,
-    Measurement,
-    Request,
-    UsageError,
-    resample,
-)
+from kernel import AudioSpec, Item, LatentSpace, LatentSpec, Measurement, UsageError, resample
 from kernel_plugins.guidance.dps import Dps
 from kernel_plugins.guidance.projection import Projection
 from kernel_plugins.tasks._edit import Edit, Edited
@@ -317,8 +309,8 @@ class Measured(Edit):
     def offers(self) -> frozenset[str]:
         return frozenset({"measurement"})
 
-    def measurement(self, requests: Sequence[Request], space: LatentSpace) -> Measurement:
-        target = torch.zeros(len(requests), 1, space.samples - 100 * self.short)
+    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement:
+        target = torch.zeros(len(items), 1, space.samples - 100 * self.short)
         return measure(space, self.operator, target)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from kernel import LatentSpace, Task, UsageError, read_audio
 from kernel_plugins.guidance.dps import Dps
-from kernel_plugins.tasks.separate import Separate, Source
+from kernel_plugins.tasks._edit import Edited, Part
+from kernel_plugins.tasks.separate import Separate
 
 RATE = 8000
 Save = Callable[..., Path]
@@ -30,8 +32,8 @@ def test_the_sources_have_files_of_their_own_and_add_up_to_the_mixture(
 ) -> None:
     path = save(draw(), "mix.wav", subtype="FLOAT")
     task = separate(sources=3)
-    assert task.usual_count([path]) == 3
-    found = run(task, [path], 3)
+    assert task.usual_count([path]) == 1
+    found = run(task, [path])
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "mix-1.wav",
         "mix-2.wav",
@@ -45,37 +47,30 @@ def test_every_channel_and_every_mixture_adds_up(
     save: Save, run: Callable[..., list[Tensor]]
 ) -> None:
     paths = [save(draw(5000, 2), "a.wav", subtype="FLOAT"), save(draw(1500), "b.wav")]
-    one, two, three, four = run(separate(), paths, 4)
+    one, two, three, four = run(separate(), paths, 2)
     torch.testing.assert_close(one + two, draw(5000, 2), rtol=0, atol=1e-6)
     torch.testing.assert_close(three + four, read_audio(paths[1])[0], rtol=0, atol=1e-4)
 
 
-def test_a_source_alone_is_the_one_that_is_made_with_the_others(
-    save: Save, run: Callable[..., list[Tensor]]
-) -> None:
-    path = save(draw(), subtype="FLOAT")
-    first, second = run(separate(), [path], 2)
-    (alone,) = run(separate(), [path], 1)
-    assert alone.shape == first.shape
-    assert not torch.equal(alone, second)
-    both = separate().requests([path], 1)[0]
-    assert isinstance(both, Source)
-    assert [each.number for each in both.others] == [1]
+def windows_of(task: Separate, *files: Path, count: int = 1) -> list[list[Part]]:
+    """Return the windows of each request."""
+    made = [next(task.make(request)) for request in task.requests(files, count)]
+    return cast("list[list[Part]]", made)
 
 
-def test_windows_of_one_place_are_sampled_together_and_no_others(save: Save) -> None:
-    task = separate()
-    requests = task.requests([save(draw(), "a.wav"), save(draw(), "b.wav")], 4)
-    joints = [[window.joint for window in task.windows(each)] for each in requests]
-    assert joints[0] == joints[1] and joints[2] == joints[3]
-    assert len(set(joints[0]) | set(joints[2])) == 2 * len(joints[0])
+def test_windows_of_one_place_are_sampled_together_each_with_its_own_noise(save: Save) -> None:
+    for windows in windows_of(separate(), save(draw(), "a.wav"), save(draw(), "b.wav"), count=2):
+        places = len(windows) // 2
+        assert places > 1
+        assert [window.joint for window in windows] == 2 * list(range(places))
+        assert [window.stream for window in windows] == list(range(2 * places))
 
 
 def test_variants_of_a_mixture_are_not_mixed_up(
     save: Save, run: Callable[..., list[Tensor]]
 ) -> None:
     path = save(draw(3000), subtype="FLOAT")
-    one, two, three, four = run(separate(), [path], 4)
+    one, two, three, four = run(separate(), [path], 2)
     torch.testing.assert_close(one + two, draw(3000), rtol=0, atol=1e-6)
     torch.testing.assert_close(three + four, draw(3000), rtol=0, atol=1e-6)
     assert not torch.equal(one, three)
@@ -84,19 +79,22 @@ def test_variants_of_a_mixture_are_not_mixed_up(
 def test_sources_take_their_models_and_their_labels(save: Save) -> None:
     path = save(draw(), "mix.wav")
     task = separate(models=("drums", "voice"), labels=("x", "y", "z"), parts=("z", "x"))
-    requests = task.requests([path], 2)
-    assert [each.name for each in requests] == ["mix-z", "mix-x"]
-    assert [each.label for each in requests] == ["z", "x"]
-    for request, model, hot in zip(requests, ("drums", "voice"), (2, 0), strict=True):
-        for window in task.windows(request):
+    (windows,) = windows_of(task, path)
+    half = len(windows) // 2
+    for part, model, hot in ((windows[:half], "drums", 2), (windows[half:], "voice", 0)):
+        for window in part:
             assert window.model == model
-            assert window.condition.vector is not None
-            assert int(window.condition.vector.argmax()) == hot
+            assert window.vector is not None
+            assert int(window.vector.argmax()) == hot
+    making = task.make(task.requests([path], 1)[0])
+    with pytest.raises(StopIteration) as end:
+        making.send([torch.zeros(1, window.samples) for window in next(making)])
+    assert [(each.name, each.text) for each in end.value.value] == [("mix-z", "z"), ("mix-x", "x")]
 
 
 def test_the_mixture_is_as_loud_as_so_many_sources(save: Save) -> None:
-    (request, *_) = separate(sources=4).requests([save(draw())], 4)
-    assert isinstance(request, Source)
+    (request,) = separate(sources=4).requests([save(draw())], 1)
+    assert isinstance(request, Edited)
     assert float(request.lanes.square().mean().sqrt()) == pytest.approx(2 * 10 ** (-23 / 20))
 
 
@@ -104,9 +102,8 @@ def test_the_measurement_is_the_sum_for_each_group_of_sources(
     save: Save, space: Callable[[Task], LatentSpace]
 ) -> None:
     task = separate(normalize="none")
-    requests = task.requests([save(draw(2000), subtype="FLOAT")], 2)
-    windows = [window for each in requests for window in task.windows(each)]
-    known = task.measurement(windows, space(task))
+    (windows,) = windows_of(task, save(draw(2000), subtype="FLOAT"))
+    known = task.measure(windows, space(task))
     assert known is not None and known.project is not None
     mixture = draw(2000) * 2**0.5
     sources = torch.stack([0.3 * mixture, 0.7 * mixture])
@@ -120,7 +117,7 @@ def test_a_gaussian_likelihood_takes_each_source_its_share_of_the_power(
 ) -> None:
     path = save(draw(4000), subtype="FLOAT")
     guidance = Dps(normalization="gaussian")
-    one, two = run(separate(level=0), [path], 2, std=0.5, guidance=guidance, steps=24)
+    one, two = run(separate(level=0), [path], std=0.5, guidance=guidance, steps=24)
     assert float((one + two - draw(4000)).std()) < 0.1 * float(draw(4000).std())
     # Given their sum, two white sources of equal power are mixture / 2 +- an equal power.
     assert float((one - two).std()) == pytest.approx(float(draw(4000).std()), rel=0.15)

@@ -321,8 +321,8 @@ def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.Monke
 def test_requests_are_numbered_and_as_long_as_an_item() -> None:
     requests = Unconditional(sample_rate=8000, seconds=0.5).requests([], 3)
     assert [request.name for request in requests] == ["00", "01", "02"]
-    assert {(request.samples, request.label) for request in requests} == {(4000, None)}
-    assert all(request.condition.empty for request in requests)
+    assert {(request.window.samples, request.text) for request in requests} == {(4000, None)}
+    assert all(request.window.vector is None for request in requests)
 
 
 def test_names_of_many_requests_sort_in_order() -> None:

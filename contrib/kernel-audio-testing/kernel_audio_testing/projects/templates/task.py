@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 
 from kernel import (
     AudioSpec,
-    Condition,
     ConditionSpec,
     Dataset,
     Item,
     Request,
     Task,
     UsageError,
+    Window,
     did_you_mean,
     hookimpl,
 )
@@ -98,7 +98,7 @@ class Mine(Task):
     def _request(self, index: int, note: int) -> Request:
         name = f"{index:02d}-{_pitch(note):.0f}hz"
         label = f"{_pitch(note):.0f} Hz"
-        return Request(name, self.samples, Condition(vector=self.vector(note)[None]), label)
+        return Request(name, Window(self.samples, vector=self.vector(note)), label)
 
 
 @attrs.frozen

@@ -1,0 +1,203 @@
+"""Coroutines of tasks, and the batches that the windows of many of them are made in."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from kernel.errors import PluginError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kernel.items import Making, Request, Window
+    from kernel.kinds.task import Task
+    from kernel.values import Sound
+
+__all__ = ["Scheduler", "Seat"]
+
+
+@attrs.frozen(eq=False)
+class Seat:
+    """A window of a request: the request's index, and what tells the window's noise from others."""
+
+    index: int
+    window: Window
+    stream: int
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Return where the window's seed is derived from."""
+        return (self.index, self.stream) if self.stream else (self.index,)
+
+
+Unit = list[Seat]
+"""Windows that are sampled in one batch: one, or all those of a joint."""
+
+Run = Callable[[Sequence[Seat]], "Sequence[Tensor]"]
+"""What makes the windows of a batch: audio [C, samples] of each, on the CPU."""
+
+
+class Scheduler:
+    """Runs a task's coroutines, and their windows in batches.
+
+    A batch has one length, one start and one model (a joint may have several) and about `batch`
+    windows: it is full when the next unit would exceed that. It runs when it is full, or when no
+    coroutine can go on without it. At most 2 `batch` coroutines are open at a time, whatever the
+    number of requests, and those that were opened first go first.
+    """
+
+    def __init__(self, task: Task, requests: Sequence[Request], batch: int) -> None:
+        self._task = task
+        self._requests = requests
+        self._batch = batch
+        self._next = 0
+        self._open: deque[_Coroutine] = deque()
+        self._waiting: list[Unit] = []
+        self._names: set[str] = set()
+        self.done = 0
+
+    @property
+    def batches(self) -> int:
+        """Return how many batches are still to come, if every request not begun has one window."""
+        counts = Counter(_kind(unit) for unit in self._waiting for _ in unit)
+        most = max(counts, key=counts.__getitem__, default=(0, None, ()))
+        counts[most] += len(self._requests) - self._next
+        return sum(-(-count // self._batch) for count in counts.values())
+
+    def sounds(self, run: Run) -> Iterator[tuple[int, Sound]]:
+        """Yield the index of each request with each of its sounds, in order.
+
+        Raises PluginError for windows of a joint that differ, and for a name that comes twice.
+        """
+        try:
+            while True:
+                while self._open and self._open[0].sounds is not None:
+                    yield from self._named(self._open.popleft())
+                full = next(filter(self._full, self._waiting), None)
+                room = len(self._open) < 2 * self._batch
+                if full is None and room and self._next < len(self._requests):
+                    self._begin()
+                elif self._waiting:
+                    self._make(full or self._waiting[0], run)
+                elif not self._open:
+                    return
+        finally:
+            for coroutine in self._open:
+                coroutine.close()
+
+    def _begin(self) -> None:
+        """Open the coroutine of the next request."""
+        index = self._next
+        self._next += 1
+        self._open.append(_Coroutine(index, self._task.make(self._requests[index])))
+        self._go_on(self._open[-1], None)
+
+    def _go_on(self, coroutine: _Coroutine, answer: list[Tensor] | None) -> None:
+        """Send a coroutine what it waits for, until it waits for windows or has ended."""
+        units = coroutine.send(answer)
+        while not units and coroutine.sounds is None:
+            units = coroutine.send([])
+        self.done += coroutine.sounds is not None
+        self._waiting = sorted([*self._waiting, *units], key=lambda unit: unit[0].index)
+
+    def _full(self, unit: Unit) -> bool:
+        alike = (each for each in self._waiting if _kind(each) == _kind(unit))
+        return sum(map(len, alike)) >= self._batch
+
+    def _make(self, unit: Unit, run: Run) -> None:
+        """Make a batch of a unit's kind, from the first of that kind on."""
+        chosen: list[Unit] = []
+        for each in self._waiting:
+            if _kind(each) != _kind(unit):
+                continue
+            if chosen and sum(map(len, chosen)) + len(each) > self._batch:
+                break
+            chosen.append(each)
+        self._waiting = [each for each in self._waiting if each not in chosen]
+        seats = [seat for each in chosen for seat in each]
+        made = dict(zip(seats, run(seats), strict=True))
+        for coroutine in list(self._open):
+            answer = coroutine.take(made)
+            if answer is not None:
+                self._go_on(coroutine, answer)
+
+    def _named(self, coroutine: _Coroutine) -> Iterator[tuple[int, Sound]]:
+        for sound in coroutine.sounds or ():
+            if sound.name in self._names:
+                raise PluginError(
+                    f"the task {type(self._task).__name__} makes two sounds called {sound.name!r},"
+                    f" one of them from request {coroutine.index}; every sound of a run needs a"
+                    " name of its own"
+                )
+            self._names.add(sound.name)
+            yield coroutine.index, sound
+
+
+class _Coroutine:
+    """A request that is being made: the windows that it waits for, or its sounds in the end."""
+
+    def __init__(self, index: int, making: Making) -> None:
+        self.index = index
+        self.sounds: list[Sound] | None = None
+        self._making = making
+        self._count = 0
+        self._seats: list[Seat] = []
+        self._made: dict[Seat, Tensor] = {}
+
+    def send(self, answer: list[Tensor] | None) -> list[Unit]:
+        """Return the units of windows that the coroutine yields; none where it has ended."""
+        try:
+            windows = next(self._making) if answer is None else self._making.send(answer)
+        except StopIteration as end:
+            self.sounds = end.value
+            return []
+        numbers = [
+            number if window.stream is None else window.stream
+            for number, window in enumerate(windows, self._count)
+        ]
+        self._count += len(windows)
+        self._seats = [
+            Seat(self.index, window, number)
+            for window, number in zip(windows, numbers, strict=True)
+        ]
+        units: dict[int | Seat, Unit] = {}
+        for seat in self._seats:
+            joint = seat.window.joint
+            units.setdefault(seat if joint is None else joint, []).append(seat)
+        return [_whole(unit) for unit in units.values()]
+
+    def take(self, made: dict[Seat, Tensor]) -> list[Tensor] | None:
+        """Keep those that are the coroutine's own; return all that it waits for, or None."""
+        own = [seat for seat in self._seats if seat in made]
+        self._made |= {seat: made[seat] for seat in own}
+        if not own or len(self._made) < len(self._seats):
+            return None
+        answer = [self._made[seat] for seat in self._seats]
+        self._seats, self._made = [], {}
+        return answer
+
+    def close(self) -> None:
+        """End the coroutine where it is."""
+        self._making.close()
+
+
+def _kind(unit: Unit) -> tuple[int, float | None, tuple[str | None, ...]]:
+    """Return what the units of a batch have in common."""
+    first = unit[0].window
+    return first.samples, first.start, tuple(seat.window.model for seat in unit)
+
+
+def _whole(unit: Unit) -> Unit:
+    """Return a unit. Raises PluginError unless one batch can hold it."""
+    kinds = {(seat.window.samples, seat.window.start) for seat in unit}
+    if len(kinds) > 1:
+        raise PluginError(
+            f"the windows of request {unit[0].index} with the joint {unit[0].window.joint} have"
+            f" different lengths or starts, {sorted(map(str, kinds))}; those of a joint are sampled"
+            " in one batch and need one of each"
+        )
+    return unit
