@@ -106,7 +106,7 @@ def test_the_tooling_api_is_the_one_that_the_import_contract_allows() -> None:
 
 def test_the_readme_shows_the_guides_plugin() -> None:
     source = "\n".join(both_solvers()[1])
-    method = source[source.index("    def trajectory(") : source.index("\n\n\n@hookimpl")]
+    method = source[source.index("    def steps(") : source.index("\n\n\n@hookimpl")]
     assert f"```python\n{method}\n```" in README
 
 

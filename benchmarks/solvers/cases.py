@@ -14,6 +14,7 @@ from typing import Any
 import kernel_plugins.schedules
 import kernel_plugins.solvers
 from kernel import Component, Schedule, Solver
+from kernel_plugins.mathematics.vp import STANDARD
 
 Options = Mapping[str, Any]
 
@@ -53,6 +54,7 @@ SCHEDULES: Mapping[str, Sequence[Options]] = {
     "ouve": (),
     "rf": tuple({"sigma_max": SIGMA_MAX, "shift": shift} for shift in (1.0, 3.0)),
     "sb-ve": (),
+    "vp": tuple({"t_max": STANDARD.time(SIGMA_MAX), "t_min": STANDARD.time(end)} for end in ENDS),
 }
 """The same of schedules; one that is not here goes from SIGMA_MAX to each of ENDS.
 
@@ -95,8 +97,8 @@ def label(name: str, options: Options) -> str:
     """Return a name with its options; of a range only where it ends."""
     words = [name]
     for key, value in options.items():
-        if key == "sigma_min":
-            words.append(f"to {value:g}")
-        elif key != "sigma_max":
+        if key in ("sigma_min", "t_min"):
+            words.append(f"to {STANDARD.sigma(value) if key == 't_min' else value:g}")
+        elif key not in ("sigma_max", "t_max"):
             words.append(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}")
     return " ".join(words)

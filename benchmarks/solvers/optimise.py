@@ -72,7 +72,7 @@ def problem(plan: Plan, machine: Machine, count: int, seed: int) -> Problem:
     posed: list[tuple[Denoise, Tensor]] = []
 
     class Posed(Solver):
-        def trajectory(
+        def steps(
             self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
         ) -> Generator[Step, Tensor, None]:
             posed.append((denoise, x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 from kernel.hooks import hookspec
 from kernel.kinds._component import Component
@@ -52,10 +52,28 @@ class Solver(Component):
         """
         return self
 
+    @final
     def trajectory(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
+    ) -> Generator[Step, Tensor | None, None]:
+        """Yield the Steps of `steps`; where no state is sent, go on from the step's own.
+
+        `for step in solver.trajectory(...)` follows the solver alone; `send` follows it with a
+        state in place of the step's.
+        """
+        steps = self.steps(denoise, x, sigmas, noise)
+        try:
+            step = next(steps)
+            while True:
+                sent = yield step
+                step = steps.send(step.x if sent is None else sent)
+        except StopIteration:
+            return
+
+    def steps(
+        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update and take back, by `send`, the state to go on from.
+        """Yield a Step after each update and go on from the state that the `yield` returns.
 
         x: [B, C, *S] at sigmas[0]; any number of axes, any floating dtype. sigmas: steps + 1
         descending floats, the last 0. Neither `x` nor what `denoise` returns is changed in place;

@@ -157,10 +157,13 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     sigmas = grid(assembly, steps, assembly.latent)[:-1]
     slack = 1.001
     if sigmas[0] > trained.sigma_max * slack or sigmas[-1] * slack < trained.sigma_min:
+        # A schedule in the time of a process has its ends in that time.
+        named = "sigma_max" in type(assembly.schedule).model_fields
+        ends = "schedule.sigma_min and schedule.sigma_max" if named else "the ends of the schedule"
         notes.append(
             f"the schedule visits sigma {sigmas[-1]:.4g} to {sigmas[0]:.4g}, but {pack.name} was "
             f"trained from {trained.sigma_min:.4g} to {trained.sigma_max:.4g}; expect artefacts, "
-            f"or set schedule.sigma_min and schedule.sigma_max"
+            f"or set {ends}"
         )
     if assembly.solver.order > steps:
         (name,) = (info.spelling for info in selection.of("solver"))

@@ -298,7 +298,7 @@ SOLVER = '''
         def order(self):
             return 1
 
-        def trajectory(self, denoise, x, sigmas, noise):
+        def steps(self, denoise, x, sigmas, noise):
             for index, (sigma, following) in enumerate(pairwise(sigmas)):
                 x0 = denoise(x, sigma)
                 x = yield Step(index, following, x0.lerp(x, following / sigma), x0)

@@ -24,7 +24,7 @@ class Ab2(Solver):
         """Return 2."""
         return 2
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""

@@ -342,6 +342,16 @@ def check_noise(subject: Subject) -> str | None:
     return None
 
 
+def check_loop(subject: Subject) -> str | None:
+    """Check that a plain loop over a trajectory makes the steps that `send` makes."""
+    solver, mixture, sigmas = _made(subject), _mixture(), _grid(4)
+    x = _start()
+    sent = _run(solver, mixture.denoise, x, sigmas)
+    for index, step in enumerate(solver.trajectory(mixture.denoise, x, sigmas, Draws(solver, x))):
+        same(step.x, sent[index].x, f"step {index} of a loop and of one that sends the state back")
+    return None
+
+
 CHECKS = (
     check_order,
     check_distribution,
@@ -355,5 +365,6 @@ CHECKS = (
     check_repeatable,
     check_batch,
     check_send,
+    check_loop,
     check_noise,
 )

@@ -89,7 +89,7 @@ class GivenSolver(Solver):
         """Return 1."""
         return 1
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update."""

@@ -38,7 +38,7 @@ class Midway(Solver):
     def nfe(self, steps: int) -> int:
         return 2 * steps - 1 if self.correct else steps
 
-    def trajectory(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
         pairs = list(pairwise(sigmas))
         for index, (sigma, following) in enumerate(pairs if self.finish else pairs[:-1]):
             if self.four_d:
@@ -75,7 +75,7 @@ class Midway(Solver):
 class Chatty(Midway):
     """Keep the last evaluation of a run in the class."""
 
-    def trajectory(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
         self.shared.clear()
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x0 = denoise(x, sigma)
@@ -88,6 +88,20 @@ class Chatty(Midway):
     @property
     def order(self) -> int:
         return 1
+
+
+class OnlyAnswers(Midway):
+    """Go on from zero where no state is sent."""
+
+    def trajectory(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def,misc,override]
+        steps = self.steps(denoise, x, sigmas, noise)
+        try:
+            step = next(steps)
+            while True:
+                sent = yield step
+                step = steps.send(0 * step.x if sent is None else sent)
+        except StopIteration:
+            return
 
 
 def test_what_is_sound_passes(broken: Any) -> None:
@@ -111,6 +125,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Midway, {"batch": True}, "batch"),
         (Midway, {"four_d": True}, "shapes"),
         (Chatty, {}, "repeatable"),
+        (OnlyAnswers, {}, "loop"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -109,8 +109,8 @@ class Skipping(Solver):
 
     inner: Solver
 
-    def trajectory(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
-        return self.inner.trajectory(denoise, x, sigmas[:-1], noise)
+    def steps(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
+        return self.inner.steps(denoise, x, sigmas[:-1], noise)
 
 
 def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from kernel import Denoise, Noise, Solver, Step
-from kernel_plugins.solvers._multistep import Interval, Prediction, combine
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from kernel_plugins.solvers._linear import Linear, Update
+from kernel_plugins.solvers._multistep import Interval, Prediction
 
 __all__ = ["Adams", "Line", "Parabola", "StochasticAdams"]
 
 
-class Adams(Solver):
+class Adams(Linear):
     """Step by the quadrature of the last `points` evaluations, one of them new.
 
     The first steps have fewer evaluations behind them and use those; the last, to sigma 0, returns
@@ -44,24 +41,16 @@ class Adams(Solver):
         """Return the step from sigma to following > 0."""
         return Interval(self.prediction, sigma, following)
 
-    def trajectory(
-        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
-    ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
-        models: list[Tensor] = []  # newest first
+    def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
+        """Yield the update of each step."""
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            x0 = denoise(x, sigma)
             if following == 0:
-                x = x0
-            else:
-                interval = self.interval(sigma, following)
-                models = [interval.model(x, x0), *models]
-                models = models[: self.evaluations(len(sigmas) - 1 - index)]
-                nodes = [interval.node(sigmas[index - k]) for k in range(len(models))]
-                x = combine(x, interval.scale, models, self.weights(interval, nodes))
-                if interval.eta > 0:
-                    x.add_(noise(sigma, following), alpha=interval.up)
-            x = yield Step(index, following, x, x0)
+                yield None
+                continue
+            interval = self.interval(sigma, following)
+            count = min(index + 1, self.evaluations(len(sigmas) - 1 - index))
+            nodes = [interval.node(sigmas[index - k]) for k in range(count)]
+            yield Update(interval.scale, tuple(self.weights(interval, nodes)), interval.up)
 
 
 class StochasticAdams(Adams):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -28,7 +27,7 @@ __all__ = ["Interval", "Prediction", "combine", "moments", "phi", "quadrature"]
 Prediction = Literal["x0", "noise"]
 """What is taken for a polynomial in lam: the denoised x0 = D, or the noise e = (x - D) / sigma."""
 
-_SERIES = 20  # 1 / 20! is below the rounding of a float64.
+_FACTORIALS = tuple(math.factorial(k) for k in range(20))
 
 
 def phi(z: float, count: int) -> list[float]:
@@ -40,22 +39,23 @@ def phi(z: float, count: int) -> list[float]:
     if abs(z) > 1:
         values = [math.expm1(z) / z]
         for k in range(1, count):
-            values.append((values[-1] - 1 / math.factorial(k)) / z)
+            values.append((values[-1] - 1 / _FACTORIALS[k]) / z)
         return values
-    term = 1 / math.factorial(count)
-    total = term
-    for n in range(1, _SERIES):
-        term *= z / (n + count)
-        total += term
+    term = 1 / _FACTORIALS[count]
+    total, before, n = term, 0.0, count
+    while total != before:  # The terms shrink, so that none changes it after one that does not.
+        n += 1
+        term *= z / n
+        total, before = total + term, total
     values = [total]
     for k in range(count - 1, 0, -1):
-        values.append(z * values[-1] + 1 / math.factorial(k))
+        values.append(z * values[-1] + 1 / _FACTORIALS[k])
     return values[::-1]
 
 
 def moments(z: float, count: int) -> list[float]:
     """Return z int_0^1 exp((1 - u) z) u^j du = z j! phi_{j+1}(z) for j = 0, ..., count - 1."""
-    return [z * math.factorial(j) * value for j, value in enumerate(phi(z, count))]
+    return [z * _FACTORIALS[j] * value for j, value in enumerate(phi(z, count))]
 
 
 def quadrature(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
@@ -91,9 +91,11 @@ class Interval:
     following: float
     eta: float = 0.0
 
-    @cached_property
-    def h(self) -> float:
-        """Return the step in lam."""
+    h: float = attrs.field(init=False)
+    """The step in lam."""
+
+    @h.default
+    def _step(self) -> float:
         return math.log(self.sigma / self.following)
 
     @property
@@ -148,7 +150,7 @@ class Interval:
 
 def combine(x: Tensor, scale: float, tensors: Iterable[Tensor], weights: Iterable[float]) -> Tensor:
     """Return scale x + sum_k weights_k tensors_k, a new tensor."""
-    total = x * scale
+    total = None if scale == 1 else x * scale
     for tensor, weight in zip(tensors, weights, strict=True):
-        total.add_(tensor, alpha=weight)
-    return total
+        total = x.add(tensor, alpha=weight) if total is None else total.add_(tensor, alpha=weight)
+    return x.clone() if total is None else total

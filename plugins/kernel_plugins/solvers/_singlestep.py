@@ -55,7 +55,7 @@ class Singlestep(Solver):
         """Return the weights of the evaluations at `nodes` over an interval."""
         return interval.weights(nodes, interval.moments(len(nodes)))
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""

@@ -34,7 +34,7 @@ class Euler(Solver):
         """Return whether noise is added."""
         return self.eta > 0
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
+from kernel_plugins.solvers._reverse import reverse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,23 +37,16 @@ class EulerMaruyama(Solver):
         """Return True."""
         return True
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
-
-        The score is (D - x) / sigma^2, so that the drift moves x towards D by variance / sigma^2.
-        """
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x0 = denoise(x, sigma)
             if following == 0:
                 x = x0
             else:
-                variance = sigma**2 - following**2
-                if self.form == "euler":
-                    variance = 2 * sigma * (sigma - following)
-                x = x.lerp(x0, variance / sigma**2)
-                x.add_(noise(sigma, following), alpha=math.sqrt(variance))
+                x = reverse(x, x0, sigma, following, noise, frozen=self.form == "euler")
             x = yield Step(index, following, x, x0)
 
 

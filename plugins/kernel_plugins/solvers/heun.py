@@ -44,7 +44,7 @@ class Heun(Solver):
         """Return 2 steps - 1: the last step takes one evaluation."""
         return 2 * steps - 1
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].

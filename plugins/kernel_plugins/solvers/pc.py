@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, UsageError, hookimpl
+from kernel_plugins.solvers._reverse import reverse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +69,7 @@ class PredictorCorrector(Solver):
         solver._path, solver._origin = path, origin
         return solver
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
@@ -102,11 +103,7 @@ class PredictorCorrector(Solver):
     ) -> Tensor:
         if self.predictor == "ode":
             return x0.lerp(x, following / sigma)
-        variance = sigma**2 - following**2
-        if self.predictor == "euler-maruyama":
-            variance = 2 * sigma * (sigma - following)
-        x = x.lerp(x0, variance / sigma**2)
-        return x.add_(noise(sigma, following), alpha=math.sqrt(variance))
+        return reverse(x, x0, sigma, following, noise, frozen=self.predictor == "euler-maruyama")
 
     def _native(
         self, x: Tensor, x0: Tensor, sigma: float, following: float, noise: Noise

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._multistep import combine
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from kernel import Solver, hookimpl
+from kernel_plugins.solvers._linear import Linear, Update
+from kernel_plugins.solvers._multistep import Prediction
 
 WEIGHTS = (
     (1.0,),
@@ -22,7 +20,7 @@ WEIGHTS = (
 )
 
 
-class Pndm(Solver):
+class Pndm(Linear):
     """Step along the weighted noise of the last evaluations, with the weights of equal steps.
 
     Liu et al. 2022, eq. 12 (the linear multistep part), started with fewer evaluations in place of
@@ -31,6 +29,7 @@ class Pndm(Solver):
     right ones. One evaluation a step; the last, to 0, returns D.
     """
 
+    prediction: ClassVar[Prediction] = "noise"
     shortfalls: ClassVar[Mapping[str, str]] = {
         "order": "its weights are those of equal steps; where steps change smoothly the order is 2"
     }
@@ -42,20 +41,12 @@ class Pndm(Solver):
         """Return 1 or 2."""
         return min(self.slopes, 2)
 
-    def trajectory(
-        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
-    ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
-        slopes: list[Tensor] = []  # newest first
+    def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
+        """Yield the update of each step."""
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            x0 = denoise(x, sigma)
-            if following == 0:
-                x = x0
-            else:
-                slopes = [(x - x0).div_(sigma), *slopes[: self.slopes - 1]]
-                weights = WEIGHTS[len(slopes) - 1]
-                x = combine(x, 1.0, slopes, [(following - sigma) * part for part in weights])
-            x = yield Step(index, following, x, x0)
+            parts = WEIGHTS[min(index, self.slopes - 1)]
+            weights = tuple((following - sigma) * part for part in parts)
+            yield None if following == 0 else Update(1.0, weights)
 
 
 @hookimpl

@@ -54,7 +54,7 @@ class Restart(Solver):
         """
         return 2 * steps - 1 + (2 * self.restarts * self.inner_steps if steps > 1 else 0)
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""

@@ -52,7 +52,7 @@ class Rk45(Solver):
         """Return 5."""
         return 5
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._multistep import Interval, Prediction, combine
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from kernel import Solver, hookimpl
+from kernel_plugins.solvers._linear import Linear, Update
+from kernel_plugins.solvers._multistep import Interval, Prediction
 
 
-class UniPC(Solver):
+class UniPC(Linear):
     """Predict with the last p evaluations, then correct with the next one, which is reused.
 
     Zhao et al. 2023, algorithms 5 to 8 (multistep UniPC): one evaluation a step. The first steps,
@@ -46,30 +44,24 @@ class UniPC(Solver):
         """
         return min(self.predictor_order + 1, 3) if self.corrector else min(self.predictor_order, 2)
 
-    def trajectory(
-        self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
-    ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
+    def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
+        """Yield the update of each step, which leads to the predicted state.
 
-        The yielded state is the predicted one. Predictor and corrector of a step differ only in the
-        weights of the evaluations, so the correction is an addition to whatever state comes back,
-        and it is made together with the next prediction.
+        Predictor and corrector of a step differ only in the weights of the evaluations, so the
+        correction is an addition to whatever state comes back, and it is made together with the
+        next prediction.
         """
-        models: list[Tensor] = []  # the evaluations that are still needed, newest first
         correction: list[float] = []
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            x0 = denoise(x, sigma)
             if following == 0:
-                x = x0
-            else:
-                interval = Interval(self.prediction, sigma, following)
-                predictor, corrector = self._weights(interval, sigmas, index)
-                both = zip_longest(correction, predictor, fillvalue=0.0)
-                weights = [interval.scale * late + new for late, new in both]
-                models = [interval.model(x, x0), *models][: len(weights)]
-                x = combine(x, interval.scale, models, weights)
-                correction = corrector
-            x = yield Step(index, following, x, x0)
+                yield None
+                continue
+            interval = Interval(self.prediction, sigma, following)
+            predictor, corrector = self._weights(interval, sigmas, index)
+            both = zip_longest(correction, predictor, fillvalue=0.0)
+            weights = tuple(interval.scale * late + new for late, new in both)
+            yield Update(interval.scale, weights)
+            correction = corrector
 
     def _weights(
         self, interval: Interval, sigmas: Sequence[float], index: int

@@ -99,14 +99,14 @@ class Counted(Solver):
     def along(self, path: NativePath | None, origin: Tensor | None) -> Solver:
         return Counted(inner=self.inner.along(path, origin))
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         def counting(state: Tensor, sigma: float) -> Tensor:
             COUNTED.append(sigma)
             return denoise(state, sigma)
 
-        yield from self.inner.trajectory(counting, x, sigmas, noise)
+        yield from self.inner.steps(counting, x, sigmas, noise)
 
 
 class Cache(Wrapper):

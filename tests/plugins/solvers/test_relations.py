@@ -10,10 +10,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from kernel_plugins.mathematics.vp import STANDARD
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.solvers.alpha import Alpha
 from kernel_plugins.solvers.ddpm import Ddpm
-from kernel_plugins.solvers.deis import Deis, vp_time
+from kernel_plugins.solvers.deis import Deis
 from kernel_plugins.solvers.dpm_2m import Dpm2M
 from kernel_plugins.solvers.dpm_2s import Dpm2S
 from kernel_plugins.solvers.dpm_3m import Dpm3M
@@ -127,7 +128,7 @@ def test_deis_is_exact_for_noise_that_is_a_polynomial_of_vp_time(points, drive):
     degree = points - 1
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        return x - sigma * vp_time(sigma) ** degree
+        return x - sigma * STANDARD.time(sigma) ** degree
 
     sigmas = [3.0, 2.5, 1.9, 1.6, 1.0, 0.4, 0.0]
     zero = torch.zeros(1, 1, 1, dtype=torch.float64)
@@ -137,14 +138,14 @@ def test_deis_is_exact_for_noise_that_is_a_polynomial_of_vp_time(points, drive):
         start, end = sigmas[index], sigmas[index + 1]
         count = 4000
         inner = (start + (end - start) * (k + 0.5) / count for k in range(count))
-        change = sum(vp_time(sigma) ** degree for sigma in inner) * (end - start) / count
+        change = sum(STANDARD.time(sigma) ** degree for sigma in inner) * (end - start) / count
         assert states[index] - states[index - 1] == pytest.approx(change, rel=1e-6)
 
 
 def test_vp_time_is_the_inverse_of_the_noise_level_of_the_process():
     for t in (1e-5, 1e-3, 0.1, 0.5, 1.0):
         sigma = math.sqrt(math.expm1(0.1 * t + 19.9 * t**2 / 2))
-        assert vp_time(sigma) == pytest.approx(t, rel=1e-12)
+        assert STANDARD.time(sigma) == pytest.approx(t, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class Mine(Solver):
         """Return 1: half the step, half the error. The checks measure it; order 2 is a quarter."""
         return 1
 
-    def trajectory(
+    def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""

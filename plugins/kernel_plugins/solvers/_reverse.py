@@ -1,0 +1,28 @@
+"""What solvers of the reverse SDE share: one step of it, in sigma."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kernel import Noise
+
+__all__ = ["reverse"]
+
+
+def reverse(
+    x: Tensor, x0: Tensor, sigma: float, following: float, noise: Noise, frozen: bool
+) -> Tensor:
+    """Return the state at `following` > 0 after a step of dx = -2 sigma score dsigma + dw.
+
+    Song et al. 2021 (score SDE), eq. 46: the variance of the step is sigma^2 - following^2. With
+    `frozen` it is 2 sigma (sigma - following), as where the diffusion stays that of the start of
+    the step (Euler and Maruyama). The score is (D - x) / sigma^2, so that the drift moves x towards
+    D by variance / sigma^2.
+    """
+    variance = 2 * sigma * (sigma - following) if frozen else sigma**2 - following**2
+    x = x.lerp(x0, variance / sigma**2)
+    return x.add_(noise(sigma, following), alpha=math.sqrt(variance))
