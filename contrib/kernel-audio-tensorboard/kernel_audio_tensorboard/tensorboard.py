@@ -13,6 +13,8 @@ from kernel import Observer, OutputError, hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kernel import Sound
+
 __all__ = ["TensorBoard"]
 
 PLACES = {"name", "out"}
@@ -33,18 +35,20 @@ class TensorBoard(Observer):
         description="where to write, into a folder with the run's name; `tensorboard` inside the "
         "run's folder when absent",
     )
-    sounds: int = Field(10, ge=0, description="how many of a run's sounds to add when it ends")
+    sounds: int = Field(10, ge=0, description="how many of a run's sounds to add, the first ones")
 
     _run: str = PrivateAttr("")
     _file: Path | None = PrivateAttr(None)
     _last: int | None = PrivateAttr(None)
+    _directory: Path = PrivateAttr(Path())
+    _heard: int = PrivateAttr(0)
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
         """Begin a file with the record and the settings. Raises OutputError for a bad folder."""
         from kernel_audio_tensorboard import _events as events
 
         self._run = record.get("name", directory.name)
-        self._last = None
+        self._last, self._directory, self._heard = None, directory, 0
         place = self._place(directory)
         self._file = place / events.file_name()
         try:
@@ -69,8 +73,18 @@ class TensorBoard(Observer):
         self._write(events.scalars(index, scalars))
         self._last = index
 
+    def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
+        """Add a sound at its own rate, unless there are enough."""
+        from kernel_audio_tensorboard import _events as events
+
+        self._heard += 1
+        if self._heard > self.sounds:
+            return
+        wav = (self._directory / entry["file"]).read_bytes()
+        self._write(events.audio(self._last or 0, f"sounds/{sound.name}", wav, sound.sample_rate))
+
     def finished(self, directory: Path) -> None:
-        """Add the scores and the sounds that the folder of a run holds."""
+        """Add the scores that the folder of a run holds."""
         from kernel_audio_tensorboard import _events as events
 
         if self._file is None:
@@ -78,21 +92,12 @@ class TensorBoard(Observer):
         self._file = self._place(directory) / self._file.name
         manifest = directory / "run.json"
         if manifest.is_file():
-            self._write(*self._results(directory, json.loads(manifest.read_text("utf-8"))))
+            scores = json.loads(manifest.read_text("utf-8"))["scores"]
+            known = {f"scores/{row['name']}": row["value"] for row in scores}
+            known = {name: value for name, value in known.items() if value is not None}
+            if known:
+                self._write(events.scalars(self._last or 0, known))
         self._write(events.ending())
-
-    def _results(self, directory: Path, record: Mapping[str, Any]) -> Iterator[Any]:
-        from kernel_audio_tensorboard import _events as events
-
-        last = self._last or 0
-        scores = {row["name"]: row["value"] for row in record["scores"]}
-        known = {f"scores/{name}": value for name, value in scores.items() if value is not None}
-        if known:
-            yield events.scalars(last, known)
-        rate = record["sampling"]["sample_rate"]
-        for item in record["items"][: self.sounds]:
-            wav = (directory / item["file"]).read_bytes()
-            yield events.audio(last, f"sounds/{item['name']}", wav, rate)
 
     def _place(self, directory: Path) -> Path:
         return directory / "tensorboard" if self.folder is None else self.folder / self._run

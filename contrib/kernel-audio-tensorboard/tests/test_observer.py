@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from kernel_audio_tensorboard.tensorboard import TensorBoard
 
-from kernel import OutputError
+from kernel import OutputError, Sound
 
 Read = Callable[[Path], Any]
 
@@ -91,10 +92,12 @@ def test_a_run_ends_with_its_scores_and_the_first_sounds(tmp_path: Path, seen: R
     items = [{"name": f"{i:02d}", "file": f"{i:02d}.wav"} for i in range(3)]
     scores = [{"name": "pesq", "value": 2.5}, {"name": "estoi", "value": None}]
     done = {"items": items, "scores": scores, "sampling": {"sample_rate": 8000}}
+    audio = torch.zeros(1, 4)
     observer = TensorBoard(sounds=2)
     watch(observer, tmp_path, (1, 0.5), (4, 0.25), total=4)
     for item in items:
         (tmp_path / item["file"]).write_bytes(item["name"].encode())
+        observer.sound(Sound(item["name"], audio, 44100), item)
     (tmp_path / "run.json").write_text(json.dumps(done), "utf-8")
     observer.finished(tmp_path)
     found = seen(tmp_path / "tensorboard")
