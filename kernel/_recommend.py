@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from kernel.errors import UsageError, did_you_mean
+from kernel._scan import canonical
+from kernel.errors import PluginError, UsageError, did_you_mean
 from kernel.kinds import added
 from kernel.registry import PluginInfo, Registry, Selection
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from kernel.kinds._component import Component
     from kernel.kinds.model import Manifest
 
+    Load = Callable[[PluginInfo], type[Component]]
+
 __all__ = ["complete", "owned", "recommended"]
 
 
 def complete(
     registry: Registry,
-    load: Callable[[PluginInfo], type[Component]],
+    load: Load,
     selection: Selection,
     kinds: Sequence[str],
     manifest: Manifest | None,
@@ -31,12 +34,13 @@ def complete(
     A part is asked after those that were named or recommended before it, and its kinds in
     alphabetical order; the first part that recommends anything of a kind decides that kind. The
     model is asked when no named part, and none that these recommend, has anything more to say.
-    Raises UsageError when what is recommended is not installed, and for one of `without` that is
-    neither recommended nor named.
+    Raises UsageError when what a part recommends is not installed, and for one of `without` that is
+    neither recommended nor named; PluginError when what a model was trained with is not installed:
+    nothing stands in for that which the user did not name.
     """
     offer = Offer(registry, kinds, without)
     selection = offer.select(selection)
-    selection = _with_wrappers(registry, selection, kinds, manifest)
+    selection = _with_wrappers(offer, load, selection, manifest)
     asked = 0
     while True:
         while asked < len(selection.plugins):
@@ -45,7 +49,7 @@ def complete(
             if info.kind in kinds:
                 selection = _filled(offer, selection, info, load(info))
         known = len(selection.plugins)
-        selection = selection.union(_of_model(offer, selection, manifest))
+        selection = selection.union(_of_model(offer, load, selection, manifest))
         if len(selection.plugins) == known:
             offer.check()
             return selection
@@ -100,16 +104,17 @@ class Offer:
 
 
 def _with_wrappers(
-    registry: Registry, selection: Selection, kinds: Sequence[str], manifest: Manifest | None
+    offer: Offer, load: Load, selection: Selection, manifest: Manifest | None
 ) -> Selection:
     """Return the selection with the wrappers that a model's weights belong to, these first."""
     named = {info.spelling: info for info in selection.of("wrapper")}
-    if manifest is None or "wrapper" not in kinds:
+    registry = offer.registry
+    if manifest is None or "wrapper" not in offer.kinds:
         return selection
     spellings = [f"wrapper.{name}" for name in recommended(manifest, "wrapper")]
-    owners = manifest.distributions
-    own = registry.select(owned(registry, owners.get(each, ""), each) for each in spellings)
-    inner = tuple(named.get(info.spelling, info) for info in own.plugins)
+    own = [_trained(registry, load, manifest, each) for each in spellings if each not in named]
+    taken = named | {info.spelling: info for info in registry.select(own).plugins}
+    inner = tuple(taken[each] for each in spellings)
     rest = tuple(info for info in selection.plugins if info not in inner)
     return selection._replace(plugins=inner + rest)
 
@@ -133,14 +138,16 @@ def _filled(
     return selection
 
 
-def _of_model(offer: Offer, selection: Selection, manifest: Manifest | None) -> Selection:
+def _of_model(
+    offer: Offer, load: Load, selection: Selection, manifest: Manifest | None
+) -> Selection:
     if manifest is None:
         return Selection()
     tasks = tuple(info.name for info in selection.of("task"))
     # Guidances are recommended for the task that the model was made for, not for any other.
     idle = "guidance" if tasks and tasks != recommended(manifest, "task") else None
     return offer.registry.select(
-        owned(offer.registry, manifest.distributions.get(spelling, ""), spelling)
+        _trained(offer.registry, load, manifest, spelling)
         for kind in offer.kinds
         # An encoder is selected where an option names it.
         if kind not in (idle, "encoder") and offer.open(selection, kind)
@@ -157,3 +164,23 @@ def owned(registry: Registry, distribution: str, spelling: str) -> str:
     if not distribution or spelling in registry.prefer or not registry.find(qualified):
         return spelling
     return qualified
+
+
+def _trained(registry: Registry, load: Load, manifest: Manifest, spelling: str) -> str:
+    """Return the spelling of what a model was trained with, or of what took that over."""
+    owner = canonical(manifest.distributions.get(spelling, ""))
+    others = registry.find(spelling)
+    if not owner or spelling in registry.prefer or f"{spelling}@{owner}" in map(_qualified, others):
+        return owned(registry, owner, spelling)
+    for info in others:
+        if owner in map(canonical, load(info).formerly):
+            return info.qualified
+    another = " or ".join(map(_qualified, others)) or f"another {spelling.partition('.')[0]}"
+    raise PluginError(
+        f"{manifest.title!r} was trained with {spelling} of {owner}, which is not installed; "
+        f"install {owner}, or name {another} with --plugins"
+    )
+
+
+def _qualified(info: PluginInfo) -> str:
+    return info.qualified

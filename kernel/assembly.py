@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 from pydantic import ValidationError
 
+from kernel._identity import refuse_changes, trained_options
 from kernel._listening import listening, means
 from kernel._load import Hooks, wraps
 from kernel._recommend import complete, recommended
@@ -85,6 +86,8 @@ class Assembly:
     parts: tuple[Part, ...] = attrs.field(converter=_along)
     hooks: Hooks = attrs.field(factory=Hooks, eq=False, repr=False)
     """The manager that the parts were loaded with; building asks it, and so every wrapper."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of parts that are not as the model was trained with them."""
 
     def get(self, base: type[ComponentT]) -> ComponentT:
         """Return the one component of a kind. Raises UsageError when nobody named one."""
@@ -278,19 +281,22 @@ def assemble(
     manifest: Manifest | None = None,
     load: Callable[[nn.Module], None] | None = None,
     without: Sequence[str] = (),
+    forced: bool = False,
 ) -> tuple[Assembly, Selection]:
     """Load and configure what was selected, filled up with what its parts and a model recommend.
 
     load: loads the model's weights into its network, before a wrapper that the model does not name.
 
     A component takes the model's options when it is the one that the model was trained with, and
-    the user's options over them. `without` is left out, each KIND.NAME. Returns the assembly and
-    the selection that it was made from.
-    Raises UsageError for an option that no component takes and PluginError for a broken plugin.
+    the user's options over them; what the weights depend on changes only when `forced`.
+    `without` is left out, each KIND.NAME. Returns the assembly and the selection that it was made
+    from. Raises UsageError for an option that no component takes and PluginError for a broken
+    plugin.
     """
     hooks = Hooks()
     selection = complete(registry, hooks.load, selection, kinds, manifest, without)
     parts: list[Part] = []
+    notes: list[str] = []
     # Options of what is left out may stay where they were written.
     gone = {each.partition(".")[0] for each in without}
     used = {*without, *(kind for kind in gone if not selection.of(kind))}
@@ -301,17 +307,24 @@ def assemble(
             asking = [(part.info, part.component) for part in parts]
             selection = listening(registry, selection, asking, manifest)
         for info in selection.of(kind):
-            given = _trained_options(manifest, info, hooks)
+            component = hooks.load(info)
+            trained, note = trained_options(manifest, info, component)
+            given = dict(trained)
             alone = (named or selection.of(kind)) == (info,)
             for key in (kind, info.spelling) if alone else (info.spelling,):
                 if key in options:
                     given |= options[key]
                     used.add(key)
-            parts.append(Part(info, _configure(hooks.load(info), info, given)))
+            configured = _configure(component, info, given)
+            if manifest is not None and component.fixed:
+                own = _configure(component, info, trained)
+                note = note or refuse_changes(info, own, configured, forced)
+            notes += [note] if note else []
+            parts.append(Part(info, configured))
     _refuse_unused(options, used, parts, kinds)
     _wrap(hooks, parts, recommended(manifest, "wrapper"), load)
     ordered = sorted(parts, key=lambda part: kinds.index(part.info.kind))
-    return Assembly(tuple(ordered), hooks), selection
+    return Assembly(tuple(ordered), hooks, tuple(notes)), selection
 
 
 def _wrap(
@@ -337,21 +350,6 @@ def _wrap(
                 f"{part.info.spelling} wraps a {what}, and none was selected; name one with "
                 f"--plugins, or leave {part.info.spelling} out"
             )
-
-
-def _trained_options(manifest: Manifest | None, info: PluginInfo, hooks: Hooks) -> dict[str, Any]:
-    if manifest is None:
-        return {}
-    if info.kind == "task" and info.name not in recommended(manifest, "task"):
-        # What a model knows of its audio holds for every task that it is used for.
-        fields = hooks.load(info).model_fields
-        given = manifest.options.get("task", {})
-        return {name: value for name, value in given.items() if name in fields}
-    if info.name not in recommended(manifest, info.kind):
-        # A model may hold options of what it does not recommend: another grid, found for it.
-        return dict(manifest.options.get(info.spelling, {}))
-    key = info.spelling if accumulates(info.kind) else info.kind
-    return dict(manifest.options.get(key, {}))
 
 
 def _configure(component: type[Component], info: PluginInfo, given: Mapping[str, Any]) -> Component:

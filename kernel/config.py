@@ -31,6 +31,9 @@ class Settings(BaseModel):
     prefer: dict[str, str] = Field(
         default_factory=dict, description="which distribution wins: 'solver.unipc' = 'lab-b'"
     )
+    force_options: bool = Field(
+        False, description="take options that contradict those which a model was trained with"
+    )
     seed: int = Field(
         0, ge=0, description="seed; every item and every step derives its own from it"
     )

@@ -65,7 +65,7 @@ class ModelPack:
         return ConditionSpec(**self.manifest.trained.condition)
 
     def load(self, network: Any) -> None:
-        """Load the weights into the model's network. Raises InputError when they do not fit."""
+        """Load the weights into a network, a module. Raises InputError when they do not fit."""
         load_weights(network, self.weights, f"model {self.name}")
 
     @property
@@ -107,7 +107,7 @@ def survey(registry: Registry) -> tuple[list[ModelPack], list[str]]:
         if info.kind != "model" or preferred != info.distribution:
             continue
         try:
-            whole.append(_installed(info))
+            whole.append(_installed(info, registry))
         except KernelError as error:
             broken.append(str(error))
     return whole, broken
@@ -123,7 +123,7 @@ def find_pack(registry: Registry, name: str | Path) -> ModelPack:
     is_path = isinstance(name, Path) or "/" in name or len(path.parts) > 1
     if is_path or (path.is_dir() and not registry.find(str(name), "model")):
         return ModelPack(None, path, _read(path, f"model {name}", InputError))
-    return _installed(registry.pick(str(name), "model"))
+    return _installed(registry.pick(str(name), "model"), registry)
 
 
 def fitting(packs: Sequence[ModelPack], selection: Selection) -> list[ModelPack]:
@@ -139,7 +139,7 @@ def fitting(packs: Sequence[ModelPack], selection: Selection) -> list[ModelPack]
     ]
 
 
-def _installed(info: PluginInfo) -> ModelPack:
+def _installed(info: PluginInfo, registry: Registry) -> ModelPack:
     what = f"model {info.name} of {info.distribution} {info.version}"
     folder = locate(info.target)
     if folder is None or not folder.is_dir():
@@ -148,7 +148,12 @@ def _installed(info: PluginInfo) -> ModelPack:
             f"reinstall {info.distribution}"
         )
     manifest = _read(folder, what, PluginError)
-    own = {f"{kind}.{name}": info.distribution for kind, name in manifest.components}
+    named = {f"{kind}.{name}" for kind, name in manifest.components} | manifest.options.keys()
+    own = {
+        each.spelling: each.distribution
+        for each in registry.plugins
+        if each.distribution == info.distribution and each.spelling in named
+    }
     manifest = manifest.model_copy(update={"distributions": own | manifest.distributions})
     return ModelPack(info, folder, manifest)
 

@@ -46,9 +46,10 @@ class Kernel(click.Group):
             return None
         if cmd_name not in COMMANDS:
             from kernel.cli._commands import find
+            from kernel.cli._user import preferences
             from kernel.registry import Registry
 
-            return find(Registry.scan(), cmd_name, COMMANDS)
+            return find(Registry.scan(preferences()), cmd_name, COMMANDS)
         command: click.Command = import_module(f"kernel.cli.{cmd_name}").command
         return command
 

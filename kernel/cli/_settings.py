@@ -55,6 +55,12 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
                 type=click.Path(path_type=Path),
                 help="TOML file with any of these settings, e.g. -c night.toml.",
             ),
+            click.option(
+                "--force-options",
+                is_flag=True,
+                default=None,
+                help="Take -o options that contradict those which the model was trained with.",
+            ),
             click.option("--seed", type=int, help="Seed, e.g. --seed 7.  [default: 0]"),
             click.option(
                 "--device",

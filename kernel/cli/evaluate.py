@@ -56,11 +56,12 @@ def command(
 ) -> None:
     """Score the SOUNDS in a folder (a run's, say) or a file with metrics."""
     from kernel.assembly import assemble
+    from kernel.cli._user import preferences
     from kernel.config import Settings, load
     from kernel.registry import Registry, Selection
 
     settings = load(Settings, None, {"plugins": plugins, "device": device}, options)
-    registry = Registry.scan()
+    registry = Registry.scan(preferences())
     kinds = ("encoder", "metric")
     picked = dict.fromkeys(registry.pick(name, "metric") for name in plugins)
     assembly, _ = assemble(registry, Selection(tuple(picked)), kinds, settings.options)

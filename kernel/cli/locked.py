@@ -48,13 +48,19 @@ def settle(
     values: Mapping[str, Any],
     options: Sequence[str],
 ) -> SettingsT:
-    """Return the settings: those of a file or of a record, overlaid by the command line's."""
+    """Return the settings: those of a file or of a record, overlaid by the command line's.
+
+    The user's own preferences come after those of the file.
+    """
+    from kernel.cli._user import preferences
     from kernel.config import load
     from kernel.registry import Registry
     from kernel.repeat import repeat
 
+    own = preferences()
     if source is None:
-        return load(schema, config, values, options)
+        settings = load(schema, config, values, options)
+        return settings.model_copy(update={"prefer": own | settings.prefer})
     folder, record = source
     if config is not None:
         raise UsageError(
@@ -62,8 +68,9 @@ def settle(
             f"behind --from"
         )
     plugins = values["plugins"] or ()
-    base = repeat(record, folder, Registry.scan(), plugins, values.get("model"))
+    base = repeat(record, folder, Registry.scan(own), plugins, values.get("model"))
     without = (*base.get("without", ()), *(values["without"] or ()))
+    base = {"prefer": own, **base}
     return load(schema, base, {**values, "plugins": None, "without": without}, options)
 
 
@@ -95,6 +102,8 @@ def compared(
     from kernel.config import TrainConfig
     from kernel.lock import Lock, differences, lock_path, read_lock
 
+    if locked and plan.drift:
+        raise LockError(f"{'; '.join(plan.drift)}; leave --locked out, or install what it was")
     if source is not None:
         place, record = source
         lock, remedy = Lock.of(record), "leave --locked out to go on with what is here"

@@ -11,7 +11,7 @@ s(t) = 1, sigma(t) = t). Any other process is an invertible change of variables 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,11 +52,27 @@ class Component(BaseModel):
     several parts recommend, the part that was named first decides.
     """
 
+    formerly: ClassVar[tuple[str, ...]] = ()
+    """Distributions that offered the component before its own took it over.
+
+    A model that was trained with theirs is recommended, and gives its options to, this one.
+    """
+
+    changeable: ClassVar[tuple[str, ...]] = ()
+    """Options that may differ from those of a training, because no weight depends on them.
+
+    They matter for the kinds that a model decides; other options of those are refused.
+    """
+
     shortfalls: ClassVar[Mapping[str, str]] = {}
     """Checks of the conformance kit that are known to fail, by name, each with the reason.
 
     One that passes after all is a failure, so that the list stays true.
     """
+
+    def portable(self) -> Self:
+        """Return the component without what only this machine has (paths), for a manifest."""
+        return self
 
     @property
     def needs(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from kernel.kinds import accumulates, model_kinds, run_kinds
 
-__all__ = ["Manifest", "Trained"]
+__all__ = ["Manifest", "Origin", "Trained"]
 
 
 class Trained(BaseModel):
@@ -38,6 +38,15 @@ class Trained(BaseModel):
     )
 
 
+class Origin(BaseModel):
+    """What a component was when a model was trained with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(description="version of the distribution")
+    hash: str = Field(description="hash of the distribution's content, or of its sources")
+
+
 class Manifest(BaseModel):
     """What `model.toml` says: what the model is, and the components and options it needs."""
 
@@ -55,6 +64,9 @@ class Manifest(BaseModel):
     distributions: dict[str, str] = Field(
         default_factory=dict,
         description="whose each plugin was, by KIND.NAME; theirs is taken where it is installed",
+    )
+    parts: dict[str, Origin] = Field(
+        default_factory=dict, description="what the backbone and the codec were, by kind"
     )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options by kind, or by KIND.NAME"

@@ -60,10 +60,6 @@ class Task(Component):
         """Return the task with what its data decides (labels found in a folder) filled in."""
         return self
 
-    def portable(self) -> Self:
-        """Return the task without what only this machine has (paths), for a manifest."""
-        return self
-
     def dataset(self, split: str) -> Dataset:
         """Return the data of a split, `train` or `valid`.
 

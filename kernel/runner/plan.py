@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from kernel._identity import paths
 from kernel.assembly import Assembly, assemble
 from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
@@ -43,6 +44,8 @@ class Plan:
     pack: ModelPack | None = None
     notes: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
+    drift: tuple[str, ...] = ()
+    """What is not as the model was trained with it: those of the notes that `--locked` refuses."""
 
     @property
     def model(self) -> ModelPack:
@@ -73,6 +76,16 @@ class Plan:
                     f"not {own}; choose one that was trained alike"
                 )
         return whole.objective, whole.backbone, whole.build_network(pack.condition)
+
+    @property
+    def origins(self) -> dict[str, dict[str, str]]:
+        """Return version and hash of the backbone and the codec, for a model's manifest."""
+        return {
+            part.info.kind: {"version": part.info.version, "hash": found}
+            for part in self.assembly.parts
+            if part.info.kind in ("backbone", "codec")
+            and (found := describe(part.info, self.registry)["hash"])
+        }
 
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
         """Return all that a record can say before anything is computed."""
@@ -138,15 +151,9 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     if more:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
-    assembly, selection = assemble(
-        registry,
-        selection,
-        run_kinds(),
-        config.options,
-        pack.manifest,
-        pack.load,
-        config.without,
-    )
+    assembly, selection = _assembled(config, registry, selection, pack)
+    notes += assembly.notes
+    notes += (drift := _drift(assembly, pack, registry))
     trained = pack.manifest.trained
     _check_task(assembly, pack)
     offered = set() if config.cuda_graph else {"gradient"}
@@ -172,7 +179,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
             f"{steps} {noun} too few for the order {assembly.solver.order} of {name}; take more, "
             f"or a solver of a lower order"
         )
-    return Plan(registry, selection, assembly, steps, pack, tuple(notes), config.inputs)
+    return Plan(registry, selection, assembly, steps, pack, tuple(notes), config.inputs, drift)
 
 
 def plan_training(config: TrainConfig, registry: Registry) -> Plan:
@@ -183,22 +190,53 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     """
     selection = registry.select(config.plugins)
     pack = None if config.model is None else _named_pack(config.model, registry, selection)
-    assembly, selection = assemble(
-        registry,
-        selection,
-        run_kinds(),
-        config.options,
-        None if pack is None else pack.manifest,
-        None if pack is None else pack.load,
-        config.without,
-    )
+    notes = [f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced]
+    assembly, selection = _assembled(config, registry, selection, pack)
     for part in ("objective", "schedule", "backbone", "codec", "task"):
         getattr(assembly, part)
+    drift: tuple[str, ...] = ()
     if pack is not None:
         _check_task(assembly, pack)
+        notes += (*assembly.notes, *(drift := _drift(assembly, pack, registry)))
     assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
-    notes = tuple(f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced)
-    return Plan(registry, selection, assembly, config.steps, pack, notes)
+    _refuse_paths(assembly)
+    return Plan(registry, selection, assembly, config.steps, pack, tuple(notes), drift=drift)
+
+
+def _assembled(
+    config: Settings, registry: Registry, selection: Selection, pack: ModelPack | None
+) -> tuple[Assembly, Selection]:
+    manifest, load = (None, None) if pack is None else (pack.manifest, pack.load)
+    asked = (config.without, config.force_options)
+    return assemble(registry, selection, run_kinds(), config.options, manifest, load, *asked)
+
+
+def _drift(assembly: Assembly, pack: ModelPack, registry: Registry) -> tuple[str, ...]:
+    """Return a sentence for each part that is not as it was when the model was trained with it."""
+    found = []
+    for part in assembly.parts:
+        was, now = pack.manifest.parts.get(part.info.kind), describe(part.info, registry)
+        if was is not None and now["hash"] != was.hash:
+            found.append(
+                f"{part.info.qualified} {now['version']} is not what {pack.name} was trained with "
+                f"({was.version}, {was.hash[:19]}, now {now['hash'] or 'unknown':.19})"
+            )
+    return tuple(found)
+
+
+def _refuse_paths(assembly: Assembly) -> None:
+    """Raise UsageError for an option with a path of this machine, which a model cannot hold.
+
+    An observer is no part of a model; the paths of encoders and wrappers are left out of it.
+    """
+    for part in assembly.parts:
+        if part.info.kind not in ("encoder", "observer", "wrapper"):
+            for name, value in paths(part.component).items():
+                raise UsageError(
+                    f"{part.info.kind}.{name} is {str(value)!r}, a path of this machine, which the "
+                    f"trained model cannot hold; leave it out, or have the author of "
+                    f"{part.info.qualified} clear it in portable()"
+                )
 
 
 def _check_task(assembly: Assembly, pack: ModelPack) -> None:

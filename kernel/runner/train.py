@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import torch
 
+from kernel._identity import paths
 from kernel.checkpoint import write_tensors
 from kernel.errors import InputError, MisfitError, OutputError, UsageError
 from kernel.files import output_error, staged
@@ -121,7 +122,7 @@ def execute(
         observer.started(folder, record)
     trainer.resume(folder)
     loss = trainer.run(folder, record)
-    _write_model(folder / FOLDER, assembly, config, trainer, loss, plan.pack)
+    _write_model(folder / FOLDER, assembly, config, trainer, loss, plan)
     for observer in observers:
         tell(observer.finished(folder))
     return record
@@ -158,8 +159,9 @@ def _write_model(
     config: TrainConfig,
     trainer: Trainer,
     loss: float | None,
-    parent: ModelPack | None,
+    plan: Plan,
 ) -> None:
+    parent = plan.pack
     network, staying = merged(assembly, trainer.module, trainer.codec, trainer.averaged)
     plugins: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
@@ -167,9 +169,8 @@ def _write_model(
         kind, component = part.info.kind, part.component
         if kind == "observer" or (kind == "wrapper" and part.info.spelling not in staying):
             continue
-        if isinstance(component, Task):
-            component = component.portable()
-        given = component.model_dump(mode="json", exclude_none=True)
+        left_out = set(paths(component))
+        given = component.portable().model_dump(mode="json", exclude=left_out, exclude_none=True)
         if accumulates(kind):
             plugins.setdefault(kind, []).append(part.info.name)
             options |= {part.info.spelling: given} if given else {}
@@ -191,6 +192,7 @@ def _write_model(
         parameters=sum(each.numel() for each in network.parameters()),
         plugins=plugins,
         distributions=owners,
+        parts=plan.origins,
         options=options,
         tasks=config.tasks,
         steps=config.sampling_steps or (parent.manifest.steps if parent else 16),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Mel(Codec):
     of the loudest move by 0.65 dB on average, short-time spectra of 256 samples by 2.5 dB rms.
     Without the phase estimate it is 2.0 and 2.8 dB; 64 bands make it 0.62 and 2.3 dB.
     """
+
+    changeable: ClassVar[tuple[str, ...]] = ("griffin_lim_iters", "inversion_iters", "momentum")
 
     bands: int = Field(48, ge=1, description="mel bands")
     n_fft: int = Field(512, ge=4, multiple_of=2, description="length of the Fourier transform")

@@ -25,8 +25,8 @@ and the libraries, the hashes of the files that are read, and the settings; no p
 @click.option("--check", is_flag=True, help="Only say whether the lock is up to date.")
 def lock(file: Path, train: bool, check: bool) -> None:
     """Note exactly what the configuration in FILE runs, in a file beside it that ends in .lock."""
-    from kernel.cli.locked import refuse, relock, snapshot
-    from kernel.config import RunConfig, TrainConfig, load
+    from kernel.cli.locked import refuse, relock, settle, snapshot
+    from kernel.config import RunConfig, TrainConfig
     from kernel.lock import differences, lock_path, read_lock
     from kernel.record import write_json
     from kernel.registry import Registry
@@ -35,10 +35,10 @@ def lock(file: Path, train: bool, check: bool) -> None:
     path = lock_path(file)
     settings: RunConfig | TrainConfig
     if train:
-        settings = load(TrainConfig, file, {})
+        settings = settle(TrainConfig, file, None, {}, ())
         plan = plan_training(settings, Registry.scan(settings.prefer))
     else:
-        settings = load(RunConfig, file, {})
+        settings = settle(RunConfig, file, None, {}, ())
         plan = plan_run(settings, Registry.scan(settings.prefer))
     lock = snapshot(plan, settings)
     if check:

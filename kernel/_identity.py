@@ -1,0 +1,97 @@
+"""Whose a model's options are, which of them a component takes, and which may not be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from kernel._recommend import recommended
+from kernel._scan import canonical
+from kernel.config import explain
+from kernel.errors import MisfitError, UsageError
+from kernel.kinds import accumulates
+
+if TYPE_CHECKING:
+    from kernel.kinds._component import Component
+    from kernel.kinds.model import Manifest
+    from kernel.registry import PluginInfo
+
+__all__ = ["paths", "refuse_changes", "trained_options"]
+
+
+def trained_options(
+    manifest: Manifest | None, info: PluginInfo, component: type[Component]
+) -> tuple[dict[str, Any], str]:
+    """Return what a component takes of a model's options, and a note where it is a substitute.
+
+    The options belong to the distribution that the model was trained with, and to one whose
+    component was `formerly` there. A substitute of a kind that weights belong to takes them too, if
+    it accepts all of them; one of another kind takes none. Raises MisfitError for one that does not
+    accept them.
+    """
+    if manifest is None:
+        return {}, ""
+    own = info.name in recommended(manifest, info.kind)
+    owner = manifest.distributions.get(info.spelling, info.distribution)
+    theirs = {canonical(name) for name in (info.distribution, *component.formerly)}
+    at_home = canonical(owner) in theirs
+    if info.kind == "task" and not (own and at_home):
+        # What a model knows of its audio holds for every task that it is used for.
+        given = manifest.options.get("task", {})
+        return {name: value for name, value in given.items() if name in component.model_fields}, ""
+    # A model may hold options of what it does not recommend: another grid, found for it.
+    key = info.kind if own and not accumulates(info.kind) else info.spelling
+    options = dict(manifest.options.get(key, {}))
+    if at_home:
+        return options, ""
+    stand_in = f"{info.qualified} stands in for {info.spelling}@{owner} of {manifest.title!r}"
+    if not component.fixed:
+        return {}, f"{stand_in}, and takes none of the model's options"
+    try:
+        component.model_validate(options)
+    except ValidationError as error:
+        reason = explain(error, component, "the model's option")
+        raise MisfitError(
+            f"{info.qualified} cannot stand in for {info.spelling}@{owner}, which "
+            f"{manifest.title!r} was trained with: {reason}; name {info.spelling}@{owner}, or "
+            f"another model"
+        ) from None
+    return options, f"{stand_in}, with the options that the model was trained with"
+
+
+def refuse_changes(info: PluginInfo, own: Component, changed: Component, forced: bool) -> str:
+    """Return a note on a trained option that the user changed by force; "" where there is none.
+
+    own: the component with the model's options alone. Raises UsageError for a change without force.
+    """
+    names = [
+        name
+        for name in sorted(type(own).model_fields)
+        if name not in changed.changeable and getattr(own, name) != getattr(changed, name)
+    ]
+    if not names:
+        return ""
+    name = names[0]
+    was, now = getattr(own, name), getattr(changed, name)
+    if forced:
+        return f"{info.kind}.{name} is {now!r} by force, where the model was trained with {was!r}"
+    raise UsageError(
+        f"the model was trained with {info.kind}.{name}={was!r}, and {now!r} would not fit its "
+        f"weights; leave the option out, or add --force-options to hear what it does"
+    )
+
+
+def paths(component: Component) -> dict[str, Any]:
+    """Return the options that name places on this machine, which no model may hold."""
+    return {name: value for name, value in component.portable() if _is_path(value)}
+
+
+def _is_path(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_path, value.values()))
+    if isinstance(value, tuple | list | set | frozenset):
+        return any(map(_is_path, value))
+    return isinstance(value, Path)

@@ -1,0 +1,47 @@
+"""The user's own preferences: one file for every command, read by the command line alone."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+from kernel.errors import InputError
+
+__all__ = ["preferences", "user_file"]
+
+
+def user_file() -> Path:
+    """Return `kernel-audio/config.toml` in $XDG_CONFIG_HOME, by default in ~/.config."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "kernel-audio" / "config.toml"
+
+
+def preferences() -> dict[str, str]:
+    """Return `[prefer]` of the user's file, as far as the distributions are installed here.
+
+    Raises InputError for a file that cannot be read or holds anything else.
+    """
+    file = user_file()
+    try:
+        given = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({error}); mend it or remove it") from None
+    prefer = given.pop("prefer", {})
+    if given or not all(isinstance(each, str) for each in prefer.values()):
+        raise InputError(
+            f'{file} may hold the table [prefer] with lines "KIND.NAME" = "DISTRIBUTION", and '
+            f"nothing else; write other settings to a file for -c"
+        )
+    return {name: owner for name, owner in prefer.items() if _is_installed(owner)}
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
