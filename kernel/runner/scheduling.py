@@ -22,32 +22,22 @@ __all__ = ["Scheduler", "Seat"]
 
 @attrs.frozen(eq=False)
 class Seat:
-    """A window of a request: the request's index, and what tells the window's noise from others."""
+    """A window, and where its seed is derived from: the index of its request, then its stream."""
 
-    index: int
     window: Window
-    stream: int
-
-    @property
-    def place(self) -> tuple[int, ...]:
-        """Return where the window's seed is derived from."""
-        return (self.index, self.stream) if self.stream else (self.index,)
+    place: tuple[int, ...]
 
 
 Unit = list[Seat]
 """Windows that are sampled in one batch: one, or all those of a joint."""
 
-Run = Callable[[Sequence[Seat]], "Sequence[Tensor]"]
-"""What makes the windows of a batch: audio [C, samples] of each, on the CPU."""
-
 
 class Scheduler:
     """Runs a task's coroutines, and their windows in batches.
 
-    A batch has one length, one start and one model (a joint may have several) and about `batch`
-    windows: it is full when the next unit would exceed that. It runs when it is full, or when no
-    coroutine can go on without it. At most 2 `batch` coroutines are open at a time, whatever the
-    number of requests, and those that were opened first go first.
+    A batch has one length, one start and one model (a joint may have several) and `batch` windows,
+    or fewer where a joint would be split. It runs when it is full, or when no coroutine can go on
+    without it. At most 2 `batch` coroutines are open at a time; those opened first go first.
     """
 
     def __init__(self, task: Task, requests: Sequence[Request], batch: int) -> None:
@@ -68,9 +58,10 @@ class Scheduler:
         counts[most] += len(self._requests) - self._next
         return sum(-(-count // self._batch) for count in counts.values())
 
-    def sounds(self, run: Run) -> Iterator[tuple[int, Sound]]:
+    def sounds(self, run: Callable[[Unit], Sequence[Tensor]]) -> Iterator[tuple[int, Sound]]:
         """Yield the index of each request with each of its sounds, in order.
 
+        `run` makes the windows of a batch: audio [C, samples] of each, on the CPU.
         Raises PluginError for windows of a joint that differ, and for a name that comes twice.
         """
         try:
@@ -87,7 +78,7 @@ class Scheduler:
                     return
         finally:
             for coroutine in self._open:
-                coroutine.close()
+                coroutine.making.close()
 
     def _begin(self) -> None:
         """Open the coroutine of the next request."""
@@ -102,21 +93,20 @@ class Scheduler:
         while not units and coroutine.sounds is None:
             units = coroutine.send([])
         self.done += coroutine.sounds is not None
-        self._waiting = sorted([*self._waiting, *units], key=lambda unit: unit[0].index)
+        self._waiting = sorted([*self._waiting, *units], key=lambda unit: unit[0].place[0])
 
     def _full(self, unit: Unit) -> bool:
         alike = (each for each in self._waiting if _kind(each) == _kind(unit))
         return sum(map(len, alike)) >= self._batch
 
-    def _make(self, unit: Unit, run: Run) -> None:
+    def _make(self, unit: Unit, run: Callable[[Unit], Sequence[Tensor]]) -> None:
         """Make a batch of a unit's kind, from the first of that kind on."""
         chosen: list[Unit] = []
         for each in self._waiting:
-            if _kind(each) != _kind(unit):
-                continue
-            if chosen and sum(map(len, chosen)) + len(each) > self._batch:
-                break
-            chosen.append(each)
+            if _kind(each) == _kind(unit):
+                if chosen and sum(map(len, chosen)) + len(each) > self._batch:
+                    break
+                chosen.append(each)
         self._waiting = [each for each in self._waiting if each not in chosen]
         seats = [seat for each in chosen for seat in each]
         made = dict(zip(seats, run(seats), strict=True))
@@ -141,48 +131,36 @@ class _Coroutine:
     """A request that is being made: the windows that it waits for, or its sounds in the end."""
 
     def __init__(self, index: int, making: Making) -> None:
-        self.index = index
+        self.index, self.making = index, making
         self.sounds: list[Sound] | None = None
-        self._making = making
         self._count = 0
-        self._seats: list[Seat] = []
-        self._made: dict[Seat, Tensor] = {}
+        self._made: dict[Seat, Tensor | None] = {}
 
     def send(self, answer: list[Tensor] | None) -> list[Unit]:
         """Return the units of windows that the coroutine yields; none where it has ended."""
         try:
-            windows = next(self._making) if answer is None else self._making.send(answer)
+            windows = next(self.making) if answer is None else self.making.send(answer)
         except StopIteration as end:
             self.sounds = end.value
             return []
-        numbers = [
-            number if window.stream is None else window.stream
-            for number, window in enumerate(windows, self._count)
-        ]
-        self._count += len(windows)
-        self._seats = [
-            Seat(self.index, window, number)
-            for window, number in zip(windows, numbers, strict=True)
-        ]
         units: dict[int | Seat, Unit] = {}
-        for seat in self._seats:
-            joint = seat.window.joint
-            units.setdefault(seat if joint is None else joint, []).append(seat)
+        for number, window in enumerate(windows, self._count):
+            stream = number if window.stream is None else window.stream
+            seat = Seat(window, (self.index, stream) if stream else (self.index,))
+            self._made[seat] = None
+            units.setdefault(seat if window.joint is None else window.joint, []).append(seat)
+        self._count += len(windows)
         return [_whole(unit) for unit in units.values()]
 
     def take(self, made: dict[Seat, Tensor]) -> list[Tensor] | None:
-        """Keep those that are the coroutine's own; return all that it waits for, or None."""
-        own = [seat for seat in self._seats if seat in made]
+        """Keep what is its own; return the answer when that completes it, else None."""
+        own = self._made.keys() & made.keys()
         self._made |= {seat: made[seat] for seat in own}
-        if not own or len(self._made) < len(self._seats):
+        answer = [audio for audio in self._made.values() if audio is not None]
+        if not own or len(answer) < len(self._made):
             return None
-        answer = [self._made[seat] for seat in self._seats]
-        self._seats, self._made = [], {}
+        self._made = {}
         return answer
-
-    def close(self) -> None:
-        """End the coroutine where it is."""
-        self._making.close()
 
 
 def _kind(unit: Unit) -> tuple[int, float | None, tuple[str | None, ...]]:
@@ -196,7 +174,7 @@ def _whole(unit: Unit) -> Unit:
     kinds = {(seat.window.samples, seat.window.start) for seat in unit}
     if len(kinds) > 1:
         raise PluginError(
-            f"the windows of request {unit[0].index} with the joint {unit[0].window.joint} have"
+            f"the windows of request {unit[0].place[0]} with the joint {unit[0].window.joint} have"
             f" different lengths or starts, {sorted(map(str, kinds))}; those of a joint are sampled"
             " in one batch and need one of each"
         )

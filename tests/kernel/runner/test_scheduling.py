@@ -36,11 +36,11 @@ class Batches:
 
     def __call__(self, seats: Sequence[Seat]) -> list[Tensor]:
         self.seats.append(list(seats))
-        return [torch.full((1, seat.window.samples), float(seat.index)) for seat in seats]
+        return [torch.full((1, seat.window.samples), float(seat.place[0])) for seat in seats]
 
     @property
     def indices(self) -> list[list[int]]:
-        return [[seat.index for seat in seats] for seats in self.seats]
+        return [[seat.place[0] for seat in seats] for seats in self.seats]
 
     @property
     def places(self) -> list[list[tuple[int, ...]]]:
@@ -123,7 +123,7 @@ def test_a_joint_is_never_split_and_may_have_several_models() -> None:
         assert [len(seats) for seats in run.seats] == sizes
         for seats in run.seats:
             for one, other in zip(seats[::2], seats[1::2], strict=True):
-                assert (one.index, one.window.joint) == (other.index, other.window.joint)
+                assert (one.place[0], one.window.joint) == (other.place[0], other.window.joint)
                 assert (one.window.model, other.window.model) == ("a", "b")
 
 
@@ -196,7 +196,7 @@ def test_memory_does_not_grow_with_the_number_of_requests(rare: bool) -> None:
         def __call__(self, seats: Sequence[Seat]) -> list[Tensor]:
             nonlocal most
             most = max(most, opened)
-            found = [torch.full((1, SAMPLES), float(seat.index)) for seat in seats]
+            found = [torch.full((1, SAMPLES), float(seat.place[0])) for seat in seats]
             tensors.extend(weakref.ref(each) for each in found)
             return found
 
