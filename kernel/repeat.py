@@ -150,7 +150,8 @@ def repeat(
         settings["without"] = [each for each in settings["without"] if each not in gone]
     if record.model is not None:
         settings["model"] = model or _model(record.model, record, registry, folder)
-    if files := [key for key in record.inputs if key.startswith("inputs.")]:
+    if "inputs" in record.config:
+        files = [key for key in record.inputs if key.startswith("inputs.")]
         files.sort(key=lambda key: (len(key), key))
         settings["inputs"] = [str(record.inputs[key].path) for key in files]
     return settings
