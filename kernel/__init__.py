@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from kernel.kinds.metric import MetricModule as MetricModule
     from kernel.kinds.objective import Objective as Objective
     from kernel.kinds.observer import Observer as Observer
+    from kernel.kinds.recipe import Batch as Batch
+    from kernel.kinds.recipe import Parts as Parts
+    from kernel.kinds.recipe import Recipe as Recipe
+    from kernel.kinds.recipe import RecipeModule as RecipeModule
     from kernel.kinds.schedule import Schedule as Schedule
     from kernel.kinds.solver import Solver as Solver
     from kernel.kinds.task import Dataset as Dataset
@@ -87,6 +91,7 @@ _HOMES = {
     "kernel.kinds.metric": ("Metric", "MetricModule"),
     "kernel.kinds.objective": ("Objective",),
     "kernel.kinds.observer": ("Observer",),
+    "kernel.kinds.recipe": ("Batch", "Parts", "Recipe", "RecipeModule"),
     "kernel.kinds.schedule": ("Schedule",),
     "kernel.kinds.solver": ("Solver",),
     "kernel.kinds.task": ("Dataset", "Task"),

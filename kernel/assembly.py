@@ -24,6 +24,7 @@ from kernel.kinds.guidance import Guidance
 from kernel.kinds.metric import Metric
 from kernel.kinds.objective import Objective
 from kernel.kinds.observer import Observer
+from kernel.kinds.recipe import Recipe
 from kernel.kinds.schedule import Schedule
 from kernel.kinds.solver import Solver
 from kernel.kinds.task import Task
@@ -132,6 +133,11 @@ class Assembly:
         """Return the schedule."""
         return self.get(Schedule)
 
+    @property
+    def recipe(self) -> Recipe:
+        """Return the recipe of a training."""
+        return self.get(Recipe)
+
     @cached_property
     def solver(self) -> Solver:
         """Return the solver, with what stands around it."""
@@ -202,8 +208,9 @@ class Assembly:
         if latent.dims not in self.backbone.dims:
             takes = " or ".join(f"{dims}-D" for dims in self.backbone.dims)
             raise MisfitError(
-                f"{self._name(Codec)} makes {latent.dims}-D latents but {self._name(Backbone)} "
-                f"takes {takes}; choose another of the two, or another layout of the codec"
+                f"{self.spelling('codec')} makes {latent.dims}-D latents but "
+                f"{self.spelling('backbone')} takes {takes}; choose another of the two, or "
+                f"another layout of the codec"
             )
         return self._build_module(self.backbone, latent=latent, condition=condition)
 
@@ -261,16 +268,17 @@ class Assembly:
     def _build(self, component: Component, wanted: type[BuiltT], **given: Any) -> BuiltT:
         built = self.hooks.build(component, **given)
         if not isinstance(built, wanted):
-            makers = self.wrappers(component.kind)
-            names = ", ".join(part.info.qualified for part in makers) or self._name(type(component))
+            own = self.spelling(component.kind)
+            around = ", ".join(part.info.qualified for part in self.wrappers(component.kind))
             raise PluginError(
-                f"{names} made {built!r:.80} of {self._name(type(component))}, which is no "
+                f"{around or own} made {built!r:.80} of {own}, which is no "
                 f"{wanted.__name__}; have it return what it was asked for"
             )
         return built
 
-    def _name(self, base: type[Component]) -> str:
-        return next(part.info.spelling for part in self.parts if isinstance(part.component, base))
+    def spelling(self, kind: str) -> str:
+        """Return KIND.NAME of the one component of a kind."""
+        return next(part.info.spelling for part in self.parts if part.info.kind == kind)
 
 
 def assemble(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "latest",
-    "load_optimizer",
     "load_weights",
     "read_state",
     "read_tensors",
@@ -80,38 +79,20 @@ def save_checkpoint(
     step: int,
     module: nn.Module,
     average: dict[str, Tensor],
-    optimizer: Any,
+    moments: dict[str, Tensor],
     record: dict[str, Any],
     keep: int,
 ) -> Path:
     """Write the checkpoint of `step` and remove all but the newest `keep`; return its folder."""
     place = folder / "checkpoints" / f"{step:08d}"
-    # By name, because the order of a network's parameters may change with its code.
-    names = _trained(module)
-    state = {
-        f"{entry}/{names[index]}": value
-        for index, entries in optimizer.state_dict()["state"].items()
-        for entry, value in entries.items()
-    }
     with staged(place) as stage:
         write_tensors(stage / "weights.safetensors", module.state_dict(), {})
         write_tensors(stage / "ema.safetensors", average, {})
-        write_tensors(stage / "optimizer.safetensors", state, {})
+        write_tensors(stage / "optimizer.safetensors", moments, {})
         (stage / "state.json").write_text(json.dumps({"step": step, **record}, indent=2) + "\n")
     for old in _complete(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return place
-
-
-def load_optimizer(optimizer: Any, module: nn.Module, path: Path) -> None:
-    """Restore the optimizer's moments and counters for the parameters of `module`."""
-    indices = {name: index for index, name in enumerate(_trained(module))}
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in read_tensors(path).items():
-        entry, _, name = key.partition("/")
-        state.setdefault(indices[name], {})[entry] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def latest(folder: Path) -> Path | None:
@@ -124,11 +105,6 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """Return what `state.json` of a checkpoint says."""
     state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
     return state
-
-
-def _trained(module: nn.Module) -> list[str]:
-    """Return the names of the parameters that an optimizer is given, in its order."""
-    return [name for name, each in module.named_parameters() if each.requires_grad]
 
 
 def _complete(folder: Path) -> list[Path]:

@@ -63,6 +63,17 @@ class RunConfig(Settings):
     cuda_graph: bool = Field(False, description="replay the network's evaluation as a CUDA graph")
 
 
+class GroupConfig(BaseModel):
+    """What differs from the training's settings for one group of a recipe's parameters."""
+
+    model_config = Settings.model_config
+
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float | None = Field(None, ge=0, description="weight decay of AdamW")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="decays of AdamW's two moments")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+
+
 class TrainConfig(Settings):
     """What `kernel train` does."""
 
@@ -72,6 +83,9 @@ class TrainConfig(Settings):
     out: Path = Field(Path("trainings/latest"), description="folder of this training")
     steps: int = Field(1500, ge=1, description="optimizer steps")
     batch: int = Field(32, ge=1, description="items in a step")
+    micro_batch: int | None = Field(
+        None, ge=1, description="items of a step computed at once, all if not given; saves memory"
+    )
     learning_rate: float = Field(5e-4, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     warmup: int = Field(100, ge=0, description="steps over which the learning rate rises")
@@ -79,6 +93,9 @@ class TrainConfig(Settings):
         "cosine", description="what the learning rate does after the warm-up"
     )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    groups: dict[str, GroupConfig] = Field(
+        default_factory=dict, description="settings of a group of the recipe's parameters, by name"
+    )
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
     condition_dropout: float = Field(
         0.1, ge=0, le=1, description="fraction of items that are trained without their condition"
@@ -110,12 +127,13 @@ def load(
     """
     merged = _read(base) if isinstance(base, Path) else dict(base or {})
     merged.update({name: value for name, value in values.items() if value is not None})
-    table = {kind: dict(entries) for kind, entries in merged.get("options", {}).items()}
     for text in options:
         kind, option, value = parse_option(text)
-        table.setdefault(kind, {})[option] = value
-    if table:
-        merged["options"] = table
+        # The groups of a recipe's parameters are settings, in a table of their own.
+        field, _, group = kind.partition(".")
+        field, kind = (field, group) if field == "groups" else ("options", kind)
+        table = {name: dict(entries) for name, entries in merged.get(field, {}).items()}
+        merged[field] = table | {kind: table.get(kind, {}) | {option: value}}
     try:
         return schema.model_validate(merged)
     except ValidationError as error:

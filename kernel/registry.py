@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import kernel
 from kernel._scan import Installed, canonical, installed
 from kernel.errors import UsageError, did_you_mean
-from kernel.kinds import KINDS, accumulates, added, run_kinds
+from kernel.kinds import KINDS, accumulates, added, training_kinds
 
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
@@ -128,8 +128,8 @@ class Registry(NamedTuple):
     def select(self, spellings: Iterable[str]) -> Selection:
         """Return what the spellings, each `[KIND.]NAME[@DISTRIBUTION]`, stand for.
 
-        A bare name takes every kind that a run is assembled from and that one distribution offers
-        under it. A later plugin replaces an earlier one of its kind; guidances, metrics and
+        A bare name takes every kind that a training is assembled from and that one distribution
+        offers under it. A later plugin replaces an earlier one of its kind; guidances, metrics and
         observers accumulate. Raises UsageError for a name that is unknown, or that two
         distributions offer while no preference settles it.
         """
@@ -138,9 +138,9 @@ class Registry(NamedTuple):
         replaced: list[tuple[PluginInfo, PluginInfo]] = []
         for spelling in spellings:
             wanted, matches = _parse(spelling, None), self.find(spelling)
-            parts = [info for info in matches if info.kind in run_kinds()]
+            parts = [info for info in matches if info.kind in training_kinds()]
             apart = wanted.kind or (matches and not parts and matches[0].kind)
-            if apart and apart not in run_kinds():
+            if apart and apart not in training_kinds():
                 raise UsageError(_apart(apart, wanted.name))
             for info in self._resolve(wanted, parts):
                 key = (info.kind, info.name if accumulates(info.kind) else "")

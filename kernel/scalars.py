@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 Scalar = TypeVar("Scalar", float, "torch.Tensor")
 
-__all__ = ["Scalar", "atan", "exp", "expm1", "log", "log1p", "minimum", "sqrt", "tan"]
+__all__ = ["Scalar", "atan", "exp", "expm1", "log", "log1p", "sqrt", "tan"]
 
 
 def log(value: Scalar) -> Scalar:
@@ -31,11 +31,6 @@ def sqrt(value: Scalar) -> Scalar:
 def atan(value: Scalar) -> Scalar:
     """Return the arc tangent."""
     return math.atan(value) if isinstance(value, (int, float)) else value.atan()
-
-
-def minimum(value: Scalar, bound: float) -> Scalar:
-    """Return the smaller of `value` and a number."""
-    return min(value, bound) if isinstance(value, (int, float)) else value.clamp(max=bound)
 
 
 def tan(value: Scalar) -> Scalar:

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
 
-__all__ = ["KINDS", "accumulates", "added", "base", "hook_modules", "model_kinds", "run_kinds"]
+__all__ = [
+    "KINDS",
+    "accumulates",
+    "added",
+    "base",
+    "hook_modules",
+    "model_kinds",
+    "run_kinds",
+    "training_kinds",
+]
 
 KINDS = tuple(
     sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
@@ -42,9 +51,14 @@ def added(kind: str) -> bool:
     return found is not None and found.added
 
 
-def run_kinds() -> tuple[str, ...]:
-    """Return the kinds that a run or a training is assembled from."""
+def training_kinds() -> tuple[str, ...]:
+    """Return the kinds that a training is assembled from."""
     return tuple(kind for kind in KINDS if (found := base(kind)) is not None and found.assembled)
+
+
+def run_kinds() -> tuple[str, ...]:
+    """Return the kinds that a run is assembled from."""
+    return tuple(kind for kind in training_kinds() if (found := base(kind)) and found.played)
 
 
 def model_kinds() -> tuple[str, ...]:

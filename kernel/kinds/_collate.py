@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kernel.items import Item
 from kernel.values import Condition, LatentSpace
 
-__all__ = ["collate"]
+__all__ = ["collate", "held"]
 
 
 def collate(items: Sequence[Item], space: LatentSpace) -> Condition:
@@ -23,7 +23,7 @@ def collate(items: Sequence[Item], space: LatentSpace) -> Condition:
         mask=mask,
         aligned=_encoded([item.aligned for item in items], space),
         origin=_encoded([item.origin for item in items], space),
-        valid=_held(items, space.latent.size[-1]),
+        valid=held(items, space.latent.size[-1]),
     )
 
 
@@ -48,7 +48,7 @@ def _padded(parts: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | Non
     return sequence, torch.arange(longest) < lengths[:, None]
 
 
-def _held(items: Sequence[Item], frames: int) -> Tensor | None:
+def held(items: Sequence[Item], frames: int) -> Tensor | None:
     """Return [B, T], true in frames that lie not wholly in the padding; None if no item says."""
     if all(item.valid is None for item in items):
         return None

@@ -42,6 +42,9 @@ class Component(BaseModel):
     assembled: ClassVar[bool] = True
     """Whether the kind is part of a run or a training, and so may be named with `--plugins`."""
 
+    played: ClassVar[bool] = True
+    """Whether a run uses the kind; what is False serves trainings alone."""
+
     fixed: ClassVar[bool] = False
     """Whether trained weights belong to a component of the kind, so that a model decides it."""
 

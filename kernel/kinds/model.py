@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from kernel.kinds import accumulates, model_kinds, run_kinds
+from kernel.kinds import accumulates, model_kinds, training_kinds
 
 __all__ = ["Manifest", "Origin", "Trained"]
 
@@ -98,7 +98,7 @@ class Manifest(BaseModel):
         if missing := [kind for kind in (*model_kinds(), "task") if kind not in plugins]:
             raise ValueError(f"no {missing[0]} is named")
         for kind, names in plugins.items():
-            if kind not in run_kinds():
+            if kind not in training_kinds():
                 raise ValueError(f"{kind!r} is not a kind of plugin")
             if isinstance(names, list) and not accumulates(kind):
                 raise ValueError(f"{kind} has to be one name")

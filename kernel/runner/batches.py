@@ -10,6 +10,7 @@ import torch
 
 from kernel.errors import PluginError
 from kernel.items import Item
+from kernel.kinds.objective import Objective
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kernel.kinds.task import Task
     from kernel.runner.device import Machine
 
-__all__ = ["clean", "collated", "complete", "latent_space"]
+__all__ = ["collated", "complete", "latent_space", "sounds"]
 
 
 def latent_space(
@@ -31,7 +32,8 @@ def latent_space(
     encoder: Callable[[str], Callable[..., Any]],
 ) -> LatentSpace:
     """Return the space of the latents of so many samples, with the codec that was built."""
-    module, scale = cast("CodecModule", codec), assembly.objective.sigma_data
+    module = cast("CodecModule", codec)
+    scale = next((each.sigma_data for each in assembly.all(Objective)), 1.0)
     return LatentSpace(
         assembly.task.audio,
         samples,
@@ -56,16 +58,15 @@ def collated(
     return complete(condition, spec, len(items), space.latent).map(machine.put)
 
 
-@torch.no_grad()
-def clean(items: Sequence[Item], space: LatentSpace) -> Tensor:
-    """Return the x0 [B, C, *S] of items of a data set. Raises PluginError for one without audio."""
-    sounds = [item.audio for item in items if item.audio is not None]
-    if len(sounds) < len(items):
+def sounds(items: Sequence[Item]) -> Tensor:
+    """Return the audio [B, C, L] of a data set's items. Raises PluginError for one without."""
+    found = [item.audio for item in items if item.audio is not None]
+    if len(found) < len(items):
         raise PluginError(
             "the task's data has items without audio, and a training learns from that; give every"
             " item its `audio`"
         )
-    return space.encode(torch.stack(sounds))
+    return torch.stack(found)
 
 
 def complete(

@@ -67,14 +67,22 @@ class Machine:
 
     def network(self, module: nn.Module) -> Network:
         """Return the module's forward with autocast, and compiled or captured where asked for."""
-        forward: Any = torch.compile(module) if self.compile else module
-
-        def evaluate(x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
-            with self.autocast():
-                result: Tensor = forward(x, c_noise, condition)
-            return result.to(x.dtype)
-
+        evaluate = self.evaluate(module)
         return Captured(evaluate) if self.cuda_graph else evaluate
+
+    def evaluate(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function or module with autocast, and compiled where asked for.
+
+        A tensor that it returns has the dtype of its first argument.
+        """
+        forward: Any = torch.compile(function) if self.compile else function
+
+        def evaluate(x: Tensor, *rest: Any) -> Any:
+            with self.autocast():
+                result = forward(x, *rest)
+            return result.to(x.dtype) if isinstance(result, torch.Tensor) else result
+
+        return evaluate
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the autocast context of the machine's precision."""

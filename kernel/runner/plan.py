@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from kernel._identity import paths
 from kernel.assembly import Assembly, assemble
 from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
-from kernel.kinds import model_kinds, run_kinds
+from kernel.kinds import base, model_kinds, run_kinds, training_kinds
 from kernel.kinds.backbone import Backbone
 from kernel.kinds.objective import Objective
+from kernel.kinds.recipe import Recipe
 from kernel.models import ModelPack, find_pack, fitting, packs
 from kernel.provenance import (
     content_hash,
@@ -63,17 +65,19 @@ class Plan:
         """
         pack = find_pack(self.registry, name)
         nothing = self.registry.select(())
+        told = self.pack.condition if self.pack else self.assembly.condition
         whole, _ = assemble(self.registry, nothing, run_kinds(), {}, pack.manifest, pack.load)
         for what, own, other in (
             ("codec", self.assembly.codec, whole.codec),
             ("audio", self.assembly.task.audio, whole.task.audio),
-            ("condition", self.model.condition, pack.condition),
+            ("condition", told, pack.condition),
             ("sigma_data", self.assembly.objective.sigma_data, whole.objective.sigma_data),
         ):
             if own != other:
+                beside = self.pack.name if self.pack else "the one in training"
                 raise MisfitError(
-                    f"model {name} cannot be used beside {self.model.name}: its {what} is {other}, "
-                    f"not {own}; choose one that was trained alike"
+                    f"model {name} cannot be used beside {beside}: its {what} is {other}, not "
+                    f"{own}; choose one that was trained alike"
                 )
         return whole.objective, whole.backbone, whole.build_network(pack.condition)
 
@@ -146,12 +150,16 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     Raises UsageError, MisfitError or PluginError; nothing was computed or written by then.
     """
     selection = registry.select(config.plugins)
+    unplayed = tuple(f"{kind}." for kind in set(training_kinds()) - set(run_kinds()))
+    for spelling in config.plugins:
+        if spelling.startswith(unplayed):
+            raise UsageError(f"{spelling} serves trainings alone; leave it out of a run")
     notes = [f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced]
     pack, more = _choose_pack(config, registry, selection)
     if more:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
-    assembly, selection = _assembled(config, registry, selection, pack)
+    assembly, selection = _assembled(config, registry, selection, run_kinds(), pack)
     notes += assembly.notes
     notes += (drift := _drift(assembly, pack, registry))
     trained = pack.manifest.trained
@@ -191,9 +199,10 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     selection = registry.select(config.plugins)
     pack = None if config.model is None else _named_pack(config.model, registry, selection)
     notes = [f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced]
-    assembly, selection = _assembled(config, registry, selection, pack)
-    for part in ("objective", "schedule", "backbone", "codec", "task"):
-        getattr(assembly, part)
+    assembly, selection = _assembled(config, registry, selection, training_kinds(), pack)
+    for kind in (*next(iter(assembly.all(Recipe)), Recipe).requires, "recipe"):
+        if (required := base(kind)) is not None:
+            assembly.get(required)
     drift: tuple[str, ...] = ()
     if pack is not None:
         _check_task(assembly, pack)
@@ -204,11 +213,15 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
 
 
 def _assembled(
-    config: Settings, registry: Registry, selection: Selection, pack: ModelPack | None
+    config: Settings,
+    registry: Registry,
+    selection: Selection,
+    kinds: Sequence[str],
+    pack: ModelPack | None,
 ) -> tuple[Assembly, Selection]:
     manifest, load = (None, None) if pack is None else (pack.manifest, pack.load)
     asked = (config.without, config.force_options)
-    return assemble(registry, selection, run_kinds(), config.options, manifest, load, *asked)
+    return assemble(registry, selection, kinds, config.options, manifest, load, *asked)
 
 
 def _drift(assembly: Assembly, pack: ModelPack, registry: Registry) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ from kernel.runner.merge import check_merge, merged
 from kernel.runner.training import Trainer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kernel.assembly import Assembly
     from kernel.config import TrainConfig
     from kernel.kinds.observer import Observer
@@ -110,8 +112,10 @@ def execute(
         _check_parent(assembly.condition, plan.pack)
     elif not resumed:
         assembly = _fitted(assembly, data)
-    check_merge(assembly)
-    trainer = Trainer(assembly, data, config, machine, observers)
+    if "backbone" in assembly.recipe.trains:
+        check_merge(assembly)
+    companion = attrs.evolve(plan, assembly=assembly).companion
+    trainer = Trainer(assembly, data, config, machine, observers, companion)
     record = {
         "parameters": trainer.parameters,
         **plan.facts(config, machine),
@@ -161,8 +165,37 @@ def _write_model(
     loss: float | None,
     plan: Plan,
 ) -> None:
+    """Write the weights of what the recipe exports, and the manifest of a network."""
+    weights = {f"{kind}.safetensors": trainer.averaged(kind) for kind in trainer.exports}
+    manifest = None
+    if "backbone" in trainer.exports:
+        average = weights.pop("backbone.safetensors")
+        network, staying = merged(assembly, trainer.exports["backbone"], trainer.codec, average)
+        weights[WEIGHTS] = network.state_dict()
+        manifest = _manifest(folder, assembly, config, network, staying, loss, plan)
+    if folder.exists():
+        shutil.rmtree(folder)
+    with staged(folder) as stage:
+        if manifest is not None:
+            (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
+        for name, tensors in weights.items():
+            half = {
+                each: value.half() if value.is_floating_point() else value
+                for each, value in tensors.items()
+            }
+            write_tensors(stage / name, half, {"format": "pt"})
+
+
+def _manifest(
+    folder: Path,
+    assembly: Assembly,
+    config: TrainConfig,
+    network: nn.Module,
+    staying: set[str],
+    loss: float | None,
+    plan: Plan,
+) -> Manifest:
     parent = plan.pack
-    network, staying = merged(assembly, trainer.module, trainer.codec, trainer.averaged)
     plugins: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
     for part in assembly.parts:
@@ -183,7 +216,7 @@ def _write_model(
         if part.info.kind in plugins
     }
     schedule, parts = assembly.schedule, attrs.asdict(assembly.condition)
-    manifest = Manifest(
+    return Manifest(
         format=1,
         title=config.title or folder.parent.name,
         description=config.description,
@@ -210,12 +243,3 @@ def _write_model(
             parent=parent.heritage if parent else {},
         ),
     )
-    if folder.exists():
-        shutil.rmtree(folder)
-    with staged(folder) as stage:
-        (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
-        half = {
-            name: value.half() if value.is_floating_point() else value
-            for name, value in network.state_dict().items()
-        }
-        write_tensors(stage / WEIGHTS, half, {"format": "pt"})

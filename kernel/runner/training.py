@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,30 +13,38 @@ import torch
 from torch import nn
 
 from kernel import checkpoint
-from kernel.denoiser import leveled, prepare
-from kernel.errors import NumericalError
+from kernel.errors import NumericalError, PluginError, UsageError
 from kernel.files import write_atomic
-from kernel.items import Item
-from kernel.runner.balance import Balance
-from kernel.runner.batches import clean, collated, latent_space
-from kernel.runner.encoders import encoders
-from kernel.seeds import derive, generator
+from kernel.runner.feed import Feed
+from kernel.runner.groups import Groups
+from kernel.runner.parts import Companion, Provider, blend
+from kernel.seeds import derive
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from kernel.assembly import Assembly
     from kernel.config import TrainConfig
-    from kernel.kinds.backbone import NetworkModule
+    from kernel.kinds.backbone import Backbone
+    from kernel.kinds.objective import Objective
     from kernel.kinds.observer import Observer
+    from kernel.kinds.recipe import RecipeModule
     from kernel.kinds.task import Dataset
     from kernel.runner.device import Machine
 
 __all__ = ["Trainer"]
 
 
+def _alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
+    raise UsageError(f"model {name!r} is asked for where there is only one")
+
+
 class Trainer:
-    """Trains an assembly's network on a data set of its task, from step 0 or from a checkpoint."""
+    """Trains what an assembly's recipe builds, from step 0 or from a checkpoint.
+
+    companion: loads another model by its name, for a recipe that learns from one. Raises
+    PluginError for a recipe that does not keep its promises.
+    """
 
     def __init__(
         self,
@@ -45,81 +53,79 @@ class Trainer:
         config: TrainConfig,
         machine: Machine,
         observers: Sequence[Observer] = (),
+        companion: Companion = _alone,
     ) -> None:
         torch.manual_seed(derive(config.seed, "weights"))
-        self._assembly = assembly
         self._config = config
-        self._machine = machine
         self._observers = observers
-        self.codec = machine.place(assembly.build_codec()).eval().requires_grad_(False)
-        hear = encoders(assembly, machine)
-        self._space = latent_space(assembly, assembly.task.samples, self.codec, machine, hear)
-        self.module: nn.Module = machine.place(assembly.build_network(assembly.condition)).train()
-        self._network = leveled(machine.network(self.module), assembly.backbone)
-        self._average = {
-            name: value.detach().clone() for name, value in self.module.state_dict().items()
-        }
-        # With a learned weighting the balance is trained too, and is part of every checkpoint.
-        self._balance: Balance | None = None
-        self._trained = self.module
-        if assembly.objective.weighting == "learned":
-            self._balance = Balance()
-            machine.place(self._balance)
-            self._trained = nn.ModuleDict({"network": self.module, "balance": self._balance})
-        self._optimizer = torch.optim.AdamW(
-            [each for each in self._trained.parameters() if each.requires_grad],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-        )
-        self._schedule = assembly.schedule.sized(assembly.latent)
-        self._data = data
+        recipe = assembly.recipe
+        self.codec = machine.place(assembly.build_codec())
+        if "codec" not in recipe.trains:
+            self.codec.eval().requires_grad_(False)
+        self._feed = Feed(assembly, data, config, machine, self.codec)
+        self._provider = Provider(assembly, self.codec, machine, companion)
+        self.module: nn.Module = machine.place(recipe.build(self._provider.parts()))
+        for number, average in enumerate(self._provider.averages):
+            # One that the recipe did not make a part of its module is saved with it too.
+            if all(average is not each for each in self.module.modules()):
+                self.module.add_module(f"average-{number}", average)
+        owner = assembly.spelling(type(recipe).kind)
+        self.exports: Mapping[str, nn.Module] = cast("RecipeModule", self.module).exports
+        if sorted(self.exports) != sorted(recipe.trains):
+            raise PluginError(
+                f"{owner} exports {sorted(self.exports)} but says that it trains "
+                f"{sorted(recipe.trains)}; its author has to make them agree"
+            )
+        self._groups = Groups(owner, self.module, config)
+        self._average = {name: value.detach().clone() for name, value in self._exported().items()}
         self.step = 0
 
     @property
     def parameters(self) -> int:
-        """Return the number of trained values."""
-        return sum(each.numel() for each in self.module.parameters() if each.requires_grad)
+        """Return the number of trained values of what becomes the model."""
+        every = [p for each in self.exports.values() for p in each.parameters()]
+        return sum(each.numel() for each in every if each.requires_grad)
 
-    @property
-    def averaged(self) -> dict[str, Tensor]:
-        """Return the weights to sample with: the moving average, or the weights when ema is 0."""
-        return self._average if self._config.ema else dict(self.module.state_dict())
+    def averaged(self, kind: str) -> dict[str, Tensor]:
+        """Return the weights of what is exported for a kind: averaged, unless ema is 0."""
+        found = self._average if self._config.ema else self._exported()
+        return {
+            name.removeprefix(f"{kind}."): value
+            for name, value in found.items()
+            if name.startswith(f"{kind}.")
+        }
 
     def resume(self, folder: Path) -> None:
         """Take up the newest checkpoint in `folder`, if there is one."""
         found = checkpoint.latest(folder)
         if found is None:
             return
-        checkpoint.load_weights(self._trained, found / "weights.safetensors", str(found))
-        average = checkpoint.read_tensors(found / "ema.safetensors")
-        for name, value in average.items():
+        checkpoint.load_weights(self.module, found / "weights.safetensors", str(found))
+        for name, value in checkpoint.read_tensors(found / "ema.safetensors").items():
             self._average[name].copy_(value)
-        checkpoint.load_optimizer(self._optimizer, self._trained, found / "optimizer.safetensors")
+        self._groups.load(checkpoint.read_tensors(found / "optimizer.safetensors"))
         self.step = checkpoint.read_state(found)["step"]
 
     def run(self, folder: Path, record: dict[str, Any]) -> float | None:
         """Train to the configured step, with a checkpoint every so often and one at the end.
 
-        Returns the mean loss of the last steps, None when there was nothing left to do. Raises
-        NumericalError at the first loss that is not finite; the last checkpoint stays.
+        Returns the mean loss of the last steps, that of the recipe's first group, None when there
+        was nothing left to do. Raises NumericalError at the first loss that is not finite; the last
+        checkpoint stays.
         """
         config = self._config
         history = _History(folder / "history.jsonl", self.step)
-        losses: list[Tensor] = []
+        losses: dict[str, list[Tensor]] = {}
         began = time.monotonic()
         loss = None
         while self.step < config.steps:
-            losses.append(self._advance())
+            for name, each in self._advance().items():
+                losses.setdefault(name, []).append(each)
             due = self.step % config.checkpoint_every == 0 or self.step == config.steps
             if due or self.step % 10 == 0:
-                loss = torch.stack(losses).mean().item()
+                scalars = self._scalars(losses)
                 losses.clear()
-                if not math.isfinite(loss):
-                    raise NumericalError(
-                        f"the loss is not finite at step {self.step}; resume from the last "
-                        f"checkpoint with a lower learning_rate or --precision float32"
-                    )
-                scalars = {"loss": loss, "learning_rate": self._learning_rate(self.step - 1)}
+                loss = scalars.get("loss", loss)
                 history.add(self.step, scalars, time.monotonic() - began)
                 for observer in self._observers:
                     observer.step(self.step, config.steps, scalars)
@@ -128,9 +134,9 @@ class Trainer:
                 place = checkpoint.save_checkpoint(
                     folder,
                     self.step,
-                    self._trained,
+                    self.module,
                     self._average,
-                    self._optimizer,
+                    self._groups.moments(),
                     record,
                     config.keep,
                 )
@@ -138,82 +144,55 @@ class Trainer:
                     observer.checkpoint(place)
         return loss
 
-    def _advance(self) -> Tensor:
-        config, machine, objective = self._config, self._machine, self._assembly.objective
-        draws = generator(config.seed, "step", self.step)
-        # The network's own randomness (dropout) uses the global generator.
-        torch.manual_seed(derive(config.seed, "network", self.step))
-        items = list(self._items())
-        condition = collated(
-            self._assembly.task, items, self._space, self._assembly.condition, machine
-        )
-        if not condition.empty:
-            dropped = torch.rand(len(items), generator=draws) < config.condition_dropout
-            condition = condition.drop(machine.put(dropped))
-        x0 = clean(items, self._space)
-        mask = self._mask(items, x0)
-        sigma = machine.put(self._schedule.draw(len(items), draws))
-        noise = machine.put(torch.randn(x0.shape, generator=draws))
-
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.step)
-        with machine.autocast():
-            module, backbone = cast("NetworkModule", self.module), self._assembly.backbone
-            given = prepare(module, condition, backbone)
-        loss = objective.loss(self._network, x0, sigma, noise, given.tree, mask, given.origin)
-        if self._balance is not None:
-            loss = self._balance(loss, sigma)
-        loss = loss.mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._trained.parameters(), config.clip)
-        self._optimizer.step()
+    def _advance(self) -> dict[str, Tensor]:
+        """Take one step; return the mean loss of each group that it trained."""
+        config = self._config
+        size = config.micro_batch or config.batch
+        means: dict[str, Tensor] = {}
+        for first in range(0, config.batch, size):
+            rows = range(first, min(first + size, config.batch))
+            # The networks' own randomness (dropout) uses the global generator.
+            torch.manual_seed(derive(config.seed, "network", self.step, first))
+            losses = self.module(self._feed.batch(self.step, rows), self.step)
+            for name, share in self._groups.gather(losses, len(rows), config.batch).items():
+                means[name] = means[name] + share if name in means else share
+        self._groups.advance(means, self._rise(self.step))
         self.step += 1
-        self._update_average()
-        return loss.detach()
+        self._provider.advance()
+        # A young average must forget its random start faster than an old one forgets anything.
+        blend(self._average, self._exported(), min(config.ema, (1 + self.step) / (10 + self.step)))
+        return means
 
-    def _items(self) -> Iterator[Item]:
-        """Yield the batch of this step: a slice of one endless sequence of shuffled epochs."""
-        size, seed = len(self._data), self._config.seed
-        orders: dict[int, list[int]] = {}
-        for position in range(self.step * self._config.batch, (self.step + 1) * self._config.batch):
-            epoch = position // size
-            if epoch not in orders:
-                orders[epoch] = torch.randperm(
-                    size, generator=generator(seed, "epoch", epoch)
-                ).tolist()
-            draws = generator(seed, "example", position)
-            yield self._data.item(orders[epoch][position % size], draws)
+    def _scalars(self, losses: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+        """Return what is reported: `loss` of the first group and `loss.NAME` of every other."""
+        scalars = {}
+        for index, name in enumerate(self._groups):
+            if name in losses:
+                mean = torch.stack(list(losses[name])).mean().item()
+                scalars[f"loss.{name}" if index else "loss"] = mean
+                if not math.isfinite(mean):
+                    raise NumericalError(
+                        f"the loss is not finite at step {self.step}; resume from the last "
+                        f"checkpoint with a lower learning_rate or --precision float32"
+                    )
+        rate = self._config.learning_rate * self._rise(self.step - 1)
+        return scalars | {"learning_rate": rate}
 
-    def _mask(self, items: Sequence[Item], x0: Tensor) -> Tensor | None:
-        """Return [B, 1, ..., T], 0 where the last axis of the latent lies wholly in the padding."""
-        samples = self._assembly.task.samples
-        lengths = [samples if item.valid is None else item.valid for item in items]
-        if all(length >= samples for length in lengths):
-            return None
-        frames = x0.shape[-1]
-        valid = torch.tensor([math.ceil(length / samples * frames) for length in lengths])
-        mask = (torch.arange(frames) < valid[:, None]).to(x0.dtype)
-        return self._machine.put(mask.view(len(lengths), *[1] * (x0.ndim - 2), frames))
-
-    def _learning_rate(self, step: int) -> float:
+    def _rise(self, step: int) -> float:
+        """Return the share of the peak learning rate at a step."""
         config = self._config
         rise = min(1.0, (step + 1) / max(config.warmup, 1))
         if config.decay == "constant":
-            return config.learning_rate * rise
+            return rise
         part = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
-        return config.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
+        return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A young average must forget its random start faster than an old one forgets anything.
-        decay = min(self._config.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self.module.state_dict().items():
-            average = self._average[name]
-            if average.is_floating_point():
-                average.lerp_(value, 1 - decay)
-            else:
-                average.copy_(value)
+    def _exported(self) -> dict[str, Tensor]:
+        return {
+            f"{kind}.{name}": value
+            for kind, module in self.exports.items()
+            for name, value in module.state_dict().items()
+        }
 
 
 class _History:

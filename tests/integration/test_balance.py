@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from kernel.checkpoint import latest
-from kernel.runner.balance import Balance
+from kernel_plugins.recipes._balance import Balance
 
 Train = Callable[..., Path]
-LEARNED = {"objective": {"weighting": "learned"}}
+LEARNED = {"recipe": {"weighting": "learned"}}
 
 
 def tensors(training: Path, name: str = "weights") -> dict[str, torch.Tensor]:

@@ -40,6 +40,7 @@ from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.ouve import Ouve
 from kernel_plugins.objectives.sb_ve import SbVe
+from kernel_plugins.recipes.denoise import Denoise
 from kernel_plugins.schedules.bbed import BbedSchedule
 from kernel_plugins.schedules.ouve import OuveSchedule
 from kernel_plugins.schedules.sb_ve import SbVeSchedule
@@ -170,7 +171,7 @@ class Constant(Schedule):
 
 
 def assemble(*components: Component) -> Assembly:
-    every = (*components, Noisy(), Waveform(std=1.0))
+    every = (*components, Noisy(), Waveform(std=1.0), Denoise())
     return Assembly(
         tuple(
             Part(PluginInfo(each.kind, type(each).__name__.lower(), "tests", "1", "tests"), each)
@@ -246,7 +247,7 @@ def test_training_gives_the_network_the_state_of_the_process(
     covariance = a * (target_of_x0 * STD**2 + target_of_noise * sigma)
     w = covariance / (a**2 * (STD**2 + sigma**2) + b**2 * float(y.var()))
     v = target_of_x0 * MEAN - w * (a * MEAN + b * float(y.mean()))
-    found = [float(each.detach()) for each in trainer.module.parameters()]
+    found = [float(each.detach()) for each in trainer.exports["backbone"].parameters()]
     assert found == pytest.approx([w, v], abs=0.04)
 
 

@@ -34,9 +34,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "schedule.rf": ({"shift": 3.0},),
     "schedule.sigmoid": ({"tau": 0.5},),
     "objective.rf": ({"sigma_data": 0.5},),
-    "objective.edm": ({"sigma_data": 1.0}, {"weighting": "none"}),
-    "objective.v": ({"sigma_data": 0.5, "weighting": "min-snr"},),
-    "objective.vp": ({"sigma_data": 0.5, "weighting": "p2", "weighting_gamma": 0.5},),
+    "objective.edm": ({"sigma_data": 1.0},),
+    "objective.v": ({"sigma_data": 0.5},),
+    "objective.vp": ({"sigma_data": 0.5},),
+    "recipe.denoise": tuple(
+        {"weighting": weighting} for weighting in ("none", "min-snr", "p2", "learned")
+    ),
     "codec.waveform": ({"fold": 16},),
     "codec.stft": ({"layout": "channels"},),
     "codec.mel": ({"layout": "image"},),
@@ -95,5 +98,15 @@ def test_conformance(subject: Subject, check: Check) -> None:
 
 
 def test_every_kind_is_checked() -> None:
-    kinds = {"objective", "schedule", "solver", "guidance", "backbone", "codec", "task", "model"}
-    assert kinds <= {info.kind for info in ours}
+    kinds = {
+        "objective",
+        "schedule",
+        "solver",
+        "guidance",
+        "backbone",
+        "codec",
+        "task",
+        "recipe",
+        "model",
+    }
+    assert kinds | {"recipe"} <= {info.kind for info in ours}

@@ -106,107 +106,34 @@ def check_inverts(subject: Subject) -> str | None:
     return None
 
 
-def check_loss_zero(subject: Subject) -> str | None:
-    """Check that the loss is zero for that network: training and sampling want the same output."""
-    objective = subject.make()
-    x0, noise = pair(objective, len(SIGMAS), 2, 16)
-    sigma = torch.tensor(SIGMAS, dtype=torch.float64)
-    target = torch.cat(
-        [
-            _target(objective, x0[i : i + 1], x0[i : i + 1] + s * noise[i : i + 1], s)
-            for i, s in enumerate(SIGMAS)
-        ]
-    )
-    perfect = objective.loss(Recorder(target), x0, sigma, noise, Condition())
-    poor = objective.loss(Recorder(target + 1), x0, sigma, noise, Condition())
-    for s, low, high in zip(SIGMAS, perfect.tolist(), poor.tolist(), strict=True):
-        require(high > 0, f"at sigma {s:.3g} the loss of a wrong network is {high:.3g}")
-        require(low <= 1e-6 * high, f"at sigma {s:.3g} the loss of a perfect network is {low:.3g}")
-    return None
-
-
 def check_training_as_sampling(subject: Subject) -> str | None:
-    """Check that training gives the network the same input and noise level as sampling."""
+    """Check that a batch with a sigma for each item gets the D that each item gets alone."""
     objective = subject.make()
     x0, noise = pair(objective, len(SIGMAS), 2, 16)
     training, sampling = Recorder(elementwise), Recorder(elementwise)
-    objective.loss(training, x0, torch.tensor(SIGMAS, dtype=torch.float64), noise, Condition())
+    levels = torch.tensor(SIGMAS, dtype=torch.float64)
+    x = x0 + levels.view(-1, 1, 1) * noise
+    together = objective.denoise(training, x, levels, Condition())
     for i, sigma in enumerate(SIGMAS):
-        x = x0[i : i + 1] + sigma * noise[i : i + 1]
-        objective.denoise(sampling, x, sigma, Condition())
+        one = slice(i, i + 1)
+        alone = objective.denoise(sampling, x[one], sigma, Condition())
         where = f"in training and in sampling at sigma {sigma:.3g}"
-        same(training.x[i : i + 1], sampling.x, f"the network's input {where}", 1e-5)
+        same(training.x[one], sampling.x, f"the network's input {where}", 1e-5)
         close = abs(float(training.c_noise[i] - sampling.c_noise[0])) <= 1e-5 * max(
             1.0, abs(float(sampling.c_noise[0]))
         )
         require(
             close, f"c_noise is {training.c_noise[i]:.5g} and {sampling.c_noise[0]:.5g} {where}"
         )
-    return None
-
-
-def check_loss_batch(subject: Subject) -> str | None:
-    """Check that an item's loss is finite, not negative, and independent of its batch."""
-    objective = subject.make()
-    x0, noise = pair(objective, 5, 2, 16)
-    sigma = torch.tensor(SIGMAS[::2][:5], dtype=torch.float64)
-    together = objective.loss(Recorder(elementwise), x0, sigma, noise, Condition())
-    require(together.shape == (5,), f"the loss has the shape {tuple(together.shape)}, not [B]")
-    finite(together, "the loss")
-    require(bool((together >= 0).all()), "the loss is negative")
-    for i in range(5):
-        one = slice(i, i + 1)
-        alone = objective.loss(Recorder(elementwise), x0[one], sigma[one], noise[one], Condition())
-        same(together[one], alone, "the loss of an item in a batch and alone", 1e-6)
-    return None
-
-
-def check_loss_length(subject: Subject) -> str | None:
-    """Check that the loss is a mean: repeating a sound does not change it."""
-    objective = subject.make()
-    x0, noise = pair(objective, 3, 2, 16)
-    sigma = torch.tensor(SIGMAS[3:6], dtype=torch.float64)
-    once = objective.loss(Recorder(elementwise), x0, sigma, noise, Condition())
-    twice = [torch.cat([part, part], -1) for part in (x0, noise)]
-    doubled = objective.loss(Recorder(elementwise), twice[0], sigma, twice[1], Condition())
-    same(doubled, once, "the loss of a sound twice over and once", 1e-6)
-    return None
-
-
-def check_loss_mask(subject: Subject) -> str | None:
-    """Check that what is masked neither counts in the loss nor in what it is divided by."""
-    objective = subject.make()
-    x0, noise = pair(objective, 3, 2, 16)
-    sigma = torch.tensor(SIGMAS[3:6], dtype=torch.float64)
-    mask = torch.ones(3, 1, 16, dtype=torch.float64)
-    mask[..., 10:] = 0
-    garbage = x0 + 100 * (1 - mask)
-    masked = objective.loss(Recorder(elementwise), garbage, sigma, noise, Condition(), mask)
-    cropped = objective.loss(
-        Recorder(elementwise), x0[..., :10], sigma, noise[..., :10], Condition()
-    )
-    same(masked, cropped, "the loss with the end masked and with the end cut off", 1e-6)
-    return None
-
-
-def check_loss_gradient(subject: Subject) -> str | None:
-    """Check that the loss has a finite gradient that reaches the network."""
-    objective = subject.make()
-    x0, noise = pair(objective, len(SIGMAS), 2, 16)
-    x0, noise = x0.float(), noise.float()
-    prediction = torch.zeros_like(x0).requires_grad_()
-    loss = objective.loss(Recorder(prediction), x0, torch.tensor(SIGMAS), noise, Condition())
-    (gradient,) = torch.autograd.grad(loss.sum(), prediction)
-    finite(gradient, "the gradient of the loss")
-    require(bool((gradient != 0).flatten(1).any(1).all()), "the gradient of the loss is zero")
+        same(together[one], alone, f"D {where}", 1e-5)
     return None
 
 
 def check_gaussian(subject: Subject) -> str | None:
-    """Check that the linear network with the least loss on Gaussian data is exact.
+    """Check that the linear network with the least error of x0 on Gaussian data is exact.
 
-    The loss is then quadratic in the one coefficient, so that three values of it tell the best; D
-    under that network has to be E[x0 | x] = s^2 / (s^2 + sigma^2) x.
+    The squared error is quadratic in the one coefficient, so that three values of it tell the best;
+    D under that network has to be E[x0 | x] = s^2 / (s^2 + sigma^2) x.
     """
     objective = subject.make()
     std = 0.7 * objective.sigma_data
@@ -219,12 +146,12 @@ def check_gaussian(subject: Subject) -> str | None:
 
         def loss(a: float, sigma: float = sigma) -> float:
             level = torch.full((1,), sigma, dtype=torch.float64)
-            found = objective.loss(Recorder(_linear(a)), x0, level, noise, Condition())
-            return float(found)
+            found = objective.denoise(Recorder(_linear(a)), x0 + sigma * noise, level, Condition())
+            return float((found - x0).square().mean())
 
         low, middle, high = loss(-1.0), loss(0.0), loss(1.0)
         curvature = low - 2 * middle + high
-        require(curvature > 0, f"at sigma {sigma:.3g} the loss has no least value")
+        require(curvature > 0, f"at sigma {sigma:.3g} the error has no least value")
         best = (low - high) / (2 * curvature)
         x = x0 + sigma * noise
         found = objective.denoise(Recorder(_linear(best)), x, sigma, Condition())
@@ -273,10 +200,6 @@ def check_shapes(subject: Subject) -> str | None:
                 (found.shape, found.dtype) == (x.shape, dtype),
                 f"D is {tuple(found.shape)} {found.dtype} for x {shape} {dtype}",
             )
-            loss = objective.loss(
-                Recorder(elementwise), x, x.new_ones(shape[0]), torch.ones_like(x), Condition()
-            )
-            require(loss.shape == shape[:1], f"the loss is {tuple(loss.shape)} for x {shape}")
     return None
 
 
@@ -293,31 +216,27 @@ def check_gradient(subject: Subject) -> str | None:
 
 
 def check_device(subject: Subject) -> str | None:
-    """Check that D and the loss are computed where x is, without looking at values."""
+    """Check that D is computed where x is, without looking at values."""
     objective = subject.make()
     x = torch.empty(3, 2, 8, device="meta")
     with on_meta("denoise"):
-        found = objective.denoise(Recorder(elementwise), x, 0.7, Condition())
-        require_meta(found, "D")
-    with on_meta("loss"):
-        sigma, mask = x.new_empty(3), x.new_empty(3, 1, 8)
-        for given in (None, mask):
-            loss = objective.loss(Recorder(elementwise), x, sigma, x, Condition(), given)
-            require_meta(loss, "the loss")
+        for sigma in (0.7, x.new_empty(3)):
+            found = objective.denoise(Recorder(elementwise), x, sigma, Condition())
+            require_meta(found, "D")
     return None
 
 
 def check_pure(subject: Subject) -> str | None:
     """Check that nothing is changed in place and nothing is drawn from a global generator."""
     objective = subject.make()
-    x0, noise = pair(objective, 2, 1, 8)
-    sigma, prediction = torch.ones(2, dtype=torch.float64), normal(2, 1, 8, seed=2)
-    with generator_untouched("the objective"):
-        with unchanged(x=x0, prediction=prediction):
-            objective.denoise(Recorder(prediction), x0, 0.7, Condition())
-        mask = torch.ones_like(x0)
-        with unchanged(x0=x0, sigma=sigma, noise=noise, prediction=prediction, mask=mask):
-            objective.loss(Recorder(prediction), x0, sigma, noise, Condition(), mask)
+    x, prediction = normal(2, 1, 8), normal(2, 1, 8, seed=2)
+    sigma = torch.ones(2, dtype=torch.float64)
+    with (
+        generator_untouched("the objective"),
+        unchanged(x=x, sigma=sigma, prediction=prediction),
+    ):
+        for level in (0.7, sigma):
+            objective.denoise(Recorder(prediction), x, level, Condition())
     return None
 
 
@@ -326,12 +245,7 @@ CHECKS = (
     check_input_scale,
     check_noise_level,
     check_inverts,
-    check_loss_zero,
     check_training_as_sampling,
-    check_loss_batch,
-    check_loss_length,
-    check_loss_mask,
-    check_loss_gradient,
     check_gaussian,
     check_weight,
     check_shapes,

@@ -26,14 +26,14 @@ def check_origin(subject: Subject) -> str | None:
     origin = normal(len(SIGMAS), 2, 16, seed=2)
     training, sampling, without = (Recorder(elementwise) for _ in range(3))
     sigma = torch.tensor(SIGMAS, dtype=torch.float64)
-    objective.loss(training, x0, sigma, noise, Condition(), None, origin)
+    x = x0 + sigma.view(-1, 1, 1) * noise
+    objective.denoise(training, x, sigma, Condition(), origin)
     seen = False
     for i, level in enumerate(SIGMAS):
         one = slice(i, i + 1)
-        x = x0[one] + level * noise[one]
         with unchanged(origin=origin):
-            objective.denoise(sampling, x, level, Condition(), origin[one])
-        objective.denoise(without, x, level, Condition())
+            objective.denoise(sampling, x[one], level, Condition(), origin[one])
+        objective.denoise(without, x[one], level, Condition())
         where = f"in training and in sampling at sigma {level:.3g}"
         same(training.x[one], sampling.x, f"the network's input {where}", 1e-5)
         seen = seen or not torch.equal(sampling.x, without.x)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +19,8 @@ class Bbed(Objective):
     time t. Unit-variance complex noise, as theirs is, has a variance of 1/2 in each real channel:
     halve their theta.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     k: float = Field(STANDARD.k, gt=1, le=20, description="base of the growth of the noise")
     theta: float = Field(STANDARD.theta, gt=0, description="scale of the variance")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +15,8 @@ class Edm(Objective):
 
     Karras et al. 2022, Table 1, last column; `sigma_data` 0.5 is theirs.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     sigma_data: float = Field(0.5, gt=0, description="standard deviation of the data in x")
 

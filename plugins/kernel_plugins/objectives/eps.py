@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -15,6 +16,8 @@ class Eps(Objective):
     Ho et al. 2020, eq. 14, in any process: the network is told ln(sigma) / 4 and no time of a
     schedule, so that it can be trained and sampled on every one.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     preserves_variance: ClassVar[bool] = True
 

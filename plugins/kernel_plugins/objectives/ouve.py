@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +19,8 @@ class Ouve(Objective):
     time t. Unit-variance complex noise, as theirs is, has a variance of 1/2 in each real channel:
     divide their sigmas by sqrt(2).
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     theta: float = Field(
         STANDARD.theta, gt=0, description="stiffness: how fast the mean moves to y"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ class Rf(Objective):
     and the network's time t are Esser et al. 2024, section 2). In x = x0 + sigma n the path is
     sigma = sigma_data t / (1 - t), and D = x0 is read off v by one division.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 

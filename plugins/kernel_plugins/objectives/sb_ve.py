@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +22,8 @@ class SbVe(Objective):
     In x = x0 + sigma n that is sigma^2 = sigma_T^2 q / (1 - q): y is reached as sigma goes to
     infinity. The network is given x_t itself and its time t.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     k: float = Field(STANDARD.k, gt=1, description="base of the growth of the noise")
     c: float = Field(STANDARD.c, gt=0, description="scale of the variance")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -18,6 +19,8 @@ class V(Objective):
     tan(phi) = sigma / sigma_data; simple diffusion (Hoogeboom et al. 2023) trains it. The network
     is told the angle as phi / (pi / 2), from 0 to 1.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     preserves_variance: ClassVar[bool] = True
 

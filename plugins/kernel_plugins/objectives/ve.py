@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +16,8 @@ class Ve(Objective):
     Song et al. 2021 (score SDE), as completed by Karras et al. 2022, Table 1, column VE: the input
     is not scaled, so the network meets values as large as sigma.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -20,6 +21,8 @@ class Vp(Objective):
 
     The network is told t; theirs is told 999 t, which is a matter of its embedding.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     preserves_variance: ClassVar[bool] = True
 

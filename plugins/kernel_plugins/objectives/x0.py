@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -14,6 +15,8 @@ class X0(Objective):
 
     Salimans and Ho 2022, section 4: D is sigma_data times what the network returns.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     preserves_variance: ClassVar[bool] = True
 

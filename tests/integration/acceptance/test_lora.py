@@ -89,6 +89,7 @@ def test_adapters_are_trained_merged_and_not_needed_to_play(
     assert adapters
     for name in frozen.keys() - adapters:
         own = name.replace("parametrizations.", "").removesuffix(".original")
+        own = own.removeprefix("network.")
         torch.testing.assert_close(frozen[name], before[own].to(frozen[name]), rtol=0, atol=0)
     assert all(frozen[name].any() for name in adapters if name.endswith(".up"))
     moments = load_file(merged / "checkpoints" / "00000004" / "optimizer.safetensors")

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from kernel import Objective
+from kernel import Batch
 from kernel.config import TrainConfig
 from kernel.registry import Registry
 from kernel.runner.device import Machine
@@ -77,17 +77,8 @@ def test_the_loss_sees_an_origin_at_the_scale_of_the_clean_sound(
     pairs: Path,
     codec: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     install("paired", "task.enhance")
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    whole = Objective.loss
-
-    def watched(self: Objective, network: Any, x0: Any, *rest: Any, **named: Any) -> Any:
-        seen.append((x0, named["origin"] if "origin" in named else rest[4]))
-        return whole(self, network, x0, *rest, **named)
-
-    monkeypatch.setattr(Objective, "loss", watched)
     _, spelt, *words = arguments(pairs, codec, noisy="clean")
     options: dict[str, dict[str, str]] = {}
     for word in words[1::2]:
@@ -98,7 +89,9 @@ def test_the_loss_sees_an_origin_at_the_scale_of_the_clean_sound(
     config = TrainConfig.model_validate({**settings, "device": "cpu", "out": tmp_path / "out"})
     assembly = plan_training(config, Registry.scan()).assembly
     trainer = Trainer(assembly, assembly.task.dataset("train"), config, Machine.choose(config))
+    seen: list[Batch] = []
+    trainer.module.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     config.out.mkdir()
     trainer.run(config.out, {})
-    ((x0, origin),) = seen
-    assert torch.equal(x0, origin)
+    (batch,) = seen
+    assert batch.condition.origin is not None and torch.equal(batch.x0, batch.condition.origin)

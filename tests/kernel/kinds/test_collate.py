@@ -7,7 +7,7 @@ from torch import Tensor
 from kernel import AudioSpec, Condition, ConditionSpec, Item, LatentSpace, LatentSpec, Task
 from kernel.config import RunConfig
 from kernel.errors import PluginError
-from kernel.runner.batches import clean, collated
+from kernel.runner.batches import collated, sounds
 from kernel.runner.device import Machine
 from kernel_plugins.tasks.unconditional import Unconditional
 
@@ -80,7 +80,7 @@ def test_an_empty_sequence_alone_has_a_row_that_is_masked() -> None:
 def test_audio_goes_through_the_codec_at_the_scale_of_the_clean_sound(part: str) -> None:
     items = [Item(SAMPLES, sound(1), **{part: sound(1)}), Item(SAMPLES, sound(1))]
     found = getattr(collate(*items), part)
-    assert torch.equal(found[0], clean(items, space())[0])
+    assert torch.equal(found[0], space().encode(sounds(items))[0])
     assert not found[1].any()
 
 
@@ -96,4 +96,4 @@ def test_an_item_to_learn_has_audio() -> None:
     with pytest.raises(
         PluginError, match="has items without audio, .* give every item its `audio`"
     ):
-        clean([Item(SAMPLES, sound(1)), Item(SAMPLES)], space())
+        sounds([Item(SAMPLES, sound(1)), Item(SAMPLES)])

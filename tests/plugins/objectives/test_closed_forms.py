@@ -133,6 +133,15 @@ def test_sampling_speaks_the_papers_language(paper: Paper, dtype: torch.dtype) -
         close(found / max(1.0, s / a), x0 / max(1.0, s / a), dtype)
 
 
+def loss(
+    objective: Objective, network: Oracle, x0: Tensor, sigma: Tensor, n: Tensor, y: Tensor
+) -> Tensor:
+    """Return the weighted error of the estimate of x0, [B]."""
+    x = x0 + sigma.view(-1, *[1] * (x0.ndim - 1)) * n
+    error = objective.denoise(network, x, sigma, None, y) - x0
+    return objective.weight(sigma) * error.square().flatten(1).mean(1)
+
+
 @types
 @every
 def test_training_speaks_the_papers_language(paper: Paper, dtype: torch.dtype) -> None:
@@ -142,14 +151,14 @@ def test_training_speaks_the_papers_language(paper: Paper, dtype: torch.dtype) -
         target = paper.target(a, s, x0, n)
         sigma = torch.full((2,), s / a, dtype=dtype)
         network = Oracle(target)
-        exact = paper.objective.loss(network, x0, sigma, n, None, None, y)
+        exact = loss(paper.objective, network, x0, sigma, n, y)
         close(network.x, a * x0 + b * y + s * n, dtype)
         close(network.c_noise, torch.full((2,), paper.told(t), dtype=dtype), dtype)
         assert float(exact.max()) < 1e-6
-        # With the weighting `unit` the loss is the mean squared error of the network's output.
+        # The weighted error is the mean squared error of the network's output.
         off = Oracle(target + 0.5)
         close(
-            paper.objective.loss(off, x0, sigma, n, None, None, y),
+            loss(paper.objective, off, x0, sigma, n, y),
             torch.full((2,), 0.25, dtype=dtype),
             torch.float32,
         )

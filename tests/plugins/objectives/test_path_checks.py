@@ -101,7 +101,8 @@ class OnlyInTraining(Ouve):
     """Trains with the origin and samples without it."""
 
     def denoise(self, network, x, sigma, condition, origin=None):  # type: ignore[no-untyped-def]
-        return super().denoise(network, x, sigma, condition)
+        shown = origin if isinstance(sigma, torch.Tensor) else None
+        return super().denoise(network, x, sigma, condition, shown)
 
 
 @pytest.mark.parametrize("kind", [Ouve, SbVe])

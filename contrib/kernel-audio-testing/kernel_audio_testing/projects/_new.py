@@ -25,16 +25,18 @@ HELPERS = {
     "codec": ("frames",),
     "encoder": ("ear",),
     "metric": ("meter",),
+    "recipe": ("step",),
 }
 """Modules beside that of the kind: they import torch, which finding a component must not."""
 
-SYSTEM = ("objective", "schedule", "solver", "guidance", "backbone", "codec", "task")
-"""What a model needs."""
+SYSTEM = ("objective", "schedule", "recipe", "solver", "guidance", "backbone", "codec", "task")
+"""What a model needs, and what trains it."""
 
 PLAY = {
     "objective": "kernel train --plugins schedule.edm,dit,mel,labelled,{} -o task.path=FOLDER",
     "backbone": "kernel train --plugins edm,mel,labelled,{} -o task.path=FOLDER",
     "codec": "kernel train --plugins edm,dit,labelled,{} -o task.path=FOLDER",
+    "recipe": "kernel train --plugins edm,dit,mel,labelled,{} -o task.path=FOLDER",
     "task": "kernel train --plugins edm,dit,mel,{}",
     "wrapper": "kernel train --plugins {} --model digits-edm -o task.path=FOLDER",
     "command": "kernel {name} --help",

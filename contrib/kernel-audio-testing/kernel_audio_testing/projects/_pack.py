@@ -8,6 +8,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from kernel.errors import InputError, UsageError
+from kernel.kinds import run_kinds
 from kernel.kinds.model import Manifest
 from kernel.models import FOLDER, MANIFEST, WEIGHTS, find_pack
 from kernel.registry import Registry
@@ -105,12 +106,14 @@ def _read(folder: Path) -> tuple[Path, Owners]:
 
 
 def _requirements(manifest: Manifest, owners: Owners, registry: Registry) -> tuple[str, ...]:
-    """Return a requirement for each distribution that a component comes from, sorted.
+    """Return a requirement for each distribution that a component of a run comes from, sorted.
 
     The components may be newer than they were in training, but not older.
     """
     found: dict[str, str] = {}
     for kind, name in manifest.components:
+        if kind not in run_kinds():
+            continue
         if (kind, name) in owners:
             distribution, version = owners[kind, name]
         else:

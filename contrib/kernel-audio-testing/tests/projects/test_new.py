@@ -104,7 +104,8 @@ def test_its_readme_says_what_to_type(written: tuple[str, Path]) -> None:
     kind, folder = written
     readme = (folder / "README.md").read_text("utf-8")
     commands = [line.strip() for line in readme.splitlines() if line.startswith("    ")]
-    verb = "train" if kind in ("objective", "backbone", "codec", "task", "wrapper") else "run"
+    trained = ("objective", "backbone", "codec", "task", "recipe", "wrapper")
+    verb = "train" if kind in trained else "run"
     assert commands[0] == "pip install -e ."
     assert commands[1].startswith("kernel check ") and commands[1].endswith("zig-zag")
     if kind == "command":

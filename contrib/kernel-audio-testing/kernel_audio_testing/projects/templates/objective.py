@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ class Mine(Objective):
     replace the four functions. The checks want the input c_in x and the target (x0 - c_skip x) /
     c_out of about unit variance at every sigma, and a c_noise that goes one way.
     """
+
+    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
 
     sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
 

@@ -1,14 +1,16 @@
-"""The weight of the loss, against the formulas of the papers, for every objective."""
+"""`denoise`: its weights, against the formulas of the papers, for every objective."""
 
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from kernel import Objective
+from kernel import Batch, Condition, Objective, Parts
 from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.objectives.eps import Eps
@@ -19,23 +21,22 @@ from kernel_plugins.objectives.v import V
 from kernel_plugins.objectives.ve import Ve
 from kernel_plugins.objectives.vp import Vp
 from kernel_plugins.objectives.x0 import X0
+from kernel_plugins.recipes.denoise import Denoise
 
 KINDS = (Bbed, Edm, Eps, Ouve, Rf, SbVe, V, Ve, Vp, X0)
 SIGMAS = (0.01, 0.3, 1.0, 5.0, 80.0)
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__.lower())
 
 
-def weights(objective: Objective) -> list[float]:
-    """Return the weight at SIGMAS, which has to be the same for floats and for a tensor."""
-    alone = [float(objective.weight(sigma)) for sigma in SIGMAS]
+def weights(objective: Objective, **options: Any) -> list[float]:
+    """Return the weight at SIGMAS."""
     batch = torch.tensor(SIGMAS, dtype=torch.float64)
-    assert (batch * 0 + objective.weight(batch)).tolist() == pytest.approx(alone, rel=1e-12)
-    return alone
+    return (0 * batch + Denoise(**options).weight(objective, batch)).tolist()
 
 
 @kinds
 def test_none_counts_every_error_of_x0_the_same(kind: type[Objective]) -> None:
-    assert weights(kind(weighting="none")) == [1.0] * len(SIGMAS)
+    assert weights(kind(), weighting="none") == [1.0] * len(SIGMAS)
 
 
 @kinds
@@ -45,10 +46,10 @@ def test_min_snr_weighs_x0_with_the_ratio_up_to_gamma(
     kind: type[Objective], data: float, gamma: float | None
 ) -> None:
     """Hang et al. 2023, section 3.4: min(SNR, gamma) |x0 - D|^2, for data of unit variance."""
-    objective = kind(weighting="min-snr", weighting_gamma=gamma, sigma_data=data)
     limit = 5.0 if gamma is None else gamma
     wanted = [min((data / sigma) ** 2, limit) / data**2 for sigma in SIGMAS]
-    assert weights(objective) == pytest.approx(wanted)
+    found = weights(kind(sigma_data=data), weighting="min-snr", gamma=gamma)
+    assert found == pytest.approx(wanted)
 
 
 @kinds
@@ -57,11 +58,11 @@ def test_p2_weighs_noise_less_where_there_is_little(
     kind: type[Objective], gamma: float | None
 ) -> None:
     """Choi et al. 2022, eq. 8 with k = 1: the weight 1 / (1 + SNR)^gamma on the noise."""
-    objective = kind(weighting="p2", weighting_gamma=gamma, sigma_data=1.0)
     power = 1.0 if gamma is None else gamma
     # The error of x0 is sigma times that of the noise.
     wanted = [1 / (1 + sigma**-2) ** power / sigma**2 for sigma in SIGMAS]
-    assert weights(objective) == pytest.approx(wanted)
+    found = weights(kind(sigma_data=1.0), weighting="p2", gamma=gamma)
+    assert found == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,8 @@ def test_p2_weighs_noise_less_where_there_is_little(
 @pytest.mark.parametrize("weighting", ["unit", "learned"])
 def test_unit_is_the_weight_of_the_paper(objective, wanted, weighting) -> None:
     """Karras et al. 2022, Table 1 and section 5; the others as their papers state the loss."""
-    objective = objective.model_copy(update={"weighting": weighting})
-    assert weights(objective) == pytest.approx([wanted(sigma) for sigma in SIGMAS])
+    found = weights(objective, weighting=weighting)
+    assert found == pytest.approx([wanted(sigma) for sigma in SIGMAS])
 
 
 @kinds
@@ -92,39 +93,48 @@ def test_unit_is_the_weight_of_the_paper(objective, wanted, weighting) -> None:
 def test_the_loss_is_the_weight_times_the_error_of_x0(
     kind: type[Objective], weighting: str
 ) -> None:
-    objective = kind(weighting=weighting)
+    objective, recipe = kind(), Denoise(weighting=weighting)
     draws = torch.Generator().manual_seed(0)
-    x0, noise, output, y = torch.randn(4, 5, 2, 8, generator=draws, dtype=torch.float64)
+    x0, output, y = torch.randn(3, 5, 2, 8, generator=draws, dtype=torch.float64)
     sigma = torch.tensor(SIGMAS, dtype=torch.float64)
 
-    def network(x: torch.Tensor, *_: object) -> torch.Tensor:
-        return output[: len(x)]
+    def denoiser(network: object) -> Any:
+        def denoise(x: torch.Tensor, sigma: Any, condition: Condition) -> torch.Tensor:
+            return objective.denoise(lambda *_: output[: len(x)], x, sigma, None, condition.origin)
 
-    found = objective.loss(network, x0, sigma, noise, None, None, y)
-    for index, each in enumerate(SIGMAS):
-        one = slice(index, index + 1)
-        x = x0[one] + each * noise[one]
+        return denoise
 
-        def alone(*_: object, one: slice = one) -> torch.Tensor:
-            return output[one]
+    parts = Parts(
+        objective=objective,
+        schedule=SimpleNamespace(draw=lambda count, generator: sigma),
+        network=torch.nn.Linear(1, 1),
+        denoiser=denoiser,
+        **dict.fromkeys(("task", "latent", "codec", "build_network", "evaluate")),
+        **dict.fromkeys(("model", "average", "jvp")),
+    )
 
-        estimate = objective.denoise(alone, x, each, None, y[one])
-        error = float((estimate - x0[one]).square().mean())
-        # The loss is computed from the network's float32 output.
-        assert float(found[index]) == pytest.approx(objective.weight(each) * error, rel=1e-4)
+    def batch() -> Batch:
+        own = [torch.Generator().manual_seed(row) for row in range(5)]
+        condition = Condition(origin=y)
+        return Batch(x0, x0, condition, None, own, draws, 5, 0, lambda tensor: tensor)
+
+    found = recipe.build(parts)(batch(), 0)["network"]
+    x = x0 + sigma.view(-1, 1, 1) * batch().normal()
+    estimate = denoiser(None)(x, sigma, Condition(origin=y))
+    wanted = recipe.weight(objective, sigma) * (estimate - x0).square().mean((1, 2))
+    torch.testing.assert_close(found, wanted)
 
 
-@kinds
 @pytest.mark.parametrize("weighting", ["unit", "none", "learned"])
-def test_a_gamma_that_nothing_uses_is_refused(kind: type[Objective], weighting: str) -> None:
+def test_a_gamma_that_nothing_uses_is_refused(weighting: str) -> None:
     with pytest.raises(
         ValidationError,
-        match=f"weighting '{weighting}' has no gamma; leave weighting_gamma out, or choose min-snr",
+        match=f"weighting '{weighting}' has no gamma; leave gamma out, or choose min-snr or p2",
     ):
-        kind(weighting=weighting, weighting_gamma=2.0)
+        Denoise(weighting=weighting, gamma=2.0)
 
 
 @pytest.mark.parametrize("gamma", [0.0, -1.0, math.nan])
 def test_a_gamma_that_cannot_be_is_refused(gamma: float) -> None:
-    with pytest.raises(ValidationError, match="weighting_gamma"):
-        Edm(weighting="min-snr", weighting_gamma=gamma)
+    with pytest.raises(ValidationError, match="gamma"):
+        Denoise(weighting="min-snr", gamma=gamma)

@@ -1,0 +1,192 @@
+"""The checks of recipes catch what they are there to catch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from kernel import Batch, Parts, Recipe
+
+
+class Good(Recipe):
+    """Train a network to denoise, and a critic of its errors every other step."""
+
+    critic: ClassVar[bool] = False
+
+    def build(self, parts: Parts) -> nn.Module:
+        return Module(self, parts)
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        sigma = batch.together(module.parts.schedule.draw)
+        x = batch.x0 + batch.each(sigma) * batch.normal()
+        found = module.parts.denoiser(module.network)(x, sigma, batch.condition)
+        return (found - batch.x0).square()
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": batch.mean(self.error(module, batch))}
+
+    def groups(self, module: Any) -> dict[str, list[nn.Parameter]]:
+        return {"network": list(module.network.parameters())}
+
+    def exports(self, module: Any) -> dict[str, nn.Module]:
+        return {"backbone": module.network}
+
+
+class Module(nn.Module):
+    def __init__(self, recipe: Any, parts: Parts) -> None:
+        super().__init__()
+        self.network, self.other = parts.network, nn.Linear(1, 1)
+        self.recipe, self.parts = recipe, parts
+
+    @property
+    def groups(self) -> Any:
+        return self.recipe.groups(self)
+
+    @property
+    def exports(self) -> Any:
+        return self.recipe.exports(self)
+
+    def forward(self, batch: Batch, k: int) -> Any:
+        return self.recipe.losses(self, batch, k)
+
+
+class Alternating(Good):
+    """Train another group in odd steps."""
+
+    def groups(self, module: Any) -> dict[str, list[nn.Parameter]]:
+        return {**super().groups(module), "other": list(module.other.parameters())}
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        found = super().losses(module, batch, k)
+        if k % 2 == 0:
+            return found
+        off = module.other(batch.x0[..., None])[..., 0] - batch.x0
+        return {"other": batch.mean(off.square())}
+
+
+class PerBatch(Good):
+    """Divide by the batch size."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": super().losses(module, batch, k)["network"] / len(batch.x0)}
+
+
+class Mean(Good):
+    """Return one loss for all items."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": super().losses(module, batch, k)["network"].mean()}
+
+
+class IgnoresPadding(Good):
+    """Count the padding."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": self.error(module, batch).mean((1, 2))}
+
+
+class CountsPadding(Good):
+    """Leave the padding out of the sum, but not out of what it is divided by."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        loss = super().losses(module, batch, k)["network"]
+        return {"network": loss if batch.valid is None else loss * batch.valid.double().mean(1)}
+
+
+class Sum(Good):
+    """Add where a mean is meant."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": super().losses(module, batch, k)["network"] * batch.x0[0].numel()}
+
+
+class Twice(Good):
+    """Train everything in two groups."""
+
+    def groups(self, module: Any) -> dict[str, list[nn.Parameter]]:
+        found = list(module.network.parameters())
+        return {"network": found, "again": found}
+
+
+class Nothing(Good):
+    """Export nothing."""
+
+    def exports(self, module: Any) -> dict[str, nn.Module]:
+        return {}
+
+
+class Unreached(Good):
+    """Train another network than the loss is of."""
+
+    def groups(self, module: Any) -> dict[str, list[nn.Parameter]]:
+        return {**super().groups(module), "other": list(module.other.parameters())}
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        loss = super().losses(module, batch, k)["network"]
+        return {"network": loss, "other": loss}
+
+
+class Moody(Good):
+    """Let the data decide what is trained."""
+
+    def groups(self, module: Any) -> dict[str, list[nn.Parameter]]:
+        return {**super().groups(module), "other": list(module.other.parameters())}
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        found = super().losses(module, batch, k)
+        return found if float(batch.x0[0].mean()) > 0 else {"other": found["network"]}
+
+
+class Global(Good):
+    """Draw from the global generator."""
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        return super().error(module, batch) * torch.rand(())
+
+
+class Clean(Good):
+    """Show the network x0 itself."""
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        sigma = batch.together(module.parts.schedule.draw)
+        found = module.parts.denoiser(module.network)(batch.x0, sigma, batch.condition)
+        return (found - batch.x0).square()
+
+
+class Inverted(Good):
+    """Reward the error."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": -super().losses(module, batch, k)["network"]}
+
+
+@pytest.mark.parametrize("component", [Good, Alternating])
+def test_what_is_sound_passes(component: Any, broken: Any) -> None:
+    assert broken(component) <= {"light_import"}
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "found"),
+    [
+        (PerBatch, "items", "of an item in a batch and alone"),
+        (Mean, "losses", r"is \(\), not \[B\]"),
+        (IgnoresPadding, "valid", "with padding and without"),
+        (CountsPadding, "valid", "with padding and without"),
+        (Sum, "length", "twice over and once"),
+        (Twice, "groups", "in the groups 'network' and 'again'"),
+        (Nothing, "groups", r"trains \['backbone'\] and exports \[\]"),
+        (Unreached, "gradient", "no gradient reaches the group other"),
+        (Moody, "alternation", "trains"),
+        (Global, "draws", "global generator"),
+        (Clean, "shown", "is shown x of standard deviation"),
+        (Inverted, "exact", "loss of a network that knows x0"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_broken_is_caught(component: Any, check: str, found: str, catch: Any) -> None:
+    import re
+
+    assert re.search(found, catch(component, check))

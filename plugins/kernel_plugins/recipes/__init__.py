@@ -1,0 +1,1 @@
+"""Recipes: what one training step computes."""
