@@ -40,7 +40,8 @@ class Bar(Observer):
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
         """Move the bar."""
-        text = "  ".join(f"{name} {value:.3g}" for name, value in scalars.items())
+        shown = {n: f"{v:.3g}" if isinstance(v, float) else str(v) for n, v in scalars.items()}
+        text = "  ".join(f"{name} {value}" for name, value in shown.items())
         self._progress.update(self._task, completed=index, total=total, scalars=text)
 
     def close(self) -> None:
