@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import click
 
 from kernel.errors import UsageError, did_you_mean
 from kernel.locate import first_line
-from kernel.registry import Registry
-
-if TYPE_CHECKING:
-    import click
-
-    from kernel.registry import PluginInfo
-
-__all__ = ["find", "listing", "shadowed"]
+from kernel.registry import PluginInfo, Registry
 
 ELSEWHERE = {
     "check": "kernel-audio-testing",

@@ -16,8 +16,6 @@ from kernel.kinds import accumulates
 from kernel.kinds._component import Component
 from kernel.registry import PluginInfo, Registry
 
-__all__ = ["explain", "show"]
-
 _BOUNDS = {
     "gt": ">",
     "ge": ">=",

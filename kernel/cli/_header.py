@@ -10,8 +10,6 @@ from rich.table import Table
 if TYPE_CHECKING:
     from kernel.runner.plan import Plan
 
-__all__ = ["show"]
-
 
 def show(plan: Plan) -> None:
     """Print the components and whose they are, the model and every note, to standard error."""

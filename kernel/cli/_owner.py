@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-__all__ = ["second_owner", "warn_of_second_owner"]
-
 _OURS = ("kernel_audio-", "~")
 """Our own metadata, and what pip renamed so and did not get to remove."""
 _FILE = b"\nkernel/__init__.py,"

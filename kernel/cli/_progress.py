@@ -11,8 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kernel.kinds.observer import Observer
 
-__all__ = ["Bar"]
-
 
 class Bar(Observer):
     """Draws one bar on the standard error; silent where that is not a terminal."""

@@ -7,8 +7,6 @@ from typing import Any
 
 from kernel.cli.table import table
 
-__all__ = ["scores"]
-
 BETTER = {True: "higher", False: "lower", None: ""}
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-__all__ = ["shared", "split"]
-
 
 def split(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
     """Turn `a,b,c` into a tuple; None stays None."""

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from kernel.errors import InputError
 
-__all__ = ["preferences", "user_file"]
-
 
 def user_file() -> Path:
     """Return `kernel-audio/config.toml` in $XDG_CONFIG_HOME, by default in ~/.config."""

@@ -9,8 +9,6 @@ import click
 
 from kernel.cli._settings import split
 
-__all__ = ["command"]
-
 EPILOG = """\b
 Examples:
   kernel evaluate runs/edm-unipc-1 --plugins level

@@ -11,8 +11,6 @@ from kernel.cli.table import paragraph, problem, table
 from kernel.models import ModelPack, find_pack, survey
 from kernel.registry import INSTALL_HINT, Registry
 
-__all__ = ["command"]
-
 
 @click.command(epilog="Example: kernel models --json")
 @click.argument("name", required=False)

@@ -14,9 +14,6 @@ from kernel.cli.table import paragraph, problem, table
 from kernel.errors import PluginError, UsageError
 from kernel.registry import INSTALL_HINT, PluginInfo, Registry
 
-__all__ = ["command"]
-
-
 EPILOG = """\b
 Examples:
   kernel plugins --json

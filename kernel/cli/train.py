@@ -10,8 +10,6 @@ import click
 from kernel.cli._settings import shared
 from kernel.cli.locked import compared, repeatable, settle
 
-__all__ = ["command"]
-
 EPILOG = """\b
 Examples:
   kernel train --plugins edm,dit,mel,labelled -o task.path=digits --out trainings/digits

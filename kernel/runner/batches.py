@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 import torch
+from torch import Tensor, nn
 
+from kernel.assembly import Assembly
 from kernel.errors import PluginError
 from kernel.items import Item
+from kernel.kinds.codec import CodecModule
 from kernel.kinds.objective import Objective
+from kernel.kinds.task import Task
+from kernel.runner.device import Machine
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from kernel.assembly import Assembly
-    from kernel.kinds.codec import CodecModule
-    from kernel.kinds.task import Task
-    from kernel.runner.device import Machine
-
-__all__ = ["collated", "complete", "latent_space", "sounds"]
 
 
 def latent_space(

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kernel.assembly import Assembly
 from kernel.audio import read_audio
+from kernel.config import Settings
 from kernel.errors import InputError, UsageError
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.runner.evaluation import Evaluation
 from kernel.values import AudioSpec
-
-if TYPE_CHECKING:
-    from kernel.assembly import Assembly
-    from kernel.config import Settings
-
-__all__ = ["execute", "sound_files"]
 
 
 def sound_files(place: Path) -> list[Path]:

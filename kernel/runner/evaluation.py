@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from kernel.errors import KernelError, PluginError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.kinds.metric import Metric, MetricModule
-    from kernel.runner.device import Machine
-    from kernel.values import AudioSpec
-
-__all__ = ["Evaluation"]
+from kernel.kinds.metric import Metric, MetricModule
+from kernel.runner.device import Machine
+from kernel.values import AudioSpec
 
 Scores = dict[str, float | None]
 

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
+from torch import Tensor, nn
 
+from kernel.assembly import Assembly
+from kernel.config import TrainConfig
+from kernel.items import Item
 from kernel.kinds._collate import held
 from kernel.kinds.recipe import Batch
+from kernel.kinds.task import Dataset
 from kernel.runner.batches import collated, latent_space, sounds
+from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.seeds import generator
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from kernel.assembly import Assembly
-    from kernel.config import TrainConfig
-    from kernel.items import Item
-    from kernel.kinds.task import Dataset
-    from kernel.runner.device import Machine
-
-__all__ = ["Feed"]
 
 
 class Feed:

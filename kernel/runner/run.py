@@ -7,24 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kernel.audio import resample, write_audio
+from kernel.config import RunConfig
 from kernel.errors import OutputError
 from kernel.files import staged
+from kernel.kinds.observer import Observer
 from kernel.models import find_pack
 from kernel.record import write_json
 from kernel.runner.device import Machine
 from kernel.runner.evaluation import Evaluation
+from kernel.runner.plan import Plan
 from kernel.runner.sampling import Sampler
 from kernel.values import Sound
-
-if TYPE_CHECKING:
-    from kernel.config import RunConfig
-    from kernel.kinds.observer import Observer
-    from kernel.runner.plan import Plan
-
-__all__ = ["execute", "folder_for"]
 
 
 def folder_for(config: RunConfig, plan: Plan) -> Path:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import Literal, Self, cast
 
 import attrs
 import torch
+from torch import Tensor, nn
 
+from kernel.assembly import Assembly
 from kernel.denoiser import Denoiser, Routed
 from kernel.errors import UsageError
+from kernel.items import Item, Request
+from kernel.kinds.backbone import Backbone, NetworkModule
+from kernel.kinds.objective import Objective
+from kernel.kinds.observer import Observer
+from kernel.models import ModelPack
 from kernel.runner.batches import collated, latent_space
+from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import Health, check_measurement
 from kernel.runner.noise import BrownianNoise, ItemNoise
 from kernel.runner.scheduling import Scheduler, Seat
-from kernel.values import Context
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from kernel.assembly import Assembly
-    from kernel.items import Item, Request
-    from kernel.kinds.backbone import Backbone, NetworkModule
-    from kernel.kinds.objective import Objective
-    from kernel.kinds.observer import Observer
-    from kernel.models import ModelPack
-    from kernel.runner.device import Machine
-    from kernel.values import Condition, ConditionSpec, LatentSpace, Network, Noise, Sound
+from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Network, Noise, Sound
 
 __all__ = ["Sampler"]
 

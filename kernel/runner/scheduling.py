@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import attrs
+from torch import Tensor
 
 from kernel.errors import PluginError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.items import Making, Request, Window
-    from kernel.kinds.task import Task
-    from kernel.values import Sound
-
-__all__ = ["Scheduler", "Seat"]
+from kernel.items import Making, Request, Window
+from kernel.kinds.task import Task
+from kernel.values import Sound
 
 
 @attrs.frozen(eq=False)

@@ -6,38 +6,31 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import torch
+from torch import nn
 
 from kernel._identity import paths
+from kernel.assembly import Assembly
 from kernel.checkpoint import write_tensors
+from kernel.config import TrainConfig
 from kernel.errors import InputError, MisfitError, OutputError, UsageError
 from kernel.files import output_error, staged
 from kernel.kinds import accumulates
 from kernel.kinds.codec import Codec
 from kernel.kinds.model import Manifest, Trained
-from kernel.kinds.task import Task
-from kernel.models import FOLDER, MANIFEST, WEIGHTS
+from kernel.kinds.observer import Observer
+from kernel.kinds.task import Dataset, Task
+from kernel.models import FOLDER, MANIFEST, WEIGHTS, ModelPack
 from kernel.record import write_json
 from kernel.repeat import TRAINING
 from kernel.runner.device import Machine
 from kernel.runner.merge import check_merge, merged
+from kernel.runner.plan import Plan
 from kernel.runner.training import Trainer
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from kernel.assembly import Assembly
-    from kernel.config import TrainConfig
-    from kernel.kinds.observer import Observer
-    from kernel.kinds.task import Dataset
-    from kernel.models import ModelPack
-    from kernel.runner.plan import Plan
-    from kernel.values import ConditionSpec
-
-__all__ = ["execute", "open_folder", "read_config"]
+from kernel.values import ConditionSpec
 
 RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
 """Settings that may differ when a training is resumed, because no weight depends on them."""

@@ -7,32 +7,26 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kernel import checkpoint
+from kernel.assembly import Assembly
+from kernel.config import TrainConfig
 from kernel.errors import NumericalError, PluginError, UsageError
 from kernel.files import write_atomic
+from kernel.kinds.backbone import Backbone
+from kernel.kinds.objective import Objective
+from kernel.kinds.observer import Observer
+from kernel.kinds.recipe import RecipeModule
+from kernel.kinds.task import Dataset
+from kernel.runner.device import Machine
 from kernel.runner.feed import Feed
 from kernel.runner.groups import Groups
 from kernel.runner.parts import Companion, Provider, blend
 from kernel.seeds import derive
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.assembly import Assembly
-    from kernel.config import TrainConfig
-    from kernel.kinds.backbone import Backbone
-    from kernel.kinds.objective import Objective
-    from kernel.kinds.observer import Observer
-    from kernel.kinds.recipe import RecipeModule
-    from kernel.kinds.task import Dataset
-    from kernel.runner.device import Machine
-
-__all__ = ["Trainer"]
 
 
 def _alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
