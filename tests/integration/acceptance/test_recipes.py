@@ -156,3 +156,27 @@ def test_they_keep_the_promises_of_recipes(install: Callable[..., Kernel], name:
     install(f"{name}_step")
     kernel = install(name, f"recipe.{name}")
     ran(kernel, "check", f"recipe.{name}")
+
+
+def test_a_recipe_is_left_out_of_a_run(install: Callable[..., Kernel]) -> None:
+    kernel = install("adversarial", "recipe.adversarial")
+    done = kernel("run", "--plugins", "edm,recipe.adversarial")
+    assert done.exit_code == 2
+    assert "recipe.adversarial serves trainings alone; leave it out of a run" in done.output
+
+
+def test_a_codec_is_trained_without_an_objective_or_a_network(
+    install: Callable[..., Kernel], tones: Path, tmp_path: Path
+) -> None:
+    kernel = install("reconstruct", "codec.frames", "recipe.reconstruct")
+    out = tmp_path / "training"
+    told = options(f"task.path={tones}", "task.sample_rate=8000", "task.seconds=0.25")
+    begin = ("train", *told, "--steps", 40, "--batch", 4, "--device", "cpu", "--out", out)
+    done = kernel(*begin, "--plugins", "labelled,recipe.reconstruct")
+    assert done.exit_code == 2 and "no codec was named" in done.output
+    ran(kernel, *begin, "--plugins", "labelled,frames,recipe.reconstruct", "-c", settings(out))
+    losses = [json.loads(line)["loss"] for line in (out / "history.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0]
+    assert set(load_file(out / "model" / "codec.safetensors")) == {
+        *("down.weight", "down.bias", "up.weight", "up.bias")
+    }
