@@ -37,13 +37,6 @@ from kernel.kinds.solver import Solver as Solver
 from kernel.kinds.task import Dataset as Dataset
 from kernel.kinds.task import Task as Task
 from kernel.kinds.wrapper import Wrapper as Wrapper
-from kernel.scalars import atan as atan
-from kernel.scalars import exp as exp
-from kernel.scalars import expm1 as expm1
-from kernel.scalars import log as log
-from kernel.scalars import log1p as log1p
-from kernel.scalars import sqrt as sqrt
-from kernel.scalars import tan as tan
 from kernel.values import AudioSpec as AudioSpec
 from kernel.values import Condition as Condition
 from kernel.values import ConditionSpec as ConditionSpec

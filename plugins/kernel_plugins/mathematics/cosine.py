@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-from kernel import atan, tan
 from kernel_plugins.mathematics._process import Process
+from kernel_plugins.mathematics.scalars import atan, tan
 
 __all__ = ["STANDARD", "Circle"]
 

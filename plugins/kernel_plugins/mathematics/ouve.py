@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-from kernel import exp, expm1, log1p, sqrt
 from kernel_plugins.mathematics._process import Process
+from kernel_plugins.mathematics.scalars import exp, expm1, log1p, sqrt
 
 __all__ = ["STANDARD", "OrnsteinUhlenbeck"]
 

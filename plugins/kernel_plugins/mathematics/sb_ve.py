@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-from kernel import expm1, log1p, sqrt
 from kernel_plugins.mathematics._process import Process
+from kernel_plugins.mathematics.scalars import expm1, log1p, sqrt
 
 __all__ = ["STANDARD", "SchroedingerBridge"]
 

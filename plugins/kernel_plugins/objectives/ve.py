@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from kernel import Objective, Preconditioning, hookimpl, log
+from kernel import Objective, Preconditioning, hookimpl
+from kernel_plugins.mathematics.scalars import log
 
 
 class Ve(Objective):

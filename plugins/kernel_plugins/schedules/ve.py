@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from kernel import Schedule, exp, hookimpl
+from kernel import Schedule, hookimpl
+from kernel_plugins.mathematics.scalars import exp
 from kernel_plugins.schedules._curve import Curve
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from kernel import Objective, Preconditioning, atan, hookimpl
+from kernel import Objective, Preconditioning, hookimpl
 
 
 class Mine(Objective):
@@ -25,12 +25,14 @@ class Mine(Objective):
 
     def precondition(self, sigma: Any) -> Preconditioning:
         """Return the four functions at `sigma`, a float > 0 or a tensor [B]."""
+        ratio = sigma / self.sigma_data
+        angle = math.atan(ratio) if isinstance(ratio, float) else ratio.atan()
         total = sigma**2 + self.sigma_data**2
         return Preconditioning(
             c_skip=self.sigma_data**2 / total,
             c_out=-sigma * self.sigma_data / total**0.5,
             c_in=total**-0.5,
-            c_noise=atan(sigma / self.sigma_data) * (2 / math.pi),
+            c_noise=angle * (2 / math.pi),
         )
 
 
