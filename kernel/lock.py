@@ -5,74 +5,73 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
-import attrs
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from kernel.errors import InputError, UsageError
-from kernel.repeat import Record, RecordedModel, RecordedPlugin
+from kernel.record import read_as
+from kernel.repeat import Record
 
 __all__ = ["Difference", "Lock", "differences", "lock_path", "read_lock"]
 
-ELSEWHERE = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"}
-"""Settings whose outcome a lock notes in a place of its own."""
-
-IDLE = {"out", "name", "device", "checkpoint_every", "keep"}
-"""Settings that change where the result goes or how it is come by, and not what it is."""
+NOT_SETTINGS = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"} | {
+    # These change where the result goes or how it is come by, and not what it is.
+    "out",
+    "name",
+    "device",
+    "checkpoint_every",
+    "keep",
+}
+"""Configuration that the parts of a lock say better, or that decides nothing."""
 
 
 class Lock(BaseModel):
-    """Everything that decides a result; paths, times and the machine's name are no part of it."""
+    """Everything that decides a result; paths, times and the machine's name are no part of it.
+
+    parts: by subject and aspect, such as `solver.unipc@kernel-audio-plugins` and `version`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    kernel: dict[Literal["version", "hash"], str | None]
-    versions: dict[str, str]
-    plugins: tuple[RecordedPlugin, ...]
-    model: RecordedModel | None = None
-    inputs: dict[str, str | None]
-    precision: str
+    kernel: dict[str, str | None]
+    parts: dict[str, dict[str, Any]]
     settings: dict[str, Any]
 
     @classmethod
     def of(cls, record: Record) -> Self:
         """Return the lock of what a record says."""
-        model = record.model
-        if model is not None and model.distribution is None:
+        parts: dict[str, dict[str, Any]] = {"the network": {"precision": record.precision}}
+        for name, version in record.versions.items():
+            if name != "kernel-audio":
+                parts[name] = {"version": version}
+        for name, each in record.inputs.items():
+            if name != "model":
+                parts[name] = {"content": each.hash}
+        for plugin in record.plugins:
+            options = {
+                f"option {name}": value
+                for name, value in plugin.options.items()
+                if f"{plugin.spelling}.{name}" not in record.inputs
+            }
+            parts[plugin.qualified] = {"version": plugin.version, "hash": plugin.hash, **options}
+        if model := record.model:
             # The path of a folder says nothing that its hash does not say better.
-            model = model.model_copy(update={"name": "folder"})
+            subject = model.qualified if model.distribution else "model"
+            parts[subject] = {"version": model.version, "hash": model.hash}
         return cls(
-            kernel={"version": record.kernel.version, "hash": record.kernel.hash},
-            versions={k: v for k, v in record.versions.items() if k != "kernel-audio"},
-            plugins=tuple(_without_paths(plugin, record) for plugin in record.plugins),
-            model=model,
-            inputs={key: each.hash for key, each in record.inputs.items() if key != "model"},
-            precision=record.device.precision,
-            settings={k: v for k, v in record.settings.items() if k not in ELSEWHERE | IDLE},
+            kernel=record.kernel,
+            parts=parts,
+            settings={k: v for k, v in record.settings.items() if k not in NOT_SETTINGS},
         )
 
-    def facts(self) -> dict[tuple[str, str], Any]:
-        """Return every value by what it is of and what it says of it; choices are of nothing."""
-        facts: dict[tuple[str, str], Any] = {("the network", "precision"): self.precision}
-        facts |= {("kernel-audio", aspect): value for aspect, value in self.kernel.items()}
-        facts |= {(name, "version"): value for name, value in self.versions.items()}
-        facts |= {(name, "content"): value for name, value in self.inputs.items()}
-        facts |= {("", name): value for name, value in self.settings.items()}
-        for each in self.plugins:
-            facts[each.qualified, "version"] = each.version
-            facts[each.qualified, "hash"] = each.hash
-            facts |= {(each.qualified, f"option {k}"): v for k, v in each.options.items()}
-        if self.model is not None:
-            owner = self.model.distribution
-            subject = f"model.{self.model.name}@{owner}" if owner else "model"
-            facts |= {(subject, "version"): self.model.version, (subject, "hash"): self.model.hash}
-        return facts
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return every value by what it is of and what it says of it; settings are of nothing."""
+        return {"": self.settings, "kernel-audio": self.kernel, **self.parts}
 
 
-@attrs.frozen
-class Difference:
+class Difference(NamedTuple):
     """One thing that is not what it was; `chosen` when it is a setting, an option or a part."""
 
     what: str
@@ -84,18 +83,19 @@ class Difference:
 def differences(recorded: Lock, now: Lock) -> list[Difference]:
     """Return everything that differs, sorted; what several components share is said once."""
     old, new = recorded.facts(), now.facts()
-    before, after = ({subject for subject, _ in facts} for facts in (old, new))
-    gone = [Difference(subject, "present", "absent", True) for subject in sorted(before - after)]
-    come = [Difference(subject, "absent", "present", True) for subject in sorted(after - before)]
-    found = gone + come
+    found = [Difference(each, "present", "absent", True) for each in sorted(old.keys() - new)]
+    found += [Difference(each, "absent", "present", True) for each in sorted(new.keys() - old)]
     grouped: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for subject, aspect in sorted({*old, *new}):
-        was, now_is = old.get((subject, aspect)), new.get((subject, aspect))
-        if subject in before & after and was != now_is:
-            grouped[aspect, _text(was), _text(now_is)].append(subject)
-    for (aspect, was_text, is_text), shared in grouped.items():
-        what = f"{aspect} of {', '.join(shared)}" if shared != [""] else aspect
-        chosen = shared == [""] or aspect.startswith("option ")
+    for subject in sorted(old.keys() & new):
+        was, now_is = old[subject], new[subject]
+        for aspect in sorted(was.keys() | now_is):
+            if was.get(aspect) != now_is.get(aspect):
+                key = (aspect, _text(was.get(aspect)), _text(now_is.get(aspect)))
+                grouped[key].append(subject)
+    for (aspect, was_text, is_text), subjects in grouped.items():
+        shared = ", ".join(subjects)
+        what = f"{aspect} of {shared}" if shared else aspect
+        chosen = not shared or aspect.startswith("option ")
         found.append(Difference(what, was_text, is_text, chosen))
     return found
 
@@ -111,25 +111,9 @@ def read_lock(config: Path, remedy: str) -> Lock:
     """Return the lock of a configuration. Raises InputError when it is missing or damaged."""
     path = lock_path(config)
     try:
-        return Lock.model_validate(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        reason = "it does not exist"
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    raise InputError(f"lock {path} cannot be read ({reason}); {remedy}")
-
-
-def _without_paths(plugin: RecordedPlugin, record: Record) -> RecordedPlugin:
-    """Return the component without the options whose content is among the inputs."""
-    options = {
-        name: value
-        for name, value in plugin.options.items()
-        if f"{plugin.spelling}.{name}" not in record.inputs
-    }
-    return plugin.model_copy(update={"options": options})
+        return read_as(Lock, path)
+    except ValueError as error:
+        raise InputError(f"lock {path} cannot be read ({error}); {remedy}") from None
 
 
 def _text(value: Any) -> str:

@@ -22,14 +22,33 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from kernel.errors import NumericalError
 from kernel.files import write_atomic
 
-__all__ = ["write_json"]
+__all__ = ["read_as", "write_json"]
+
+SchemaT = TypeVar("SchemaT", bound=BaseModel)
+
+
+def read_as(schema: type[SchemaT], path: Path, loads: Callable[[str], Any] = json.loads) -> SchemaT:
+    """Return what a file says. Raises ValueError that says in a few words why it cannot be read."""
+    try:
+        return schema.model_validate(loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
+    except FileNotFoundError:
+        reason = "it does not exist"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise ValueError(reason)
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
 from kernel.errors import InputError, PluginError
 from kernel.kinds import accumulates
+from kernel.record import read_as
 from kernel.registry import Registry
 
-__all__ = ["RUN", "TRAINING", "Record", "RecordedModel", "RecordedPlugin", "read_record", "repeat"]
+__all__ = ["RUN", "TRAINING", "Record", "read_record", "repeat"]
 
 RUN = "run.json"
 TRAINING = "train.json"
@@ -26,15 +26,14 @@ class _Recorded(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class RecordedPlugin(_Recorded):
-    """A component of a run, whose it was, and all of its options."""
+class _Model(_Recorded):
+    """The model of a run; one from a folder has no distribution, and its folder is an input."""
 
-    kind: str
+    kind: str = "model"
     name: str
-    distribution: str
-    version: str
+    distribution: str | None = None
+    version: str | None = None
     hash: str | None
-    options: dict[str, Any]
 
     @property
     def spelling(self) -> str:
@@ -47,18 +46,13 @@ class RecordedPlugin(_Recorded):
         return f"{self.spelling}@{self.distribution}"
 
 
-class RecordedModel(_Recorded):
-    """The model of a run; one from a folder has no distribution, and its folder is an input."""
+class _Plugin(_Model):
+    """A component of a run, whose it was, and all of its options."""
 
-    name: str
-    distribution: str | None = None
-    version: str | None = None
-    hash: str
-
-
-class _Kernel(_Recorded):
+    kind: str
+    distribution: str
     version: str
-    hash: str | None
+    options: dict[str, Any]
 
 
 class _Input(_Recorded):
@@ -66,31 +60,23 @@ class _Input(_Recorded):
     hash: str | None
 
 
-class _Device(_Recorded):
-    precision: str
-
-
-class _Sampling(_Recorded):
-    steps: int
-
-
 class Record(_Recorded):
     """What `run.json` and `train.json` say of how the result came about."""
 
-    kernel: _Kernel
+    kernel: dict[str, str | None]
     versions: dict[str, str]
-    plugins: tuple[RecordedPlugin, ...]
-    model: RecordedModel | None = None
+    plugins: tuple[_Plugin, ...]
+    model: _Model | None = None
     inputs: dict[str, _Input] = Field(description="files and folders by what names them")
-    device: _Device
+    precision: str = Field(validation_alias=AliasPath("device", "precision"))
     config: dict[str, Any]
-    sampling: _Sampling | None = None
+    steps: int | None = Field(None, validation_alias=AliasPath("sampling", "steps"))
     requirements: tuple[str, ...]
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the configuration, with the number of steps that were done."""
-        return self.config | ({"steps": self.sampling.steps} if self.sampling else {})
+        return self.config | ({"steps": self.steps} if self.steps else {})
 
 
 def read_record(folder: Path, *names: str) -> Record:
@@ -105,16 +91,11 @@ def read_record(folder: Path, *names: str) -> Record:
             f"of a finished run or training"
         )
     try:
-        return Record.model_validate(json.loads(path.read_text("utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place}: {first['msg']}" if place else first["msg"]
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    raise InputError(
-        f"{path} is no record that can be gone by ({reason}); name the folder of another one"
-    )
+        return read_as(Record, path)
+    except ValueError as error:
+        raise InputError(
+            f"{path} is no record that can be gone by ({error}); name the folder of another one"
+        ) from None
 
 
 def repeat(
@@ -128,17 +109,17 @@ def repeat(
     """
     named = registry.select(plugins)
     kept = [each for each in record.plugins if accumulates(each.kind) or not named.of(each.kind)]
-    for each in kept:
-        _check(registry, each.qualified, each.version, folder)
-    spellings = (*(each.qualified for each in kept), *plugins)
+    installed = [_installed(each, registry, folder) for each in kept]
+    spellings = (*installed, *plugins)
     selection = registry.select(spellings)
     selected = {info.qualified for info in selection.plugins}
+    paths = {name: str(each.path) for name, each in record.inputs.items()}
     options = {}
     for each in kept:
         if each.qualified in selected and each.options:
             alone = len(selection.of(each.kind)) == 1
             options[each.kind if alone else each.spelling] = {
-                name: str(found.path) if (found := _input(record, each, name)) else value
+                name: paths.get(f"{each.spelling}.{name}", value)
                 for name, value in each.options.items()
             }
     settings = {key: value for key, value in record.settings.items() if key not in NOT_REPEATED}
@@ -148,32 +129,26 @@ def repeat(
     gone = {info.spelling for word in words for info in registry.find(word)}
     if "without" in settings:
         settings["without"] = [each for each in settings["without"] if each not in gone]
-    if record.model is not None:
-        settings["model"] = model or _model(record.model, record, registry, folder)
+    if own := record.model:
+        settings["model"] = model or (
+            _installed(own, registry, folder).removeprefix("model.")
+            if own.distribution
+            else paths.get("model", own.name)
+        )
+    # A training has no such setting.
     if "inputs" in record.config:
-        files = [key for key in record.inputs if key.startswith("inputs.")]
-        files.sort(key=lambda key: (len(key), key))
-        settings["inputs"] = [str(record.inputs[key].path) for key in files]
+        files = [key for key in paths if key.startswith("inputs.")]
+        settings["inputs"] = [paths[key] for key in sorted(files, key=lambda key: (len(key), key))]
     return settings
 
 
-def _input(record: Record, plugin: RecordedPlugin, option: str) -> _Input | None:
-    return record.inputs.get(f"{plugin.spelling}.{option}")
-
-
-def _model(model: RecordedModel, record: Record, registry: Registry, folder: Path) -> str:
-    if model.distribution is None:
-        return str(record.inputs["model"].path if "model" in record.inputs else model.name)
-    spelling = f"{model.name}@{model.distribution}"
-    _check(registry, f"model.{spelling}", model.version, folder)
-    return spelling
-
-
-def _check(registry: Registry, spelling: str, version: str | None, folder: Path) -> None:
-    if not registry.find(spelling):
-        what, _, distribution = spelling.partition("@")
+def _installed(recorded: _Model, registry: Registry, folder: Path) -> str:
+    """Return the qualified name of a plugin or a model. Raises PluginError when it is gone."""
+    if not registry.find(recorded.qualified):
         raise PluginError(
-            f"{folder} was made with {what} of {distribution} {version}, which is not installed; "
+            f"{folder} was made with {recorded.spelling} of {recorded.distribution} "
+            f"{recorded.version}, which is not installed; "
             f"`kernel plugins --requirements --from {folder}` says what to install, or name "
             f"another in its place"
         )
+    return recorded.qualified

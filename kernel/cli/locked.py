@@ -23,22 +23,18 @@ __all__ = ["compared", "refuse", "relock", "repeatable", "settle", "snapshot"]
 
 def repeatable(command: Callable[..., None]) -> Callable[..., None]:
     """Add `--from` and `--locked`."""
-    for option in (
-        click.option(
-            "--locked",
-            is_flag=True,
-            help="Refuse when anything differs from --from DIR, or from the lock of -c FILE.",
-        ),
-        click.option(
-            "--from",
-            "source",
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="Do again what the record in DIR says; what is given beside it comes first.",
-        ),
-    ):
-        command = option(command)
-    return command
+    command = click.option(
+        "--locked",
+        is_flag=True,
+        help="Refuse when anything differs from --from DIR, or from the lock of -c FILE.",
+    )(command)
+    return click.option(
+        "--from",
+        "source",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Do again what the record in DIR says; what is given beside it comes first.",
+    )(command)
 
 
 def settle(

@@ -47,9 +47,9 @@ def lock(file: Path, train: bool, check: bool) -> None:
         click.echo(f"{path} is up to date")
         return
     write_json(path, lock.model_dump(mode="json"))
-    owners = {each.distribution for each in lock.plugins}
+    owners = {part.info.distribution for part in plan.assembly.parts}
     click.echo(
-        f"{path} locks {len(lock.plugins)} components of {', '.join(sorted(owners))}; "
+        f"{path} locks {len(plan.assembly.parts)} components of {', '.join(sorted(owners))}; "
         f"try: kernel {'train' if train else 'run'} -c {file} --locked"
     )
 
