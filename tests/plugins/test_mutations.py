@@ -37,7 +37,6 @@ class Mutation:
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen
 class Mutated(Registry):
     """A registry that loads one class, whatever it is asked for."""
 
@@ -149,8 +148,8 @@ MUTATIONS = (
         "draws are t where sigma is meant",
         "schedule.rf",
         f"{PLUGINS}.schedules.rf",
-        "return (logit.exp() * self.shift)",
-        "return (logit.sigmoid() * self.shift)",
+        "return (logit.exp() * self._middle)",
+        "return (logit.sigmoid() * self._middle)",
         ("draws_cover",),
     ),
     Mutation(
@@ -198,8 +197,8 @@ MUTATIONS = (
         "the correction is lost",
         "solver.unipc",
         f"{PLUGINS}.solvers.unipc",
-        "[interval.scale * late + new for",
-        "[new for",
+        "tuple(interval.scale * late + new for",
+        "tuple(new for",
         ("order",),
     ),
     Mutation(
@@ -215,8 +214,9 @@ MUTATIONS = (
         "the condition of the first evaluation serves the second",
         "guidance.cfg",
         f"{PLUGINS}.guidance.cfg",
-        "key = id(condition)",
-        "key = 0",
+        "            if condition not in branches:\n",
+        '            condition = vars(guided).setdefault("first", condition)\n'
+        "            if condition not in branches:\n",
         ("condition",),
     ),
     Mutation(
@@ -276,8 +276,8 @@ MUTATIONS = (
         "the mask of a sequence is forgotten",
         "backbone.unet",
         f"{PLUGINS}.backbones._unet",
-        "next(memories), mask)\n        return x + heard",
-        "next(memories), None)\n        return x + heard",
+        "next(memories), mask)\n        return x + told",
+        "next(memories), None)\n        return x + told",
         ("mask", "null_condition"),
         {"width": 8, "blocks": 1},
     ),
@@ -285,8 +285,8 @@ MUTATIONS = (
         "the padding is not cut off again",
         "backbone.unet",
         f"{PLUGINS}.backbones._unet",
-        "return crop(h, x.shape[2:]).type_as(x)",
-        "return h.type_as(x)",
+        "return crop(unfolded(h, self.patch), x.shape[2:]).type_as(x)",
+        "return unfolded(h, self.patch).type_as(x)",
         ("sizes",),
         {"width": 8, "blocks": 1},
     ),
@@ -355,7 +355,9 @@ def subject(mutation: Mutation, new: str, monkeypatch: pytest.MonkeyPatch) -> Su
             monkeypatch.setattr(kernel, name, getattr(module, name))
     offering = module if mutation.module == info.target else execute(info.target, monkeypatch)
     component = getattr(offering, info.kind)()
-    return Subject(info, Mutated(component=component), mutation.options)
+    fixed = Mutated()
+    fixed.component = component
+    return Subject(info, fixed, mutation.options)
 
 
 def check_of(mutation: Mutation, name: str) -> Check:
