@@ -21,9 +21,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    plugins: tuple[str, ...] = Field((), description="[KIND.]NAME[@DISTRIBUTION], in order")
+    plugins: tuple[str, ...] = Field(
+        (), description="components, each [KIND.]NAME[@DISTRIBUTION], e.g. edm,unipc or solver.heun"
+    )
     without: tuple[str, ...] = Field(
-        (), description="KIND.NAME of what is recommended and to be left out"
+        (), description="leaves a recommended plugin out, e.g. observer.page (may be repeated)"
     )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options of the components, by kind"
@@ -35,11 +37,11 @@ class Settings(BaseModel):
         False, description="take options that contradict those which a model was trained with"
     )
     seed: int = Field(
-        0, ge=0, description="seed; every item and every step derives its own from it"
+        0, ge=0, description="seed, e.g. 7; every item and every step derives its own from it"
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    device: str = Field("auto", description="such as auto, cpu, cuda, cuda:1 or mps")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of the network's evaluations; auto is bfloat16 on CUDA, else float32"
+        "auto", description="of the network; auto is bfloat16 on CUDA, else float32"
     )
     compile: bool = Field(False, description="compile the network with torch.compile")
 
@@ -47,19 +49,27 @@ class Settings(BaseModel):
 class RunConfig(Settings):
     """What `kernel run` does."""
 
-    model: str | None = Field(None, description="a model pack's name, or a folder with model.toml")
-    steps: int | None = Field(None, ge=1, description="solver steps; the model's own if not given")
-    count: int | None = Field(
-        None, ge=1, description="sounds to make; by default all of each input, or 10 without any"
+    model: str | None = Field(
+        None, description="a model of `kernel models` or a folder, e.g. digits-rf"
     )
-    batch: int = Field(16, ge=1, description="sounds made at once")
+    steps: int | None = Field(
+        None, ge=1, description="solver steps, e.g. 32; the model's if not given"
+    )
+    count: int | None = Field(
+        None, ge=1, description="sounds to make, e.g. 100; by default all of each input, or 10"
+    )
+    batch: int = Field(16, ge=1, description="sounds made at once, e.g. 64; changes none")
     noise: Literal["independent", "brownian"] = Field(
         "independent",
         description="of a stochastic solver: drawn anew at each step, or of a path in sigma^2",
     )
-    inputs: tuple[Path, ...] = Field((), description="audio files for tasks that take any")
-    out: Path = Field(Path("runs"), description="folder that the run's own folder is made in")
-    name: str | None = Field(None, description="name of the run's folder", pattern=r"^[\w.+-]+$")
+    inputs: tuple[Path, ...] = Field(
+        (), description="audio for tasks that take any, e.g. song.wav (may be repeated)"
+    )
+    out: Path = Field(Path("runs"), description="folder where runs go, e.g. /tmp")
+    name: str | None = Field(
+        None, description="the run's folder, e.g. night", pattern=r"^[\w.+-]+$"
+    )
     cuda_graph: bool = Field(False, description="replay the network's evaluation as a CUDA graph")
 
 
@@ -78,15 +88,15 @@ class TrainConfig(Settings):
     """What `kernel train` does."""
 
     model: str | None = Field(
-        None, description="a model whose weights, components and options are gone on from"
+        None, description="a model to go on from with its parts, e.g. digits-edm"
     )
-    out: Path = Field(Path("trainings/latest"), description="folder of this training")
-    steps: int = Field(1500, ge=1, description="optimizer steps")
-    batch: int = Field(32, ge=1, description="items in a step")
+    out: Path = Field(Path("trainings/latest"), description="folder to make")
+    steps: int = Field(1500, ge=1, description="optimizer steps, e.g. 4000")
+    batch: int = Field(32, ge=1, description="items in a step, e.g. 8")
     micro_batch: int | None = Field(
         None, ge=1, description="items of a step computed at once, all if not given; saves memory"
     )
-    learning_rate: float = Field(5e-4, gt=0, description="peak learning rate of AdamW")
+    learning_rate: float = Field(5e-4, gt=0, description="peak rate of AdamW, e.g. 1e-4")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     warmup: int = Field(100, ge=0, description="steps over which the learning rate rises")
     decay: Literal["constant", "cosine"] = Field(

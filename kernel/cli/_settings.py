@@ -1,78 +1,72 @@
-"""What `kernel run` and `kernel train` share on the command line."""
+"""Options of the command line that are settings: read off the fields of a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from kernel.config import Settings
 
-def split(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """Turn `a,b,c` into a tuple; None stays None."""
-    if value is None:
-        return None
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+SHARED = ("plugins", "without", "force_options", "seed", "device", "precision", "compile")
+SHORT = {"plugins": "-p", "model": "-m", "count": "-n", "inputs": "-i"}
+
+Command = Callable[..., None]
+
+component_option = click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KIND.OPTION=VALUE",
+    help="A component's option, e.g. -o solver.predictor_order=2 (may be repeated).",
+)
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file with any of these settings, e.g. -c night.toml.",
+)
 
 
-def given(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
-    """Return None for an option that was not given, so that a file's setting stays."""
+def given(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Split `a,b,c`; return None for what was not given, so that a file's setting stays."""
+    if isinstance(value, str):
+        return tuple(filter(None, map(str.strip, value.split(","))))
     return value or None
 
 
-def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every command with a configuration has."""
-    for option in reversed(
-        [
-            click.option(
-                "-p",
-                "--plugins",
-                metavar="A,B,...",
-                callback=split,
-                help="Components, each [KIND.]NAME[@DISTRIBUTION], e.g. edm,unipc or solver.heun.",
-            ),
-            click.option(
-                "--without",
-                multiple=True,
-                metavar="KIND.NAME",
-                callback=given,
-                help="Leave a recommended plugin out, e.g. --without observer.page (repeatable).",
-            ),
-            click.option(
-                "-o",
-                "--option",
-                "options",
-                multiple=True,
-                metavar="KIND.OPTION=VALUE",
-                help="A component's option, e.g. -o solver.predictor_order=2 (may be repeated).",
-            ),
-            click.option(
-                "-c",
-                "--config",
-                type=click.Path(path_type=Path),
-                help="TOML file with any of these settings, e.g. -c night.toml.",
-            ),
-            click.option(
-                "--force-options",
-                is_flag=True,
-                default=None,
-                help="Take -o options that contradict those which the model was trained with.",
-            ),
-            click.option("--seed", type=int, help="Seed, e.g. --seed 7.  [default: 0]"),
-            click.option(
-                "--device",
-                help="auto, cpu, cuda, cuda:1 or mps, e.g. --device cpu.  [default: auto]",
-            ),
-            click.option(
-                "--precision",
-                type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-                help="Of the network; auto is bfloat16 on CUDA, else float32.",
-            ),
-            click.option(
-                "--compile/--no-compile", default=None, help="Compile the network (torch.compile)."
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+def settings(schema: type[Settings], *names: str) -> Callable[[Command], Command]:
+    """Add an option for every shared setting and those of `names`, and -o and -c."""
+
+    def add(command: Command) -> Command:
+        for name in reversed((*SHARED, *names)):
+            command = setting(schema, name)(command)
+        return component_option(config_option(command))
+
+    return add
+
+
+def setting(schema: type[Settings], name: str) -> Callable[[Command], Command]:
+    """Return the option of one setting, None where it is not given."""
+    field = schema.model_fields[name]
+    kind, flag = field.annotation, f"--{name.replace('_', '-')}"
+    kinds = [each for each in get_args(kind) if each not in (type(None), ...)] or [kind]
+    told: dict[str, Any] = {"type": click.Path(path_type=Path) if Path in kinds else kinds[0]}
+    if kind is bool:
+        told = {"default": None}
+        flag += f"/--no-{flag[2:]}"
+    elif get_origin(kind) is Literal:
+        told["type"] = click.Choice(kinds)
+    elif name == "plugins":
+        told = {"metavar": "A,B,...", "callback": given}
+    elif get_origin(kind) is tuple:
+        told |= {"multiple": True, "callback": given}
+        flag = flag.removesuffix("s")
+    text = f"{field.description}."
+    if kind is not bool and field.default not in (None, ()):
+        text += f"  [default: {field.default}]"
+    flags = [SHORT[name], flag] if name in SHORT else [flag]
+    return click.option(*flags, name, **told, help=text[0].upper() + text[1:])

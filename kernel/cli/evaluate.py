@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from kernel.cli._settings import split
+from kernel.cli._settings import component_option, given, setting
+from kernel.config import Settings, load
 
 EPILOG = """\b
 Examples:
@@ -30,19 +31,12 @@ Examples:
     "-p",
     "--plugins",
     metavar="A,B,...",
-    callback=split,
+    callback=given,
     required=True,
     help="Metrics, each NAME[@DISTRIBUTION], e.g. pesq,si-sdr.",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KIND.OPTION=VALUE",
-    help="A metric's option, e.g. -o metric.pesq.mode=nb (may be repeated).",
-)
-@click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]")
+@component_option
+@setting(Settings, "device")
 @click.option("--json", "as_json", is_flag=True, help="Print every score for programs.")
 def command(
     sounds: Path,
@@ -55,7 +49,6 @@ def command(
     """Score the SOUNDS in a folder (a run's, say) or a file with metrics."""
     from kernel.assembly import assemble
     from kernel.cli._user import preferences
-    from kernel.config import Settings, load
     from kernel.registry import Registry, Selection
 
     settings = load(Settings, None, {"plugins": plugins, "device": device}, options)

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from kernel.cli._settings import shared
+from kernel.cli._settings import settings as settings_of
 from kernel.cli.locked import compared, repeatable, settle
+from kernel.config import RunConfig
 
 EPILOG = """\b
 Examples:
@@ -25,44 +26,14 @@ that was trained with the named components is taken.
 
 
 @click.command(epilog=EPILOG)
-@shared
-@click.option(
-    "-m", "--model", help="A model of `kernel models` or a trained folder, e.g. -m digits-rf."
+@settings_of(
+    RunConfig, "model", "steps", "count", "batch", "noise", "inputs", "out", "name", "cuda_graph"
 )
-@click.option("--steps", type=int, help="Solver steps, e.g. --steps 32.  [default: the model's]")
-@click.option("-n", "--count", type=int, help="Sounds to make, e.g. -n 100.  [default: 10]")
-@click.option(
-    "--batch", type=int, help="Sounds made at once, e.g. --batch 64; changes none.  [default: 16]"
-)
-@click.option(
-    "--noise",
-    type=click.Choice(["independent", "brownian"]),
-    help="Noise of a stochastic solver; that of a Brownian path is the same on finer grids.  "
-    "[default: independent]",
-)
-@click.option(
-    "-i",
-    "--input",
-    "inputs",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="An audio file, for tasks that take any, e.g. -i song.wav (may be repeated).",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Where runs go, e.g. --out /tmp.  [default: runs]",
-)
-@click.option(
-    "--name", help="The run's folder, e.g. --name night.  [default: plugins and a number]"
-)
-@click.option("--cuda-graph/--no-cuda-graph", default=None, help="Replay the network on CUDA.")
 @repeatable
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record for programs.")
 def command(
     config: Path | None,
     options: tuple[str, ...],
-    inputs: tuple[Path, ...],
     source: Path | None,
     locked: bool,
     as_json: bool,
@@ -71,12 +42,10 @@ def command(
     """Generate sounds: WAV files, spectrograms, a page to listen on and a record."""
     from kernel.cli._header import show
     from kernel.cli._progress import Bar
-    from kernel.config import RunConfig
     from kernel.registry import Registry
     from kernel.repeat import RUN, read_record
     from kernel.runner.plan import plan_run
 
-    values["inputs"] = inputs or None
     before = None if source is None else (source, read_record(source, RUN))
     settings = settle(RunConfig, config, before, values, options)
     plan = plan_run(settings, Registry.scan(settings.prefer))

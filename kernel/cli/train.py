@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from kernel.cli._settings import shared
+from kernel.cli._settings import settings as settings_of
 from kernel.cli.locked import compared, repeatable, settle
+from kernel.config import TrainConfig, load
 
 EPILOG = """\b
 Examples:
@@ -24,20 +25,7 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 
 
 @click.command(epilog=EPILOG)
-@shared
-@click.option(
-    "-m", "--model", help="Go on from a model's weights, with its parts, e.g. -m digits-edm."
-)
-@click.option("--steps", type=int, help="Optimizer steps, e.g. --steps 4000.  [default: 1500]")
-@click.option("--batch", type=int, help="Items in a step, e.g. --batch 8.  [default: 32]")
-@click.option(
-    "--learning-rate", type=float, help="Peak rate, e.g. --learning-rate 1e-4.  [default: 5e-4]"
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder to make, e.g. --out trainings/drums.  [default: trainings/latest]",
-)
+@settings_of(TrainConfig, "model", "steps", "batch", "learning_rate", "out")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -56,7 +44,6 @@ def command(
     """Train a model on a task's data, resumable at any moment."""
     from kernel.cli._header import show
     from kernel.cli._progress import Bar
-    from kernel.config import TrainConfig, load
     from kernel.errors import UsageError
     from kernel.registry import Registry
     from kernel.repeat import TRAINING, Record, read_record
