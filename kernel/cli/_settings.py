@@ -38,7 +38,7 @@ def given(context: click.Context, parameter: click.Parameter, value: Any) -> Any
     return value or None
 
 
-def settings(schema: type[Settings], *names: str) -> Callable[[Command], Command]:
+def configured(schema: type[Settings], *names: str) -> Callable[[Command], Command]:
     """Add an option for every shared setting and those of `names`, and -o and -c."""
 
     def add(command: Command) -> Command:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from kernel.cli._settings import component_option, given, setting
+from kernel.cli.table import scores, to_json
 from kernel.config import Settings, load
 
 EPILOG = """\b
@@ -60,10 +60,8 @@ def command(
 
     record = execute(settings, assembly, sounds, reference)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        click.echo(to_json(record))
         return
-    from kernel.cli._scores import scores
-
     click.echo(scores(record["scores"]))
     for note in record["warnings"]:
         click.echo(f"note: {note}", err=True)

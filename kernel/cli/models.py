@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from kernel.cli.table import paragraph, problem, table
+from kernel.cli.table import paragraph, problem, table, to_json
 from kernel.models import ModelPack, find_pack, survey
 from kernel.registry import INSTALL_HINT, Registry
 
@@ -23,37 +23,24 @@ def command(name: str | None, as_json: bool) -> None:
     registry = Registry.scan()
     if name is not None:
         record = _record(find_pack(registry, name))
-        click.echo(_json(record) if as_json else _show(record))
+        click.echo(to_json(record) if as_json else _show(record))
         return
     whole, broken = survey(registry)
     if as_json:
-        click.echo(_json({"models": [_record(pack) for pack in whole], "problems": broken}))
+        click.echo(to_json({"models": [_record(pack) for pack in whole], "problems": broken}))
         return
-    parts = [_table(whole)] if whole else []
-    if not whole and not broken:
-        parts.append(paragraph(f"No models are installed: {INSTALL_HINT}."))
-    parts.extend(map(problem, broken))
-    click.echo("\n\n".join(parts))
-
-
-def _table(packs: list[ModelPack]) -> str:
     rows = [
         (
             pack.name,
             f"{pack.manifest.parameters / 1e6:.1f} M",
-            ", ".join(_plugins(pack)),
+            ", ".join(_pairs(pack.manifest.plugins, ".")),
         )
-        for pack in packs
+        for pack in whole
     ]
-    return table(("name", "size", "trained with"), rows)
-
-
-def _plugins(pack: ModelPack) -> list[str]:
-    return [
-        f"{kind}.{name}"
-        for kind, names in pack.manifest.plugins.items()
-        for name in ([names] if isinstance(names, str) else names)
-    ]
+    parts = [table(("name", "size", "trained with"), rows)] if rows else []
+    if not whole and not broken:
+        parts.append(paragraph(f"No models are installed: {INSTALL_HINT}."))
+    click.echo("\n\n".join([*parts, *map(problem, broken)]))
 
 
 def _record(pack: ModelPack) -> dict[str, Any]:
@@ -89,14 +76,10 @@ def _show(record: dict[str, Any]) -> str:
     return "\n".join([*lines, table(("", ""), rows).split("\n", 2)[2]])
 
 
-def _pairs(mapping: dict[str, Any], between: str) -> list[str]:
+def _pairs(mapping: Mapping[str, Any], between: str) -> list[str]:
     return [
         f"{name}{between}{each}"
         for name, value in mapping.items()
-        for each in (value if isinstance(value, list) and between == "." else [value])
+        for each in (value if between == "." and not isinstance(value, str) else [value])
         if value is not None
     ]
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)

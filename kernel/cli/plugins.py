@@ -10,7 +10,7 @@ import click
 
 import kernel
 from kernel.cli._commands import shadowed
-from kernel.cli.table import paragraph, problem, table
+from kernel.cli.table import paragraph, problem, table, to_json
 from kernel.errors import PluginError, UsageError
 from kernel.registry import INSTALL_HINT, PluginInfo, Registry
 
@@ -50,10 +50,10 @@ def command(
     registry = Registry.scan()
     if requirements:
         lines = _requirements(registry, source)
-        click.echo(_json(lines) if as_json else "\n".join(lines))
+        click.echo(to_json(lines) if as_json else "\n".join(lines))
         return
     if name is None:
-        click.echo(_json(_listing(registry)) if as_json else _list(registry))
+        click.echo(to_json(_listing(registry)) if as_json else _list(registry))
         return
     found = registry.find(name)
     if not found:
@@ -62,7 +62,7 @@ def command(
     from kernel.cli._explain import explain, show
 
     explained = [explain(info, registry) for info in found]
-    click.echo(_json(explained) if as_json else "\n\n".join(map(show, explained)))
+    click.echo(to_json(explained) if as_json else "\n\n".join(map(show, explained)))
     if any("error" in each for each in explained):
         ctx.exit(PluginError.exit_code)
 
@@ -80,40 +80,22 @@ def _requirements(registry: Registry, source: Path | None) -> list[str]:
 def _listing(registry: Registry) -> dict[str, Any]:
     return {
         "api": kernel.API,
-        "plugins": [_record(info) for info in registry.plugins],
-        "foreign": [_record(info) for info in registry.foreign],
+        "plugins": [info._asdict() for info in registry.plugins],
+        "foreign": [info._asdict() for info in registry.foreign],
         "problems": _problems(registry),
     }
 
 
-def _record(info: PluginInfo) -> dict[str, Any]:
-    return {
-        "kind": info.kind,
-        "name": info.name,
-        "distribution": info.distribution,
-        "version": info.version,
-        "target": info.target,
-        "api": info.api,
-    }
-
-
 def _list(registry: Registry) -> str:
-    parts = []
+    head = PluginInfo._fields[:4]
     if registry.plugins:
-        rows = [
-            (info.kind, info.name, info.distribution, info.version) for info in registry.plugins
-        ]
-        parts.append(table(("kind", "name", "distribution", "version"), rows))
+        parts = [table(head, [info[:4] for info in registry.plugins])]
     else:
-        parts.append(paragraph(f"No plugins are installed: {INSTALL_HINT}."))
+        parts = [paragraph(f"No plugins are installed: {INSTALL_HINT}.")]
     if registry.foreign:
-        others = [
-            (info.kind, info.name, info.distribution, info.version, f"kernel.v{info.api}")
-            for info in registry.foreign
-        ]
+        others = [(*info[:4], f"kernel.v{info.api}") for info in registry.foreign]
         title = f"Not loaded, because they are not for this kernel's API (kernel.v{kernel.API}):"
-        head = ("kind", "name", "distribution", "version", "API")
-        parts.append(f"{paragraph(title)}\n{table(head, others)}")
+        parts.append(f"{paragraph(title)}\n{table((*head, 'API'), others)}")
     parts.extend(map(problem, _problems(registry)))
     return "\n\n".join(parts)
 
@@ -129,9 +111,3 @@ def _problems(registry: Registry) -> list[str]:
         if count > 1
     ]
     return [*registry.problems, *conflicts, *shadowed(registry, COMMANDS)]
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from kernel.cli._settings import settings as settings_of
+from kernel.cli._settings import configured
 from kernel.cli.locked import compared, repeatable, settle
+from kernel.cli.table import scores, to_json
 from kernel.config import RunConfig
 
 EPILOG = """\b
@@ -26,7 +27,7 @@ that was trained with the named components is taken.
 
 
 @click.command(epilog=EPILOG)
-@settings_of(
+@configured(
     RunConfig, "model", "steps", "count", "batch", "noise", "inputs", "out", "name", "cuda_graph"
 )
 @repeatable
@@ -69,13 +70,9 @@ def command(
     finally:
         bar.close()
     if as_json:
-        import json
-
-        click.echo(json.dumps(record | {"folder": str(folder)}, indent=2))
+        click.echo(to_json(record | {"folder": str(folder)}))
         return
     if record["scores"]:
-        from kernel.cli._scores import scores
-
         click.echo(scores(record["scores"]))
     sampling = record["sampling"]
     sounds = "1 sound" if sampling["count"] == 1 else f"{sampling['count']} sounds"

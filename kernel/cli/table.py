@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["paragraph", "problem", "table"]
+__all__ = ["paragraph", "problem", "scores", "table", "to_json"]
 
 _WIDTH = 80
 
@@ -34,6 +36,31 @@ def paragraph(text: str, indent: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def to_json(value: Any) -> str:
+    """Return a value for programs."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def scores(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of a record's `scores`."""
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.4g}"
+
+    better = {True: "higher", False: "lower", None: ""}
+    cells = [
+        (
+            row["name"],
+            number(row["value"]),
+            number(row["std"]),
+            str(row["count"]),
+            better[row["higher_is_better"]],
+        )
+        for row in rows
+    ]
+    return table(("score", "mean", "std", "sounds", "better"), cells)
 
 
 def problem(sentence: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kernel.cli._settings import settings as settings_of
+from kernel.cli._settings import configured
 from kernel.cli.locked import compared, repeatable, settle
 from kernel.config import TrainConfig, load
 
@@ -25,7 +25,7 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 
 
 @click.command(epilog=EPILOG)
-@settings_of(TrainConfig, "model", "steps", "batch", "learning_rate", "out")
+@configured(TrainConfig, "model", "steps", "batch", "learning_rate", "out")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
