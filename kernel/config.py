@@ -59,10 +59,6 @@ class RunConfig(Settings):
         None, ge=1, description="sounds to make, e.g. 100; by default all of each input, or 10"
     )
     batch: int = Field(16, ge=1, description="sounds made at once, e.g. 64; changes none")
-    noise: Literal["independent", "brownian"] = Field(
-        "independent",
-        description="of a stochastic solver: drawn anew at each step, or of a path in sigma^2",
-    )
     inputs: tuple[Path, ...] = Field(
         (), description="audio for tasks that take any, e.g. song.wav (may be repeated)"
     )

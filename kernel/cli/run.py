@@ -27,9 +27,7 @@ that was trained with the named components is taken.
 
 
 @click.command(epilog=EPILOG)
-@configured(
-    RunConfig, "model", "steps", "count", "batch", "noise", "inputs", "out", "name", "cuda_graph"
-)
+@configured(RunConfig, "model", "steps", "count", "batch", "inputs", "out", "name", "cuda_graph")
 @repeatable
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record for programs.")
 def command(

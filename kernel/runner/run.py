@@ -70,7 +70,7 @@ def execute(
         rate = assembly.task.audio.sample_rate
         items: list[dict[str, Any]] = []
         started = time.monotonic()
-        made = sampler.sounds(requests, plan.steps, config.seed, config.batch, config.noise)
+        made = sampler.sounds(requests, plan.steps, config.seed, config.batch)
         for index, sound in made:
             entry = _write(stage, sound) | {"seed": [config.seed, index]}
             compared = resample(sound.audio, sound.sample_rate, rate)

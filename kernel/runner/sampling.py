@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Self, cast
+from typing import Self, cast
 
 import attrs
 import torch
@@ -23,9 +23,9 @@ from kernel.runner.encoders import encoders
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import Health, check_measurement
-from kernel.runner.noise import BrownianNoise, ItemNoise
+from kernel.runner.noise import ItemNoise
 from kernel.runner.scheduling import Scheduler, Seat
-from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Network, Noise, Sound
+from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Network, Sound
 
 __all__ = ["Sampler"]
 
@@ -82,12 +82,7 @@ class Sampler:
         return tuple(sorted(self._others))
 
     def sounds(
-        self,
-        requests: Sequence[Request],
-        steps: int,
-        seed: int,
-        batch: int,
-        noise: Literal["independent", "brownian"] = "independent",
+        self, requests: Sequence[Request], steps: int, seed: int, batch: int
     ) -> Iterator[tuple[int, Sound]]:
         """Yield each request's index with each of its sounds, in order.
 
@@ -100,7 +95,7 @@ class Sampler:
             nonlocal taken
             ahead = taken, taken + steps * (1 + scheduler.batches), scheduler.done
             taken += steps
-            return self._make(seats, steps, seed, noise, ahead).unbind()
+            return self._make(seats, steps, seed, ahead).unbind()
 
         yield from scheduler.sounds(run)
 
@@ -110,7 +105,6 @@ class Sampler:
         seats: Sequence[Seat],
         steps: int,
         seed: int,
-        kind: str,
         ahead: tuple[int, int, int],
     ) -> Tensor:
         """Return the audio [B, C, samples] of a batch, on the CPU.
@@ -124,7 +118,7 @@ class Sampler:
         sigmas = grid(assembly, steps, latent, windows[0].start)
         space = latent_space(assembly, samples, self._codec, machine, self.encoder)
         places = [seat.place for seat in seats]
-        noise: Noise = ItemNoise(seed, places, latent.shape, machine)
+        noise = ItemNoise(seed, places, latent.shape, machine)
         x = noise(sigmas[0], sigmas[0])
         denoiser = Routed([window.model for window in windows], self._denoiser)
         condition = denoiser.settled(self._told(windows, space), x)
@@ -152,8 +146,6 @@ class Sampler:
             x.mul_(assembly.objective.start(sigmas[0]))
         else:  # The variance of the data is in the origin.
             x = origin + x.mul_(sigmas[0])
-        if kind == "brownian":
-            noise = BrownianNoise(seed, places, latent.shape, machine, sigmas[0])
         solver = assembly.solver.along(assembly.objective.path, origin)
         trajectory = solver.trajectory(denoise, x, sigmas, noise)
         health = Health(assembly, sigmas)
