@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import attrs
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from kernel.kinds.codec import Codec
 from kernel.kinds.encoder import Encoder
 from kernel.kinds.guidance import Guidance
 from kernel.kinds.metric import Metric
+from kernel.kinds.model import Manifest
 from kernel.kinds.objective import Objective
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import Recipe
@@ -34,8 +35,6 @@ from kernel.values import ConditionSpec, LatentSpec
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from kernel.kinds.model import Manifest
 
 __all__ = ["Assembly", "Hooks", "Part", "assemble", "wraps"]
 
@@ -62,6 +61,17 @@ class Part:
 
     info: PluginInfo
     component: Component
+
+
+class One(Generic[ComponentT]):
+    """The one component of a kind, as a property of an assembly."""
+
+    def __init__(self, base: type[ComponentT]) -> None:
+        self._base = base
+
+    def __get__(self, assembly: Assembly, owner: type[Assembly]) -> ComponentT:
+        """Return the component. Raises UsageError when nobody named one."""
+        return assembly.get(self._base)
 
 
 def _along(parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -104,6 +114,13 @@ class Assembly:
         """Return every component of a kind, in order."""
         return tuple(part.component for part in self.parts if isinstance(part.component, base))
 
+    def _named(self, base: type[ComponentT]) -> dict[str, ComponentT]:
+        return {
+            part.info.name: part.component
+            for part in self.parts
+            if isinstance(part.component, base)
+        }
+
     def swap(self, component: Component) -> Assembly:
         """Return the assembly with the one component of that kind replaced by `component`."""
         parts = tuple(
@@ -123,20 +140,12 @@ class Assembly:
             and f"build_{kind}" in wraps(type(part.component))
         )
 
-    @property
-    def objective(self) -> Objective:
-        """Return the objective."""
-        return self.get(Objective)
-
-    @property
-    def schedule(self) -> Schedule:
-        """Return the schedule."""
-        return self.get(Schedule)
-
-    @property
-    def recipe(self) -> Recipe:
-        """Return the recipe of a training."""
-        return self.get(Recipe)
+    objective = One(Objective)
+    schedule = One(Schedule)
+    backbone = One(Backbone)
+    codec = One(Codec)
+    task = One(Task)
+    recipe = One(Recipe)
 
     @cached_property
     def solver(self) -> Solver:
@@ -146,21 +155,13 @@ class Assembly:
     @property
     def guidances(self) -> dict[str, Guidance]:
         """Return the guidances by name, in the order in which they take effect."""
-        named = {
-            part.info.name: part.component
-            for part in self.parts
-            if isinstance(part.component, Guidance)
-        }
-        return dict(sorted(named.items(), key=lambda pair: (STAGES.index(pair[1].stage), pair[0])))
+        named = self._named(Guidance).items()
+        return dict(sorted(named, key=lambda pair: (STAGES.index(pair[1].stage), pair[0])))
 
     @property
     def metrics(self) -> dict[str, Metric]:
         """Return the metrics by name."""
-        return {
-            part.info.name: part.component
-            for part in self.parts
-            if isinstance(part.component, Metric)
-        }
+        return self._named(Metric)
 
     def encoder(self, spelling: str) -> tuple[str, Encoder]:
         """Return an encoder, with its qualified name. Raises PluginError when nobody names it."""
@@ -176,21 +177,6 @@ class Assembly:
     def observers(self) -> tuple[Observer, ...]:
         """Return the observers."""
         return self.all(Observer)
-
-    @property
-    def backbone(self) -> Backbone:
-        """Return the backbone."""
-        return self.get(Backbone)
-
-    @property
-    def codec(self) -> Codec:
-        """Return the codec."""
-        return self.get(Codec)
-
-    @property
-    def task(self) -> Task:
-        """Return the task."""
-        return self.get(Task)
 
     @property
     def latent(self) -> LatentSpec:

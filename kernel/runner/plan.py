@@ -92,40 +92,36 @@ class Plan:
         }
 
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
-        """Return all that a record can say before anything is computed."""
+        """Return all that a record can say before anything is computed.
+
+        The settings, the device, and the parts: whose they are, their options, what they read.
+        """
+        pack = self.pack
+        owners = {part.info.distribution for part in self.assembly.parts}
+        if pack and pack.info:
+            owners.add(pack.info.distribution)
         return {
             "config": config.model_dump(mode="json") | {"steps": self.steps},
             "device": machine.facts(),
             "versions": library_versions(),
-            **self.record(),
-        }
-
-    def record(self) -> dict[str, Any]:
-        """Return what a record says of the parts: whose they are, their options, what they read."""
-        plugins = [
-            describe(part.info, self.registry) | {"options": part.component.model_dump(mode="json")}
-            for part in self.assembly.parts
-        ]
-        replaced = [
-            {"replaced": old.qualified, "by": new.qualified} for old, new in self.selection.replaced
-        ]
-        owners = [part.info for part in self.assembly.parts]
-        if self.pack and self.pack.info:
-            owners.append(self.pack.info)
-        record: dict[str, Any] = {
             "kernel": describe_kernel(),
-            "plugins": plugins,
-            "replaced": replaced,
+            "plugins": [
+                describe(part.info, self.registry)
+                | {"options": part.component.model_dump(mode="json")}
+                for part in self.assembly.parts
+            ],
+            "replaced": [
+                {"replaced": old.qualified, "by": new.qualified}
+                for old, new in self.selection.replaced
+            ],
             "wrapped": self.assembly.wrapped,
             "inputs": {
                 name: {"path": str(path.absolute()), "hash": content_hash(path)}
                 for name, path in self._read().items()
             },
-            "requirements": requirements(info.distribution for info in owners),
+            "requirements": requirements(owners),
+            **({"model": pack.describe()} if pack else {}),
         }
-        if self.pack:
-            record["model"] = self.pack.describe()
-        return record
 
     def _read(self) -> dict[str, Path]:
         """Return the files and folders that are read, by the setting or option that names them.
@@ -226,15 +222,13 @@ def _assembled(
 
 def _drift(assembly: Assembly, pack: ModelPack, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each part that is not as it was when the model was trained with it."""
-    found = []
-    for part in assembly.parts:
-        was, now = pack.manifest.parts.get(part.info.kind), describe(part.info, registry)
-        if was is not None and now["hash"] != was.hash:
-            found.append(
-                f"{part.info.qualified} {now['version']} is not what {pack.name} was trained with "
-                f"({was.version}, {was.hash[:19]}, now {now['hash'] or 'unknown':.19})"
-            )
-    return tuple(found)
+    return tuple(
+        f"{part.info.qualified} {now['version']} is not what {pack.name} was trained with "
+        f"({was.version}, {was.hash[:19]}, now {now['hash'] or 'unknown':.19})"
+        for part in assembly.parts
+        if (was := pack.manifest.parts.get(part.info.kind)) is not None
+        and (now := describe(part.info, registry))["hash"] != was.hash
+    )
 
 
 def _refuse_paths(assembly: Assembly) -> None:
@@ -274,6 +268,7 @@ def _check_task(assembly: Assembly, pack: ModelPack) -> None:
 def _choose_pack(
     config: RunConfig, registry: Registry, selection: Selection
 ) -> tuple[ModelPack, list[ModelPack]]:
+    """Return the pack of a run, and those that would do as well where none was named."""
     if config.model is not None:
         return _named_pack(config.model, registry, selection), []
     every = packs(registry)
@@ -282,36 +277,28 @@ def _choose_pack(
             "no model is installed; install a distribution with a model pack, or name a trained "
             "folder with --model"
         )
-    fits = _made_for(fitting(every, selection), selection)
+    fits = fitting(every, selection)
+    wanted = {info.name for info in selection.of("task")}
+    made = [each for each in fits if wanted & {each.manifest.plugins["task"], *each.manifest.tasks}]
     if not fits:
         names = ", ".join(info.spelling for kind in model_kinds() for info in selection.of(kind))
         raise MisfitError(
             f"none of the {len(every)} installed models was trained with {names}; `kernel models` "
             f"lists what each was trained with, `kernel train` makes another"
         )
-    return fits[0], fits[1:]
+    pack, *others = made or fits
+    return pack, others
 
 
 def _named_pack(name: str, registry: Registry, selection: Selection) -> ModelPack:
+    """Return a pack. Raises MisfitError when it was trained with another part than selected."""
     pack = find_pack(registry, name)
-    if not fitting([pack], selection):
-        _explain_misfit(pack, selection)
+    for info in selection.plugins:
+        trained = pack.manifest.plugins.get(info.kind)
+        if info.kind in model_kinds() and info.name != trained:
+            raise MisfitError(
+                f"model {pack.name} was trained with {info.kind}.{trained}, but {info.spelling} "
+                f"was selected; leave it out, or name a model that was trained with it "
+                f"(`kernel models`)"
+            )
     return pack
-
-
-def _made_for(fits: list[ModelPack], selection: Selection) -> list[ModelPack]:
-    """Return the packs that were made for the selected task or are good for it, else all."""
-    wanted = {info.name for info in selection.of("task")}
-    made = [pack for pack in fits if wanted & {pack.manifest.plugins["task"], *pack.manifest.tasks}]
-    return made or fits
-
-
-def _explain_misfit(pack: ModelPack, selection: Selection) -> None:
-    for kind in model_kinds():
-        for info in selection.of(kind):
-            if info.name != pack.manifest.plugins[kind]:
-                raise MisfitError(
-                    f"model {pack.name} was trained with {kind}.{pack.manifest.plugins[kind]}, but "
-                    f"{info.spelling} was selected; leave it out, or name a model that was trained "
-                    f"with it (`kernel models`)"
-                )
