@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from kernel._recommend import recommended
 from kernel._scan import canonical
 from kernel.config import explain
 from kernel.errors import MisfitError, UsageError
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from kernel.kinds._component import Component
     from kernel.kinds.model import Manifest
     from kernel.registry import PluginInfo
-
-__all__ = ["paths", "refuse_changes", "trained_options"]
 
 
 def trained_options(
@@ -34,7 +31,7 @@ def trained_options(
     """
     if manifest is None:
         return {}, ""
-    own = info.name in recommended(manifest, info.kind)
+    own = info.name in manifest.names(info.kind)
     owner = manifest.distributions.get(info.spelling, info.distribution)
     theirs = {canonical(name) for name in (info.distribution, *component.formerly)}
     at_home = canonical(owner) in theirs

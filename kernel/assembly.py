@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kernel._identity import refuse_changes, trained_options
 from kernel._listening import listening, means
 from kernel._load import Hooks, wraps
-from kernel._recommend import complete, recommended
+from kernel._recommend import complete
 from kernel.config import explain
 from kernel.errors import MisfitError, PluginError, UsageError, did_you_mean
 from kernel.kinds import KINDS, accumulates
@@ -316,7 +316,7 @@ def assemble(
             notes += [note] if note else []
             parts.append(Part(info, configured))
     _refuse_unused(options, used, parts, kinds)
-    _wrap(hooks, parts, recommended(manifest, "wrapper"), load)
+    _wrap(hooks, parts, manifest.names("wrapper") if manifest else (), load)
     ordered = sorted(parts, key=lambda part: kinds.index(part.info.kind))
     return Assembly(tuple(ordered), hooks, tuple(notes)), selection
 

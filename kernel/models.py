@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from pydantic import ValidationError
 
 from kernel.checkpoint import load_weights
 from kernel.errors import InputError, KernelError, PluginError
@@ -20,19 +19,11 @@ from kernel.kinds import model_kinds
 from kernel.kinds.model import Manifest
 from kernel.locate import locate
 from kernel.provenance import folder_hash, origin
+from kernel.record import read_as
 from kernel.registry import PluginInfo, Registry, Selection
 from kernel.values import ConditionSpec
 
-__all__ = [
-    "FOLDER",
-    "MANIFEST",
-    "WEIGHTS",
-    "ModelPack",
-    "find_pack",
-    "fitting",
-    "packs",
-    "survey",
-]
+__all__ = ["FOLDER", "MANIFEST", "WEIGHTS", "ModelPack", "find_pack", "fitting", "packs", "survey"]
 
 FOLDER = "model"
 """Where a training leaves its model."""
@@ -71,22 +62,18 @@ class ModelPack:
     @property
     def heritage(self) -> dict[str, str]:
         """Return what a model says of this one that was trained from it; never a path."""
-        name = self.info.name if self.info else self.manifest.title
-        owner = {} if self.info is None else origin(self.info)
-        owner = {key: owner[key] for key in ("distribution", "version") if key in owner}
-        return {"name": name, **owner, "hash": folder_hash(self.folder)}
+        known = self.describe() if self.info else self.describe() | {"name": self.manifest.title}
+        return {
+            key: known[key] for key in ("name", "distribution", "version", "hash") if key in known
+        }
 
     def describe(self) -> dict[str, Any]:
         """Return what `run.json` says of the model: whose it is, its licence, its content hash."""
-        manifest = self.manifest
-        owner = {} if self.info is None else origin(self.info)
         return {
             "name": self.name,
-            **owner,
+            **(origin(self.info) if self.info else {}),
             "hash": folder_hash(self.folder),
-            "title": manifest.title,
-            "licence": manifest.licence,
-            "attribution": manifest.attribution,
+            **self.manifest.model_dump(include={"title", "licence", "attribution"}),
         }
 
 
@@ -164,16 +151,10 @@ def _read(folder: Path, what: str, error: type[KernelError]) -> Manifest:
     for name in (MANIFEST, WEIGHTS):
         if not (folder / name).is_file():
             raise error(f"{what} cannot be used: {folder / name} is missing; {fix}")
-    path = folder / MANIFEST
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
-        if isinstance(made := given.get("format"), int) and made > 1:
+        return read_as(Manifest, folder / MANIFEST, tomllib.loads)
+    except ValueError as reason:
+        if str(reason).startswith("format:"):
             fix = "it was made for a newer kernel-audio, so upgrade kernel-audio"
-        return Manifest.model_validate(given)
-    except ValidationError as invalid:
-        first = invalid.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place}: {first['msg'].removeprefix('Value error, ')}"
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as unreadable:
-        reason = str(unreadable)
-    raise error(f"{what} cannot be used: {path} is not a manifest ({reason}); {fix}")
+        problem = f"{folder / MANIFEST} is not a manifest ({reason})"
+    raise error(f"{what} cannot be used: {problem}; {fix}")

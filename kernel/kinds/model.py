@@ -80,11 +80,12 @@ class Manifest(BaseModel):
     @property
     def components(self) -> list[tuple[str, str]]:
         """Return kind and name of every plugin."""
-        return [
-            (kind, name)
-            for kind, names in self.plugins.items()
-            for name in ([names] if isinstance(names, str) else names)
-        ]
+        return [(kind, name) for kind in self.plugins for name in self.names(kind)]
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return the names of the plugins of a kind."""
+        names = self.plugins.get(kind, ())
+        return (names,) if isinstance(names, str) else tuple(names)
 
     def toml(self) -> str:
         """Return what `model.toml` has to hold."""
