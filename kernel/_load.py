@@ -6,14 +6,15 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import redirect_stdout
-from importlib import import_module, metadata
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
 from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
 
+from kernel._scan import distribution
 from kernel.errors import PluginError, did_you_mean
 from kernel.hooks import PROJECT, hookimpl
 from kernel.kinds import KINDS, base, hook_modules
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from kernel.kinds.solver import Solver
     from kernel.registry import PluginInfo
     from kernel.values import AudioSpec, ConditionSpec, LatentSpec
-
-__all__ = ["Hooks", "build_command", "wraps"]
 
 
 class Hooks:
@@ -57,7 +56,14 @@ class Hooks:
         offers = _run(info, f"its hook {info.kind!r}", lambda: hook(name=info.name))
         if not offers:
             _fail(info, f"its hook {info.kind!r} returned None for the name {info.name!r}")
-        return _checked(info, offers[0])
+        offer, wanted = offers[0], base(info.kind)
+        assert wanted is not None
+        if not isinstance(offer, type) or not issubclass(offer, wanted):
+            what = f"{offer!r:.80}, which is not a subclass of kernel.{wanted.__name__}"
+            _fail(info, f"its hook {info.kind!r} returned {what}")
+        if not (offer.__doc__ or "").strip():
+            _fail(info, f"its class {offer.__name__} has no docstring")
+        return offer
 
     def load_weights(self, load: Callable[[nn.Module], None]) -> None:
         """Have `load` called with every network, inside the wrappers that are yet to be added."""
@@ -157,17 +163,6 @@ def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:
         _fail(info, f"{what} raised {_cause(error)}", error)
 
 
-def _checked(info: PluginInfo, offer: object) -> type[Component]:
-    wanted = base(info.kind)
-    assert wanted is not None
-    if not isinstance(offer, type) or not issubclass(offer, wanted):
-        what = f"{offer!r:.80}, which is not a subclass of kernel.{wanted.__name__}"
-        _fail(info, f"its hook {info.kind!r} returned {what}")
-    if not (offer.__doc__ or "").strip():
-        _fail(info, f"its class {offer.__name__} has no docstring")
-    return offer
-
-
 def _unknown_hook(manager: pluggy.PluginManager, module: ModuleType) -> str:
     callers = manager.get_hookcallers(module) or ()
     unknown = sorted(caller.name for caller in callers if not caller.has_spec())
@@ -182,19 +177,15 @@ def _unknown_hook(manager: pluggy.PluginManager, module: ModuleType) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    message = _line(error)
-    return type(error).__name__ + (f": {message}" if message else "") + _where(error)
-
-
-def _where(error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" at {error.filename}:{error.lineno}"
-    frames = [
-        frame
+    """Return what was raised and where: the last place that is neither ours nor Python's."""
+    places = [
+        f" at {frame.filename}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<") and frame.filename not in _OURS
     ]
-    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [f" at {error.filename}:{error.lineno}"]
+    return ": ".join(filter(None, (type(error).__name__, _line(error)))) + "".join(places[-1:])
 
 
 _OURS = {__file__, import_module.__globals__["__file__"]}
@@ -220,28 +211,17 @@ def _fail(info: PluginInfo, what: str, cause: BaseException | None = None) -> No
     ) from cause
 
 
-def _missing(distribution: str) -> list[str]:
-    """Return what a distribution requires here and is not installed, sorted."""
-    try:
-        lines = metadata.requires(distribution) or []
-    except metadata.PackageNotFoundError:
-        return []
-    return sorted(filter(None, map(_absent, lines)))
-
-
-def _absent(line: str) -> str:
-    """Return what pip has to be told, nothing where the requirement is there or is not for here."""
+def _missing(owner: str) -> list[str]:
+    """Return what pip has to be told of what a distribution requires here and is absent, sorted."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    try:
-        requirement = Requirement(line)
-    except InvalidRequirement:
-        return ""
-    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-        return ""
-    try:
-        metadata.distribution(requirement.name)
-    except metadata.PackageNotFoundError:
-        requirement.marker = None
-        return str(requirement)
-    return ""
+    found = distribution(owner)
+    absent = []
+    for line in (found and found.requires) or []:
+        with suppress(InvalidRequirement):
+            requirement = Requirement(line)
+            here = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if here and distribution(requirement.name) is None:
+                requirement.marker = None
+                absent.append(str(requirement))
+    return sorted(absent)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from configparser import ConfigParser
-
-__all__ = ["Installed", "canonical", "installed"]
+    from importlib.metadata import Distribution
 
 _GROUP = re.compile(r"kernel\.v([1-9][0-9]*)")
 _FIELD = re.compile(rb"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
@@ -46,6 +45,16 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
+def distribution(name: str) -> Distribution | None:
+    """Return what is known of an installed distribution, None where it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def installed(path: Sequence[str] | None = None) -> Iterator[Installed]:
     """Yield the distributions on `path` (default: `sys.path`) that register plugins, in its order.
 
@@ -54,7 +63,14 @@ def installed(path: Sequence[str] | None = None) -> Iterator[Installed]:
     """
     for folder in dict.fromkeys(sys.path if path is None else path):
         if isinstance(folder, str):
-            yield from sorted(_inside(folder), key=_newest_first)
+            # Newest first.
+            yield from sorted(
+                _inside(folder),
+                key=lambda found: (
+                    found.distribution,
+                    [-int(number) for number in re.findall(r"\d+", found.version)],
+                ),
+            )
 
 
 def _inside(folder: str) -> Iterator[Installed]:
@@ -105,7 +121,13 @@ def _read(entry_points: bytes, metadata: bytes, folder: str) -> Iterator[Install
     except Error as error:
         yield Installed(name, version, folder, unreadable=" ".join(str(error).split()))
         return
-    if entries := _entries(parser):
+    entries = tuple(
+        (int(match[1]), name, value)
+        for section in parser.sections()
+        if (match := _GROUP.fullmatch(section))
+        for name, value in sorted(parser.items(section, raw=True))
+    )
+    if entries:
         yield Installed(name, version, folder, entries, doubt)
 
 
@@ -133,16 +155,3 @@ def _parse(text: str) -> tuple[ConfigParser, str]:
             if isinstance(error, DuplicateOptionError) and _GROUP.fullmatch(error.section):
                 doubt = f"{error.option!r} is there twice, and the last one counts"
     return parser, doubt
-
-
-def _entries(parser: ConfigParser) -> tuple[tuple[int, str, str], ...]:
-    return tuple(
-        (int(match[1]), name, value)
-        for section in parser.sections()
-        if (match := _GROUP.fullmatch(section))
-        for name, value in sorted(parser.items(section, raw=True))
-    )
-
-
-def _newest_first(found: Installed) -> tuple[str, list[int]]:
-    return found.distribution, [-int(number) for number in re.findall(r"\d+", found.version)]

@@ -24,41 +24,36 @@ def locate(module: str) -> Path | None:
     """
     from pathlib import Path
 
-    places: list[str] | None = None
-    found: Path | None = None
-    parts = module.split(".")
-    for depth, part in enumerate(parts, start=1):
-        spec = _spec(".".join(parts[:depth]), places)
-        if spec is not None and spec.submodule_search_locations is not None:
-            inside = list(spec.submodule_search_locations)
-        else:
-            inside = [str(place) for root in places or () if (place := Path(root, part)).is_dir()]
-        if spec is not None and spec.submodule_search_locations is None:
-            found, inside = Path(spec.origin or ""), []
-        else:
-            found = Path(inside[0]) if inside else None
-        if found is None:
-            return None
-        places = inside
-    return found if found is not None and found.is_absolute() and found.exists() else None
+    origin, inside = _walk(module)
+    found = Path(inside[0] if inside else origin)
+    return found if found.is_absolute() and found.exists() else None
 
 
 def first_line(module: str) -> str | None:
     """Return the first line of a module's docstring, or None where the file does not begin so."""
-    places: Sequence[str] | None = None
-    origin = None
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = _spec(".".join(parts[:depth]), places)
-        if spec is None:
-            return None
-        places, origin = spec.submodule_search_locations or (), spec.origin
     try:
-        with FileIO(origin or "") as file:
+        with FileIO(_walk(module)[0]) as file:
             found = _DOCSTRING.match(file.read(400).decode("utf-8", "replace"))
     except OSError:
         return None
     return found[1].strip() if found else None
+
+
+def _walk(module: str) -> tuple[str, list[str]]:
+    """Return the file of a module, "" where it has none, and the folders of its submodules."""
+    origin = ""
+    places: list[str] | None = None
+    parts = module.split(".")
+    for depth, part in enumerate(parts, start=1):
+        spec = _spec(".".join(parts[:depth]), places)
+        if spec is None:
+            from pathlib import Path
+
+            origin = ""
+            places = [str(place) for root in places or () if (place := Path(root, part)).is_dir()]
+        else:
+            origin, places = spec.origin or "", list(spec.submodule_search_locations or ())
+    return origin, places or []
 
 
 def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:

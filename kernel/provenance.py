@@ -15,22 +15,15 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import kernel
+from kernel._scan import distribution
 from kernel.locate import locate
 
 if TYPE_CHECKING:
     from kernel.registry import PluginInfo, Registry
 
-__all__ = [
-    "content_hash",
-    "describe",
-    "describe_kernel",
-    "folder_hash",
-    "library_versions",
-    "origin",
-    "requirements",
-]
-
 _READ_WHOLE = 2 << 30
+
+_distribution = cache(distribution)
 
 BASIS = ("kernel-audio", "torch", "torchaudio")
 """What every environment of ours has, whichever plugins are in it."""
@@ -94,17 +87,11 @@ def library_versions() -> dict[str, str]:
     """Return the versions of Python, of kernel-audio and of the libraries that it requires."""
     from packaging.requirements import Requirement
 
-    try:
-        requirements = metadata.requires("kernel-audio") or []
-    except metadata.PackageNotFoundError:
-        requirements = []
-    names = ["kernel-audio", *(Requirement(line).name for line in requirements)]
-    versions = {"python": platform.python_version()}
-    for name in sorted(set(names)):
-        distribution = _distribution(name)
-        if distribution is not None:
-            versions[name] = distribution.version or "unknown"
-    return versions
+    own = _distribution("kernel-audio")
+    required = [Requirement(line).name for line in (own and own.requires) or []]
+    found = {name: _distribution(name) for name in sorted({"kernel-audio", *required})}
+    known = {name: each.version or "unknown" for name, each in found.items() if each}
+    return {"python": platform.python_version(), **known}
 
 
 def requirements(distributions: Iterable[str]) -> list[str]:
@@ -184,14 +171,6 @@ def _digest(path: Path) -> str:
         return hashlib.sha256().hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@cache
-def _distribution(name: str) -> metadata.Distribution | None:
-    try:
-        return metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _editable(distribution: metadata.Distribution) -> bool:

@@ -21,12 +21,7 @@ from kernel.kinds import KINDS, accumulates, added, training_kinds
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
 
-__all__ = [
-    "INSTALL_HINT",
-    "PluginInfo",
-    "Registry",
-    "Selection",
-]
+__all__ = ["INSTALL_HINT", "PluginInfo", "Registry", "Selection"]
 
 INSTALL_HINT = (
     "`pip install` a distribution of plugins into this environment "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
+from kernel._scan import distribution
 from kernel.errors import InputError
 
 
@@ -34,12 +34,4 @@ def preferences() -> dict[str, str]:
             f'{file} may hold the table [prefer] with lines "KIND.NAME" = "DISTRIBUTION", and '
             f"nothing else; write other settings to a file for -c"
         )
-    return {name: owner for name, owner in prefer.items() if _is_installed(owner)}
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return {name: owner for name, owner in prefer.items() if distribution(owner)}
