@@ -21,7 +21,6 @@ from kernel.kinds.command import Command as Command
 from kernel.kinds.encoder import Encoder as Encoder
 from kernel.kinds.guidance import Guidance as Guidance
 from kernel.kinds.importer import ForeignFile as ForeignFile
-from kernel.kinds.importer import ForeignObject as ForeignObject
 from kernel.kinds.importer import ForeignTensor as ForeignTensor
 from kernel.kinds.importer import Importer as Importer
 from kernel.kinds.metric import Metric as Metric

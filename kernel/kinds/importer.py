@@ -15,7 +15,7 @@ from kernel.kinds._component import Component
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ForeignFile", "ForeignObject", "ForeignTensor", "Importer"]
+__all__ = ["ForeignFile", "ForeignTensor", "Importer"]
 
 _REQUIRED = object()
 
@@ -40,30 +40,14 @@ class ForeignTensor(Protocol):
         """Read the values, while the file is open, into a tensor of its own on the CPU."""
 
 
-@attrs.define(eq=False)
-class ForeignObject:
-    """An object of a class that is not here, as data: none of its code was run.
-
-    name: `module.Class`. arguments: what it was made with, None where the file names the class
-    itself. state: its attributes. items: its entries, if it is a mapping. members: its members, if
-    it is a list.
-    """
-
-    name: str
-    arguments: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
-    state: Any = attrs.field(default=None, repr=False)
-    items: dict[Any, Any] = attrs.field(factory=dict, repr=False)
-    members: list[Any] = attrs.field(factory=list, repr=False)
-
-
 @attrs.frozen(eq=False)
 class ForeignFile:
     """A checkpoint of another project, read as data.
 
     tensors: by their dotted names (`state_dict.dnn.weight`, `ema.shadow_params.0`), in the file's
-    order. content: the nested mappings and lists that hold them, with every number and text, and a
-    `ForeignObject` for each object. unread: the names of their classes, sorted. A configuration
-    that lies beside the checkpoint is found from `path`.
+    order. content: the nested mappings and lists that hold them, with every number and text, and an
+    object that stands for each of theirs. unread: the names of their classes, sorted. A
+    configuration that lies beside the checkpoint is found from `path`.
     """
 
     path: Path
@@ -80,33 +64,18 @@ class ForeignFile:
         """
         value = self.content
         for step in way:
-            inside = _inside(value)
-            if step not in inside:
+            try:
+                if isinstance(value, str | bytes):
+                    raise KeyError(step)
+                value = value[step]
+            except (IndexError, KeyError, TypeError):
                 if default is not _REQUIRED:
                     return default
                 raise InputError(
                     f"{self.path} has nothing at {'.'.join(map(str, way))}; it may have been "
                     f"written by another version of its project"
-                )
-            value = inside[step]
+                ) from None
         return value
-
-
-def _inside(value: Any) -> Mapping[Any, Any]:
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, list | tuple):
-        return dict(enumerate(value))
-    if not isinstance(value, ForeignObject):
-        return {}
-    # The state of a class with slots is a pair.
-    states = value.state if isinstance(value.state, tuple) else (value.state,)
-    attributes = {key: each for state in states for key, each in _mapping(state).items()}
-    return dict(enumerate(value.members)) | attributes | value.items
-
-
-def _mapping(value: Any) -> dict[Any, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 class Importer(Component):

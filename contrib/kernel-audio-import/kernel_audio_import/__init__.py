@@ -7,5 +7,6 @@ What an importer may use beside the kernel is here.
 
 from kernel_audio_import._formats import opened
 from kernel_audio_import._names import groups, strip_prefix, subtree
+from kernel_audio_import._object import ForeignObject
 
-__all__ = ["groups", "opened", "strip_prefix", "subtree"]
+__all__ = ["ForeignObject", "groups", "opened", "strip_prefix", "subtree"]

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import attrs
 
-from kernel import ForeignObject
+from kernel_audio_import._object import ForeignObject
 
 __all__ = ["Allowed", "Malformed", "Mutable", "fill", "interpret"]
 

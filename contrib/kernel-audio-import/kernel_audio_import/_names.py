@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kernel import ForeignObject, ForeignTensor, UsageError, did_you_mean
+from kernel import ForeignTensor, UsageError, did_you_mean
 from kernel_audio_import._globals import Array
 from kernel_audio_import._machine import Malformed
+from kernel_audio_import._object import ForeignObject
 from kernel_audio_import._stored import Stored
 
 __all__ = ["flatten", "groups", "strip_prefix", "subtree"]

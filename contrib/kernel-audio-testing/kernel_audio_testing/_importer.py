@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from kernel.kinds.importer import ForeignFile, ForeignObject
+from kernel.kinds.importer import ForeignFile
 from kernel_audio_testing._subject import Subject, Violation, require
 
 __all__ = ["CHECKS"]
@@ -30,7 +30,7 @@ def _strangers() -> list[ForeignFile]:
     path = Path("nowhere", "stranger.ckpt")
     names = ("stranger.weight", "state_dict.stranger.weight", "", ".", "state_dict")
     tensors = {name: _Shut() for name in names}
-    nonsense: list[Any] = [None, 7, "text", [], [[None]], ForeignObject("stranger.Class")]
+    nonsense: list[Any] = [None, 7, "text", [], [[None]], object()]
     keys = ("state_dict", "hyper_parameters", "config", "metadata", "params", "ema", "model", "net")
     contents = [*nonsense, *(dict.fromkeys(keys, each) for each in nonsense)]
     return [ForeignFile(path, {}), *(ForeignFile(path, tensors, each) for each in contents)]

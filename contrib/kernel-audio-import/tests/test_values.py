@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel_audio_import import ForeignObject
 
-from kernel import ForeignFile, ForeignObject, Importer, InputError
+from kernel import ForeignFile, Importer, InputError
 
 CONTENT = {
     "hyper_parameters": ForeignObject("lab.Attributes", (), items={"theta": 1.5, "sizes": [3, 4]}),
