@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from kernel.assembly import Assembly
 from kernel.audio import read_audio
 from kernel.config import Settings
@@ -102,8 +104,4 @@ def _aligned(path: Path, sound: Path, length: int, spec: AudioSpec) -> Any:
             f"{path} is {audio.shape[-1] / spec.sample_rate:.3f} s long and {sound} "
             f"{length / spec.sample_rate:.3f} s; cut them to the same part"
         )
-    if audio.shape[-1] < length:
-        import torch
-
-        return torch.nn.functional.pad(audio, (0, length - audio.shape[-1]))
-    return audio[..., :length]
+    return torch.nn.functional.pad(audio, (0, length - audio.shape[-1]))

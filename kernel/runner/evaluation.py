@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -96,7 +97,8 @@ class Evaluation:
         mine = {k for item in self._items for k in item if k == name or k.startswith(f"{name}.")}
         for key in sorted(mine - {name} or mine):
             values = [value for item in self._items if (value := item.get(key)) is not None]
-            mean, std = _moments(values)
+            mean = statistics.fmean(values) if values else None
+            std = statistics.stdev(values) if len(values) > 1 else None
             yield {"name": key, "value": mean, "std": std, "count": len(values), **about}
 
     def _named(self, name: str, module: MetricModule, what: str) -> Scores:
@@ -113,12 +115,3 @@ class Evaluation:
             if scores[key] is None:
                 self.notes.append(f"{key} of {what} is {number}, which is no score")
         return scores
-
-
-def _moments(values: list[float]) -> tuple[float | None, float | None]:
-    if not values:
-        return None, None
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -44,6 +43,7 @@ class Feed:
         )
         self._order = lru_cache(2)(self._shuffled)
 
+    @torch.no_grad()
     def batch(self, step: int, rows: range) -> Batch:
         """Return the items of a step that stand in `rows`, out of range(batch)."""
         assembly, config, put = self._assembly, self._config, self._machine.put
@@ -55,22 +55,19 @@ class Feed:
             lots = torch.stack([torch.rand((), generator=each) for each in draws])
             condition = condition.drop(put(lots < config.condition_dropout))
         audio = put(sounds(items))
-        x0 = None if "codec" in assembly.recipe.trains else self._encode(audio)
+        x0 = None if "codec" in assembly.recipe.trains else self._space.encode(audio)
+        valid = condition.valid if x0 is not None else held(items, audio.shape[-1])
         return Batch(
             audio=audio,
             x0=cast("Tensor", x0),
             condition=condition,
-            valid=condition.valid if x0 is not None else self._held(items, audio),
+            valid=None if valid is None else put(valid),
             generators=draws,
             common=generator(config.seed, "step", step),
             count=config.batch,
             first=rows.start,
             put=put,
         )
-
-    @torch.no_grad()
-    def _encode(self, audio: Tensor) -> Tensor:
-        return self._space.encode(audio)
 
     def _item(self, place: int) -> Item:
         """Return an item of one endless sequence of shuffled epochs."""
@@ -81,7 +78,3 @@ class Feed:
     def _shuffled(self, epoch: int) -> Tensor:
         draws = generator(self._config.seed, "epoch", epoch)
         return torch.randperm(len(self._data), generator=draws)
-
-    def _held(self, items: Sequence[Item], audio: Tensor) -> Tensor | None:
-        valid = held(items, audio.shape[-1])
-        return None if valid is None else self._machine.put(valid)

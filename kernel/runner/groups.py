@@ -28,14 +28,6 @@ class Group:
     learning_rate: float
     clip: float
 
-    @classmethod
-    def of(cls, parameters: dict[str, nn.Parameter], settings: Mapping[str, float]) -> Group:
-        """Return a group that AdamW trains."""
-        given = dict(settings)
-        learning_rate, clip = given.pop("learning_rate"), given.pop("clip")
-        every = list(parameters.values())
-        return cls(parameters, torch.optim.AdamW(every, **given), learning_rate, clip)  # type: ignore[arg-type]
-
 
 class Groups(dict[str, Group]):
     """The groups by their names.
@@ -49,7 +41,7 @@ class Groups(dict[str, Group]):
         self._owner = owner
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         taken: dict[int, str] = {}
-        usual = {each: getattr(config, each) for each in ("learning_rate", "weight_decay", "clip")}
+        usual = config.model_dump(include={"learning_rate", "weight_decay", "clip"})
         for group, listed in cast("RecipeModule", module).groups.items():
             # A wrapper may have frozen a part of a network.
             parameters = [each for each in listed if each.requires_grad]
@@ -64,7 +56,10 @@ class Groups(dict[str, Group]):
                 raise self._wrong(f"has nothing in group {group!r}")
             own = config.groups.get(group)
             settings = usual | ({} if own is None else own.model_dump(exclude_none=True))
-            self[group] = Group.of({names[id(each)]: each for each in parameters}, settings)
+            rate, clip = settings.pop("learning_rate"), settings.pop("clip")
+            optimizer = torch.optim.AdamW(parameters, **settings)
+            named = {names[id(each)]: each for each in parameters}
+            self[group] = Group(named, optimizer, rate, clip)
         for group in config.groups:
             if group not in self:
                 raise UsageError(

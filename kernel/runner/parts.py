@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from kernel.assembly import Assembly
 from kernel.denoiser import leveled, prepare
-from kernel.kinds.backbone import Backbone
+from kernel.errors import UsageError
+from kernel.kinds.backbone import Backbone, NetworkModule
 from kernel.kinds.objective import Objective
 from kernel.kinds.recipe import Parts
 from kernel.kinds.schedule import Schedule
+from kernel.runner.device import Machine
+from kernel.values import Condition
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.assembly import Assembly
-    from kernel.kinds.backbone import NetworkModule
-    from kernel.runner.device import Machine
-    from kernel.values import Condition
-
-__all__ = ["Companion", "Provider", "blend"]
+__all__ = ["Companion", "Provider", "alone", "blend"]
 
 Companion = Callable[[str], tuple[Objective, Backbone, nn.Module]]
+
+
+def alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
+    """Raise UsageError for a model that is asked for by its name where no other can be loaded."""
+    raise UsageError(f"model {name!r} is asked for where there is only one")
 
 
 class Provider:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self, cast
 
 import attrs
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from kernel.assembly import Assembly
 from kernel.denoiser import Denoiser, Routed
-from kernel.errors import UsageError
 from kernel.items import Item, Request
 from kernel.kinds.backbone import Backbone, NetworkModule
 from kernel.kinds.objective import Objective
@@ -24,6 +23,7 @@ from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import Health, check_measurement
 from kernel.runner.noise import ItemNoise
+from kernel.runner.parts import Companion, alone
 from kernel.runner.scheduling import Scheduler, Seat
 from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Network, Sound
 
@@ -47,7 +47,7 @@ class Sampler:
         codec: nn.Module,
         machine: Machine,
         observers: Sequence[Observer] = (),
-        companion: Callable[[str], tuple[Objective, Backbone, nn.Module]] | None = None,
+        companion: Companion | None = None,
     ) -> None:
         self._assembly = assembly
         self._condition = condition
@@ -56,7 +56,7 @@ class Sampler:
         self.encoder = encoders(assembly, machine)
         self._machine = machine
         self._observers = observers
-        self._companion = companion
+        self._companion = companion or alone
         self._others: dict[str, Evaluated] = {}
         self.evaluations = 0
         self.gradients = 0
@@ -69,7 +69,7 @@ class Sampler:
         pack: ModelPack,
         machine: Machine,
         observers: Sequence[Observer] = (),
-        companion: Callable[[str], tuple[Objective, Backbone, nn.Module]] | None = None,
+        companion: Companion | None = None,
     ) -> Self:
         """Return the sampler of a planned model. Raises InputError when its weights do not fit."""
         network = assembly.build_network(pack.condition)
@@ -177,8 +177,6 @@ class Sampler:
         if name is None:
             return self._own.denoiser()
         if name not in self._others:
-            if self._companion is None:
-                raise UsageError(f"model {name!r} is asked for where there is only one")
             self._others[name] = Evaluated.of(*self._companion(name), self._machine)
         return self._others[name].denoiser()
 

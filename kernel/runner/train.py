@@ -23,14 +23,13 @@ from kernel.kinds.codec import Codec
 from kernel.kinds.model import Manifest, Trained
 from kernel.kinds.observer import Observer
 from kernel.kinds.task import Dataset, Task
-from kernel.models import FOLDER, MANIFEST, WEIGHTS, ModelPack
+from kernel.models import FOLDER, MANIFEST, WEIGHTS
 from kernel.record import write_json
 from kernel.repeat import TRAINING
 from kernel.runner.device import Machine
 from kernel.runner.merge import check_merge, merged
 from kernel.runner.plan import Plan
 from kernel.runner.training import Trainer
-from kernel.values import ConditionSpec
 
 RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
 """Settings that may differ when a training is resumed, because no weight depends on them."""
@@ -95,20 +94,21 @@ def execute(
     folder = config.out
     machine = Machine.choose(config)
     resumed = (folder / TRAINING).exists()
-    assembly = (
-        _recalled(plan.assembly, folder)
-        if resumed
-        else plan.assembly.swap(plan.assembly.task.resolve())
-    )
+    assembly = plan.assembly
+    assembly = _recalled(assembly, folder) if resumed else assembly.swap(assembly.task.resolve())
     data = assembly.task.dataset("train")
-    if plan.pack is not None:
-        _check_parent(assembly.condition, plan.pack)
-    elif not resumed:
+    if plan.pack is not None and assembly.condition != plan.pack.condition:
+        raise MisfitError(
+            f"the task's condition is {assembly.condition}, but the network of model "
+            f"{plan.pack.name} takes {plan.pack.condition}; train on with a task that gives the "
+            f"same"
+        )
+    if plan.pack is None and not resumed:
         assembly = _fitted(assembly, data)
     if "backbone" in assembly.recipe.trains:
         check_merge(assembly)
-    companion = attrs.evolve(plan, assembly=assembly).companion
-    trainer = Trainer(assembly, data, config, machine, observers, companion)
+    fitted = attrs.evolve(plan, assembly=assembly)
+    trainer = Trainer(assembly, data, config, machine, observers, fitted.companion)
     record = {
         "parameters": trainer.parameters,
         **plan.facts(config, machine),
@@ -119,7 +119,7 @@ def execute(
         observer.started(folder, record)
     trainer.resume(folder)
     loss = trainer.run(folder, record)
-    _write_model(folder / FOLDER, assembly, config, trainer, loss, plan)
+    _write_model(config, fitted, trainer, loss)
     for observer in observers:
         tell(observer.finished(folder))
     return record
@@ -141,31 +141,16 @@ def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
     return assembly.swap(assembly.codec.fit(assembly.task.audio, audio))
 
 
-def _check_parent(condition: ConditionSpec, pack: ModelPack) -> None:
-    """Raise MisfitError when the task's condition is not the one that the network was built for."""
-    if condition != pack.condition:
-        raise MisfitError(
-            f"the task's condition is {condition}, but the network of model {pack.name} takes "
-            f"{pack.condition}; train on with a task that gives the same"
-        )
-
-
-def _write_model(
-    folder: Path,
-    assembly: Assembly,
-    config: TrainConfig,
-    trainer: Trainer,
-    loss: float | None,
-    plan: Plan,
-) -> None:
+def _write_model(config: TrainConfig, plan: Plan, trainer: Trainer, loss: float | None) -> None:
     """Write the weights of what the recipe exports, and the manifest of a network."""
-    weights = {f"{kind}.safetensors": trainer.averaged(kind) for kind in trainer.exports}
+    folder, exports = config.out / FOLDER, trainer.exports
+    weights = {f"{kind}.safetensors": trainer.averaged(kind) for kind in exports}
     manifest = None
-    if "backbone" in trainer.exports:
+    if "backbone" in exports:
         average = weights.pop("backbone.safetensors")
-        network, staying = merged(assembly, trainer.exports["backbone"], trainer.codec, average)
+        network, staying = merged(plan.assembly, exports["backbone"], trainer.codec, average)
         weights[WEIGHTS] = network.state_dict()
-        manifest = _manifest(folder, assembly, config, network, staying, loss, plan)
+        manifest = _manifest(config, plan, network, staying, loss)
     if folder.exists():
         shutil.rmtree(folder)
     with staged(folder) as stage:
@@ -180,15 +165,9 @@ def _write_model(
 
 
 def _manifest(
-    folder: Path,
-    assembly: Assembly,
-    config: TrainConfig,
-    network: nn.Module,
-    staying: set[str],
-    loss: float | None,
-    plan: Plan,
+    config: TrainConfig, plan: Plan, network: nn.Module, staying: set[str], loss: float | None
 ) -> Manifest:
-    parent = plan.pack
+    assembly, parent = plan.assembly, plan.pack
     plugins: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
     for part in assembly.parts:
@@ -211,7 +190,7 @@ def _manifest(
     schedule, parts = assembly.schedule, attrs.asdict(assembly.condition)
     return Manifest(
         format=1,
-        title=config.title or folder.parent.name,
+        title=config.title or config.out.name,
         description=config.description,
         licence=config.licence or (parent.manifest.licence if parent else ""),
         attribution=config.attribution or (parent.manifest.attribution if parent else ""),

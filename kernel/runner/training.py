@@ -15,22 +15,16 @@ from torch import Tensor, nn
 from kernel import checkpoint
 from kernel.assembly import Assembly
 from kernel.config import TrainConfig
-from kernel.errors import NumericalError, PluginError, UsageError
+from kernel.errors import NumericalError, PluginError
 from kernel.files import write_atomic
-from kernel.kinds.backbone import Backbone
-from kernel.kinds.objective import Objective
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import RecipeModule
 from kernel.kinds.task import Dataset
 from kernel.runner.device import Machine
 from kernel.runner.feed import Feed
 from kernel.runner.groups import Groups
-from kernel.runner.parts import Companion, Provider, blend
+from kernel.runner.parts import Companion, Provider, alone, blend
 from kernel.seeds import derive
-
-
-def _alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
-    raise UsageError(f"model {name!r} is asked for where there is only one")
 
 
 class Trainer:
@@ -47,7 +41,7 @@ class Trainer:
         config: TrainConfig,
         machine: Machine,
         observers: Sequence[Observer] = (),
-        companion: Companion = _alone,
+        companion: Companion = alone,
     ) -> None:
         torch.manual_seed(derive(config.seed, "weights"))
         self._config = config
