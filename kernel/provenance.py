@@ -36,7 +36,10 @@ def describe(info: PluginInfo, registry: Registry) -> dict[str, Any]:
     installation is editable. `preferred` is there when the user's preference chose this
     distribution.
     """
-    record = {"kind": info.kind, "name": info.name, **origin(info), "hash": _plugin_hash(info)}
+    record = {"kind": info.kind, "name": info.name, **origin(info)}
+    sources = record["editable"]
+    package = info.target.partition(".")[0]
+    record["hash"] = _sources_hash(package) if sources else _installed_hash(info.distribution)
     if registry.prefer.get(info.spelling) == info.distribution:
         record["preferred"] = True
     return record
@@ -49,12 +52,9 @@ def describe_kernel() -> dict[str, Any]:
 
 def origin(info: PluginInfo) -> dict[str, Any]:
     """Return the distribution of a plugin, its version and whether the installation is editable."""
-    distribution = _distribution(info.distribution)
-    return {
-        "distribution": info.distribution,
-        "version": info.version,
-        "editable": distribution is None or _editable(distribution),
-    }
+    found = _distribution(info.distribution)
+    editable = found is None or _editable(found)
+    return {"distribution": info.distribution, "version": info.version, "editable": editable}
 
 
 def folder_hash(folder: Path) -> str:
@@ -62,8 +62,13 @@ def folder_hash(folder: Path) -> str:
 
     Caches and hidden files are left out: nobody wrote them on purpose.
     """
-    inside = ((path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file())
-    return _hash((name.as_posix(), path) for name, path in inside if not _incidental(name))
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return _hash(
+        (name.as_posix(), folder / name)
+        for name in inside
+        if name.suffix != ".pyc"
+        and not any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+    )
 
 
 def content_hash(path: Path) -> str | None:
@@ -104,28 +109,21 @@ def requirements(distributions: Iterable[str]) -> list[str]:
     return [_requirement(name, each) for name, each in sorted(found.items()) if each is not None]
 
 
-def _requirement(name: str, distribution: metadata.Distribution) -> str:
-    given = _direct_url(distribution)
+def _requirement(name: str, found: metadata.Distribution) -> str:
+    given = _direct_url(found)
     url = given.get("url")
     if url is None:
-        return f"{name}=={distribution.version}"
-    if _editable(distribution):
+        return f"{name}=={found.version}"
+    if _editable(found):
         return f"-e {shlex.quote(url2pathname(urlsplit(url).path))}"
-    vcs, fragments = given.get("vcs_info"), []
-    if vcs:
+    fragments = []
+    if vcs := given.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
     if folder := given.get("subdirectory"):
         fragments.append(f"subdirectory={folder}")
     if digest := given.get("archive_info", {}).get("hashes", {}).get("sha256"):
         fragments.append(f"sha256={digest}")
     return f"{name} @ {url}" + ("#" + "&".join(fragments) if fragments else "")
-
-
-def _plugin_hash(info: PluginInfo) -> str | None:
-    distribution = _distribution(info.distribution)
-    if distribution is None or _editable(distribution):
-        return _sources_hash(info.target.partition(".")[0])
-    return _installed_hash(info.distribution)
 
 
 @cache
@@ -153,12 +151,6 @@ def _sources_hash(package: str) -> str | None:
     return folder_hash(place) if place.is_dir() else _hash([(place.name, place)])
 
 
-def _incidental(name: Path) -> bool:
-    return name.suffix == ".pyc" or any(
-        part == "__pycache__" or part.startswith(".") for part in name.parts
-    )
-
-
 def _hash(files: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, path in sorted(files):
@@ -173,17 +165,16 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _editable(distribution: metadata.Distribution) -> bool:
+def _editable(found: metadata.Distribution) -> bool:
     """Return whether the code runs from its sources: PEP 610, or no RECORD as with egg-info."""
-    if distribution.read_text("RECORD") is None:
-        return True
-    return bool(_direct_url(distribution).get("dir_info", {}).get("editable", False))
+    editable = _direct_url(found).get("dir_info", {}).get("editable", False)
+    return bool(editable) or found.read_text("RECORD") is None
 
 
-def _direct_url(distribution: metadata.Distribution) -> dict[str, Any]:
+def _direct_url(found: metadata.Distribution) -> dict[str, Any]:
     """Return where an installer says that it got the distribution (PEP 610), {} for an index."""
     try:
-        given = json.loads(distribution.read_text("direct_url.json") or "{}")
+        given = json.loads(found.read_text("direct_url.json") or "{}")
     except json.JSONDecodeError:
         return {}
     return given if isinstance(given, dict) else {}

@@ -30,6 +30,12 @@ INSTALL_HINT = (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MODULE = re.compile(r"\w+(\.\w+)*")
+_APART = {
+    "command": "; type `kernel {}`",
+    "importer": "; type `kernel import FILE --as {}`",
+    "model": "; select it with --model {}",
+}
+"""What to do with a plugin of a kind that no run is assembled from."""
 
 
 class PluginInfo(NamedTuple):
@@ -93,7 +99,12 @@ class Registry(NamedTuple):
         for found in installed(path):
             owner = owners.setdefault(found.distribution, found)
             if owner is not found:
-                problems |= _twice(owner, found)
+                if (owner.version, owner.entries) != (found.version, found.entries):
+                    problems.add(
+                        f"{found.distribution} is installed twice, {owner.version} in "
+                        f"{owner.place} and {found.version} in {found.place}: the first is used; "
+                        "uninstall it until it is gone, then install it again"
+                    )
                 continue
             if found.unreadable:
                 problems.add(
@@ -136,7 +147,8 @@ class Registry(NamedTuple):
             parts = [info for info in matches if info.kind in training_kinds()]
             apart = wanted.kind or (matches and not parts and matches[0].kind)
             if apart and apart not in training_kinds():
-                raise UsageError(_apart(apart, wanted.name))
+                hint = _APART.get(apart, "").format(wanted.name)
+                raise UsageError(f"{wanted.name!r} is a {apart} and not a plugin to combine{hint}")
             for info in self._resolve(wanted, parts):
                 key = (info.kind, info.name if accumulates(info.kind) else "")
                 old = taken.get(key, info)
@@ -153,7 +165,7 @@ class Registry(NamedTuple):
 
     def _resolve(self, wanted: _Spelling, matches: list[PluginInfo]) -> list[PluginInfo]:
         if not matches:
-            raise UsageError(self._unknown(wanted))
+            raise self._unknown(wanted)
         settled = [info for info in matches if self.prefer.get(info.spelling) == info.distribution]
         kinds = {info.kind for info in settled}
         rest = [info for info in matches if info.kind not in kinds]
@@ -161,49 +173,52 @@ class Registry(NamedTuple):
             counts = Counter(info.spelling for info in rest)
             # Where none is offered twice, the name stands for parts of two distributions.
             several = [info for info in rest if counts[info.spelling] > 1] or rest
-            choices = ", ".join(info.qualified for info in several)
             lines = " or ".join(f'"{info.spelling}" = "{info.distribution}"' for info in several)
             raise UsageError(
-                f"more than one distribution offers {wanted.text!r}: {choices}; use one of these "
-                f"spellings, or settle it for good with the line {lines} under [prefer] in the "
-                "configuration file"
+                f"more than one distribution offers {wanted.text!r}: {_names(several)}; "
+                f"use one of these spellings, or settle it for good with the line {lines} under "
+                "[prefer] in the configuration file"
             )
         return sorted(settled + rest, key=lambda info: KINDS.index(info.kind))
 
     def unknown(self, spelling: str, kind: str | None = None) -> UsageError:
         """Return the error for a spelling that `find` finds nothing for, with near misses."""
-        return UsageError(self._unknown(_parse(spelling, kind)))
+        return self._unknown(_parse(spelling, kind))
 
-    def _unknown(self, wanted: _Spelling) -> str:
+    def _unknown(self, wanted: _Spelling) -> UsageError:
         what = f"there is no {wanted.kind or 'plugin'} {wanted.name!r}"
         if wanted.distribution:
             what += f" in the distribution {wanted.distribution!r}"
-            if others := _Spelling(wanted.text, wanted.kind, wanted.name, "").among(self.plugins):
-                return f"{what}; there is {', '.join(info.qualified for info in others)}"
+            if others := wanted._replace(distribution="").among(self.plugins):
+                return UsageError(f"{what}; there is {_names(others)}")
         if foreign := wanted.among(self.foreign):
-            return f"{what} for this kernel: {_other_major(foreign[0])}"
+            (_, _, owner, version, _, api), *_ = foreign
+            newer = api > kernel.API
+            return UsageError(
+                f"{what} for this kernel: {owner} {version} offers it for kernel.v{api} and this "
+                f"kernel loads kernel.v{kernel.API}; "
+                + ("upgrade kernel-audio" if newer else f"install a newer {owner}")
+            )
         if told := [each for each in self.problems if f".{wanted.name}' of " in each]:
-            return f"{what} that can be used: {told[0]}"
+            return UsageError(f"{what} that can be used: {told[0]}")
         if not self.plugins:
-            return f"{what}, because no plugins are installed; {INSTALL_HINT}"
+            return UsageError(f"{what}, because no plugins are installed; {INSTALL_HINT}")
+        if wanted.kind and (others := wanted._replace(kind="").among(self.plugins)):
+            return UsageError(f"{what}; there is {_names(others)}")
         known = [info for info in self.plugins if wanted.kind in ("", info.kind)]
         names = [info.spelling if "." in wanted.name else info.name for info in known]
         near = did_you_mean(wanted.name.lower(), names)
-        elsewhere = _Spelling(wanted.text, "", wanted.name, wanted.distribution)
-        if wanted.kind and (others := elsewhere.among(self.plugins)):
-            near = f"; there is {', '.join(info.qualified for info in others)}"
-        return what + (near or "; `kernel plugins` lists what is installed")
+        return UsageError(what + (near or "; `kernel plugins` lists what is installed"))
 
     def _check_prefer(self) -> None:
         for spelling, distribution in self.prefer.items():
             offers = [info for info in self.plugins if info.spelling == spelling]
-            if distribution not in [info.distribution for info in offers]:
-                there = ", ".join(info.qualified for info in offers)
+            if distribution not in (info.distribution for info in offers):
                 near = did_you_mean(spelling, [info.spelling for info in self.plugins])
                 raise UsageError(
                     f'[prefer] says "{spelling}" = "{distribution}", and no distribution '
                     f"{distribution!r} that offers {spelling} is installed; install it, or change "
-                    "that line" + (f" (there is {there})" if there else near)
+                    "that line" + (f" (there is {_names(offers)})" if offers else near)
                 )
 
 
@@ -221,6 +236,10 @@ class _Spelling(NamedTuple):
             and self.kind in ("", info.kind)
             and self.distribution in ("", info.distribution)
         ]
+
+
+def _names(plugins: Iterable[PluginInfo]) -> str:
+    return ", ".join(info.qualified for info in plugins)
 
 
 def _parse(spelling: str, kind: str | None) -> _Spelling:
@@ -251,32 +270,3 @@ def _read(found: Installed, api: int, entry: str, target: str) -> PluginInfo | s
     if not _MODULE.fullmatch(target):
         return f"{entry_of} points at {target!r}, which is not the name of a module"
     return PluginInfo(kind, name, found.distribution, found.version, target)
-
-
-def _twice(owner: Installed, other: Installed) -> set[str]:
-    if (owner.version, owner.entries) == (other.version, other.entries):
-        return set()
-    return {
-        f"{owner.distribution} is installed twice, {owner.version} in {owner.place} and "
-        f"{other.version} in {other.place}: the first is used; uninstall it until it is gone, "
-        "then install it again"
-    }
-
-
-def _apart(kind: str, name: str) -> str:
-    """Return what to do with a plugin of a kind that no run is assembled from."""
-    hints = {
-        "command": f"; type `kernel {name}`",
-        "importer": f"; type `kernel import FILE --as {name}`",
-        "model": f"; select it with --model {name}",
-    }
-    return f"{name!r} is a {kind} and not a plugin to combine{hints.get(kind, '')}"
-
-
-def _other_major(info: PluginInfo) -> str:
-    newer = info.api > kernel.API
-    fix = "upgrade kernel-audio" if newer else f"install a newer {info.distribution}"
-    return (
-        f"{info.distribution} {info.version} offers it for kernel.v{info.api} and this kernel "
-        f"loads kernel.v{kernel.API}; {fix}"
-    )
