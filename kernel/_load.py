@@ -163,15 +163,10 @@ def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:
         _fail(info, f"{what} raised {_cause(error)}", error)
 
 
-def _unknown_hook(manager: pluggy.PluginManager, module: ModuleType) -> str:
-    callers = manager.get_hookcallers(module) or ()
-    unknown = sorted(caller.name for caller in callers if not caller.has_spec())
-    known = [
-        name
-        for specified in hook_modules()
-        for name, value in vars(specified).items()
-        if hasattr(value, "kernel_spec")
-    ]
+def _unknown_hook(manager: pluggy.PluginManager, plugin: ModuleType) -> str:
+    known = {name for name, caller in vars(manager.hook).items() if caller.has_spec()}
+    callers = manager.get_hookcallers(plugin) or ()
+    unknown = sorted(caller.name for caller in callers if caller.name not in known)
     hints = did_you_mean(unknown[0], known) or f"; the hooks are {', '.join(sorted(known))}"
     return f"there is no hook {', '.join(map(repr, unknown))}{hints.removesuffix('?')}"
 

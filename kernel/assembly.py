@@ -10,9 +10,8 @@ import attrs
 from pydantic import ValidationError
 
 from kernel._identity import refuse_changes, trained_options
-from kernel._listening import listening, means
 from kernel._load import Hooks, wraps
-from kernel._recommend import complete
+from kernel._recommend import complete, listening, means
 from kernel.config import explain
 from kernel.errors import MisfitError, PluginError, UsageError, did_you_mean
 from kernel.kinds import KINDS, accumulates

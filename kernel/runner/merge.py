@@ -10,7 +10,7 @@ from kernel.errors import PluginError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from kernel.assembly import Assembly, Part
+    from kernel.assembly import Assembly
 
 __all__ = ["check_merge", "merged"]
 
@@ -47,11 +47,8 @@ def merged(
     """
     network.load_state_dict(weights)
     network, staying = assembly.unwrap("backbone", network)
-    parts: tuple[Part, ...] = (
-        *staying,
-        *assembly.unwrap("codec", codec)[1],
-        *assembly.wrappers("solver"),
-    )
+    around_codec = assembly.unwrap("codec", codec)[1]
+    parts = (*staying, *around_codec, *assembly.wrappers("solver"))
     return network, {part.info.spelling for part in parts}
 
 
