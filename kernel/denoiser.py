@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import attrs
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
 from kernel.errors import MisfitError
 from kernel.kinds.backbone import Backbone, NetworkModule
 from kernel.kinds.objective import Objective
 from kernel.values import Condition, Network, Prepared
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def prepare(
@@ -44,8 +44,6 @@ def leveled(network: Network, backbone: Backbone | None) -> Network:
         return network
 
     def evaluate(x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
-        from torch.nn.functional import pad
-
         return network(x, pad(c_noise[:, None], (0, 1)), condition)
 
     return evaluate
@@ -117,9 +115,10 @@ class Routed:
         self, names: Sequence[str | None], denoiser: Callable[[str | None], Denoiser]
     ) -> None:
         self._names = names
+        self._asked = list(dict.fromkeys(names))
         self._make = denoiser
         self._denoisers: dict[str | None, Denoiser] = {}
-        self._parts: WeakKeyDictionary[Condition, dict[str, tuple[Condition, Tensor]]]
+        self._parts: WeakKeyDictionary[Condition, dict[str | None, tuple[Condition, Tensor]]]
         self._parts = WeakKeyDictionary()
 
     @property
@@ -148,37 +147,32 @@ class Routed:
 
         A batch may hold the items several times over, one repetition after another.
         """
-        kinds = self._kinds()
-        if len(kinds) == 1:
-            return self.model(kinds[0] or None)(x, sigma, condition)
+        if len(self._asked) == 1:
+            return self.model(self._asked[0])(x, sigma, condition)
         result = x.new_zeros(x.shape)
-        for kind in kinds:
-            part, rows = self._part(condition, kind, x)
-            result = result.index_copy(0, rows, self.model(kind or None)(x[rows], sigma, part))
+        for name in self._asked:
+            part, rows = self._part(condition, name, x)
+            result = result.index_copy(0, rows, self.model(name)(x[rows], sigma, part))
         return result
 
     def settled(self, condition: Condition, x: Tensor) -> Condition:
         """Return the condition with the origins that the items' models moved. x: [B, C, *S]."""
-        kinds = self._kinds()
-        if len(kinds) == 1:
-            return self.model(kinds[0] or None).settled(condition)
+        if len(self._asked) == 1:
+            return self.model(self._asked[0]).settled(condition)
         moved = x.new_zeros(x.shape) if condition.origin is None else condition.origin
         moves = False
-        for kind in kinds:
-            part, rows = self._part(condition, kind, x)
-            own = self.model(kind or None).settled(part).moved
+        for name in self._asked:
+            part, rows = self._part(condition, name, x)
+            own = self.model(name).settled(part).moved
             if own is not None:
                 moved, moves = moved.index_copy(0, rows, own), True
         return attrs.evolve(condition, moved=moved) if moves else condition
 
-    def _kinds(self) -> list[str]:
-        return sorted({name or "" for name in self._names})
-
-    def _part(self, condition: Condition, kind: str, x: Tensor) -> tuple[Condition, Tensor]:
+    def _part(self, condition: Condition, name: str | None, x: Tensor) -> tuple[Condition, Tensor]:
         """Return the condition of the items of one model, and which they are."""
         parts = self._parts.setdefault(condition, {})
-        if kind not in parts:
-            wanted = [name or "" for name in self._names] * (len(x) // len(self._names))
-            rows = x.new_tensor([row for row, name in enumerate(wanted) if name == kind]).long()
-            parts[kind] = (condition.map(lambda each: each[rows]), rows)
-        return parts[kind]
+        if name not in parts:
+            asked = [each == name for each in self._names] * (len(x) // len(self._names))
+            rows = torch.tensor(asked).nonzero().flatten().to(x.device)
+            parts[name] = (condition.map(lambda each: each[rows]), rows)
+        return parts[name]

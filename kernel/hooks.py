@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import pluggy
 
-__all__ = ["PROJECT", "hookimpl", "hookspec"]
-
 PROJECT = "kernel"
 
 hookspec = pluggy.HookspecMarker(PROJECT)

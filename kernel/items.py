@@ -12,8 +12,6 @@ from kernel.values import Sound
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Item", "Making", "Request", "Window"]
-
 
 @attrs.frozen(eq=False)
 class Item:
@@ -78,16 +76,9 @@ class Request:
 
         sample_rate: the model's, which is that of the audio where the request names none.
         """
-        return Sound(
-            self.name,
-            audio,
-            self.sample_rate or sample_rate,
-            text=self.text,
-            given=self.given,
-            reference=self.reference,
-            spans=self.spans,
-            subtype=self.subtype,
-        )
+        rate = self.sample_rate or sample_rate
+        told = (self.text, self.given, self.reference, self.spans)
+        return Sound(self.name, audio, rate, *told, subtype=self.subtype)
 
 
 Making = Generator[list[Window], list["Tensor"], list[Sound]]

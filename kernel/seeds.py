@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["derive", "generator"]
-
 
 def derive(seed: int, *place: int | str) -> int:
     """Return a 63-bit seed that depends on `seed` and `place` alone."""

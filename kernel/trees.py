@@ -13,8 +13,6 @@ from torch import Tensor
 
 from kernel.errors import PluginError
 
-__all__ = ["flat", "mapped"]
-
 
 def flat(tree: Any) -> tuple[list[Tensor], Hashable]:
     """Return the tensors of a tree in order, and its layout.

@@ -12,26 +12,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = [
-    "AudioSpec",
-    "Condition",
-    "ConditionSpec",
-    "Context",
-    "Denoise",
-    "GuidedDenoise",
-    "LatentSpace",
-    "LatentSpec",
-    "Measurement",
-    "NativePath",
-    "Network",
-    "Noise",
-    "Preconditioning",
-    "Prepared",
-    "Pull",
-    "Sound",
-    "Step",
-]
-
 
 class Noise(Protocol):
     """Draw standard normal noise shaped like the state, each item from its own generator.
@@ -76,28 +56,22 @@ class NativePath(Protocol):
     @property
     def name(self) -> str:
         """Return the name of the process, by which a schedule knows its own."""
-        ...
 
     @property
     def numbers(self) -> Mapping[str, float]:
         """Return the numbers that the process is known by, named as the objective's options."""
-        ...
 
     def time(self, sigma: Any) -> Any:
         """Return the t at which the process has this sigma."""
-        ...
 
     def sigma(self, time: Any) -> Any:
         """Return sigma at t: the inverse of `time`."""
-        ...
 
     def coefficients(self, time: Any) -> tuple[Any, Any]:
         """Return (a, b) at t."""
-        ...
 
     def rates(self, time: Any) -> tuple[Any, Any, Any]:
         """Return the derivatives of a, of b and of sigma^2 with respect to t, at t."""
-        ...
 
 
 @attrs.frozen

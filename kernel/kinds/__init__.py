@@ -16,17 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
 
-__all__ = [
-    "KINDS",
-    "accumulates",
-    "added",
-    "base",
-    "hook_modules",
-    "model_kinds",
-    "run_kinds",
-    "training_kinds",
-]
-
 KINDS = tuple(
     sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
 )
@@ -39,31 +28,34 @@ def base(kind: str) -> type[Component] | None:
     return found
 
 
+def _marked(kind: str, *marks: str) -> bool:
+    found = base(kind)
+    return found is not None and all(getattr(found, mark) for mark in marks)
+
+
 def accumulates(kind: str) -> bool:
     """Return whether several plugins of a kind may be selected at once."""
-    found = base(kind)
-    return found is not None and found.accumulates
+    return _marked(kind, "accumulates")
 
 
 def added(kind: str) -> bool:
     """Return whether what is recommended of a kind is taken beside what is named."""
-    found = base(kind)
-    return found is not None and found.added
+    return _marked(kind, "added")
 
 
 def training_kinds() -> tuple[str, ...]:
     """Return the kinds that a training is assembled from."""
-    return tuple(kind for kind in KINDS if (found := base(kind)) is not None and found.assembled)
+    return tuple(kind for kind in KINDS if _marked(kind, "assembled"))
 
 
 def run_kinds() -> tuple[str, ...]:
     """Return the kinds that a run is assembled from."""
-    return tuple(kind for kind in training_kinds() if (found := base(kind)) and found.played)
+    return tuple(kind for kind in KINDS if _marked(kind, "assembled", "played"))
 
 
 def model_kinds() -> tuple[str, ...]:
     """Return the kinds that trained weights belong to."""
-    return tuple(kind for kind in run_kinds() if (found := base(kind)) is not None and found.fixed)
+    return tuple(kind for kind in KINDS if _marked(kind, "assembled", "played", "fixed"))
 
 
 def hook_modules() -> Iterable[ModuleType]:

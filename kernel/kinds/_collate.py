@@ -11,8 +11,6 @@ from torch.nn.utils.rnn import pad_sequence
 from kernel.items import Item
 from kernel.values import Condition, LatentSpace
 
-__all__ = ["collate", "held"]
-
 
 def collate(items: Sequence[Item], space: LatentSpace) -> Condition:
     """Return what `Task.collate` promises."""

@@ -15,8 +15,6 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Component"]
-
 
 class Component(BaseModel):
     """A part of a model or a run; its fields are its options.

@@ -11,8 +11,6 @@ from kernel.values import Condition, ConditionSpec, LatentSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Backbone", "NetworkModule"]
-
 
 @hookspec
 def backbone(name: str) -> type[Backbone] | None:

@@ -10,8 +10,6 @@ from kernel.kinds._component import Component
 if TYPE_CHECKING:
     import click
 
-__all__ = ["Command"]
-
 
 @hookspec
 def command(name: str) -> type[Command] | None:

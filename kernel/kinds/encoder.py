@@ -10,8 +10,6 @@ from kernel.kinds._component import Component
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Encoder"]
-
 
 @hookspec
 def encoder(name: str) -> type[Encoder] | None:

@@ -12,8 +12,6 @@ from kernel.values import Context, Denoise, GuidedDenoise, Pull
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Guidance"]
-
 
 @hookspec
 def guidance(name: str) -> type[Guidance] | None:

@@ -15,8 +15,6 @@ from kernel.kinds._component import Component
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ForeignFile", "ForeignTensor", "Importer"]
-
 _REQUIRED = object()
 
 

@@ -12,8 +12,6 @@ from kernel.values import AudioSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Metric", "MetricModule"]
-
 
 @hookspec
 def metric(name: str) -> type[Metric] | None:

@@ -14,8 +14,6 @@ from kernel.values import NativePath, Network, Preconditioning
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Objective"]
-
 
 @hookspec
 def objective(name: str) -> type[Objective] | None:

@@ -11,8 +11,6 @@ from kernel.kinds._component import Component
 if TYPE_CHECKING:
     from kernel.values import Sound
 
-__all__ = ["Observer"]
-
 
 @hookspec
 def observer(name: str) -> type[Observer] | None:

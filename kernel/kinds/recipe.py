@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Batch", "Parts", "Recipe", "RecipeModule"]
-
 
 @hookspec
 def recipe(name: str) -> type[Recipe] | None:

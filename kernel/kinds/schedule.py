@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Schedule"]
-
 
 @hookspec
 def schedule(name: str) -> type[Schedule] | None:

@@ -12,8 +12,6 @@ from kernel.values import Denoise, NativePath, Noise, Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Solver"]
-
 
 @hookspec
 def solver(name: str) -> type[Solver] | None:

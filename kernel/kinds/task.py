@@ -15,8 +15,6 @@ from kernel.values import AudioSpec, Condition, ConditionSpec, LatentSpace, Meas
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Dataset", "Task"]
-
 
 @hookspec
 def task(name: str) -> type[Task] | None:

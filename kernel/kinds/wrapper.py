@@ -10,8 +10,6 @@ from kernel.kinds._component import Component
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Wrapper"]
-
 
 @hookspec
 def wrapper(name: str) -> type[Wrapper] | None:

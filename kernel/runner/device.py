@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import torch
+from torch import Tensor, nn
 
+from kernel.config import Settings
 from kernel.errors import DeviceError
 from kernel.trees import flat, mapped
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from kernel.config import Settings
-    from kernel.values import Network
-
-__all__ = ["Machine"]
+from kernel.values import Network
 
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
+from kernel.assembly import Assembly
 from kernel.errors import PluginError, UsageError
 from kernel.kinds.encoder import Encoder
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.assembly import Assembly
-    from kernel.runner.device import Machine
-
-__all__ = ["encoders"]
+from kernel.runner.device import Machine
 
 
 def encoders(assembly: Assembly, machine: Machine) -> Callable[[str], Callable[..., Any]]:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from kernel.assembly import Assembly
 from kernel.errors import PluginError, UsageError
-
-if TYPE_CHECKING:
-    from kernel.assembly import Assembly
-    from kernel.values import LatentSpec
-
-__all__ = ["grid"]
+from kernel.values import LatentSpec
 
 LONGEST = 50
 """How many times as many steps as are asked for a grid is made of, to find those below a start."""

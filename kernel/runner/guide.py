@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from kernel.errors import MisfitError
+from kernel.kinds.guidance import Guidance
 from kernel.values import Condition, Context, GuidedDenoise
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.kinds.guidance import Guidance
-
-__all__ = ["guided"]
 
 
 def guided(
@@ -47,32 +42,23 @@ def _steered(
             x0 = denoise(x, sigma, condition)
             estimate = x0.detach()
             for name, guidance in steering.items():
-                change = guidance.steer(x, x0, sigma, _Pull(x, name), context)
+                change = guidance.steer(x, x0, sigma, partial(_pull, x, name), context)
                 estimate = estimate + change.detach()
         return estimate
 
     return steered
 
 
-class _Pull:
-    """A Pull towards one state; `name` is that of the guidance that asks."""
-
-    def __init__(self, x: Tensor, name: str) -> None:
-        self._x = x
-        self._name = name
-
-    def __call__(self, loss: Tensor) -> Tensor:
-        """Return the gradient of each item's loss."""
-        found = None
-        if loss.requires_grad:
-            # Other losses of the same evaluation may follow, so that its graph is kept.
-            (found,) = torch.autograd.grad(
-                loss.sum(), self._x, retain_graph=True, allow_unused=True
-            )
-        if found is None:
-            raise MisfitError(
-                f"guidance.{self._name} follows a gradient, but what is measured of this sound has "
-                f"none (a step of its operator cannot be differentiated); use a guidance that "
-                f"projects, or a task that measures something smooth"
-            )
-        return found
+def _pull(x: Tensor, name: str, loss: Tensor) -> Tensor:
+    """Be the Pull towards the state `x` that `guidance.name` asks of."""
+    found = None
+    if loss.requires_grad:
+        # Other losses of the same evaluation may follow, so that its graph is kept.
+        (found,) = torch.autograd.grad(loss.sum(), x, retain_graph=True, allow_unused=True)
+    if found is None:
+        raise MisfitError(
+            f"guidance.{name} follows a gradient, but what is measured of this sound has none (a "
+            f"step of its operator cannot be differentiated); use a guidance that projects, or a "
+            f"task that measures something smooth"
+        )
+    return found

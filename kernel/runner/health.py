@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import torch
+from torch import Tensor
 
+from kernel.assembly import Assembly
 from kernel.errors import KernelError, MisfitError, NumericalError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.assembly import Assembly
-    from kernel.runner.device import Machine
-    from kernel.values import LatentSpace, Measurement
-
-__all__ = ["Health", "check_measurement"]
+from kernel.runner.device import Machine
+from kernel.values import LatentSpace, Measurement
 
 LIMIT = 30.0
 """How many times as large as the data, in root mean square, guidance may make a sound."""
@@ -59,16 +54,12 @@ class Health:
             f"step {step + 1} of {len(self._sizes)} (to sigma {sigma:.4g}) {what}; {self._remedy()}"
         )
 
-    def _strengths(self) -> dict[str, float]:
-        """Return the strength of every guidance that has one, by the spelling of its option."""
-        return {
-            f"guidance.{name}.{each.strength}": float(getattr(each, each.strength))
-            for name, each in self._assembly.guidances.items()
-            if each.strength is not None
-        }
-
     def _remedy(self) -> str:
-        lower = [f"{name}={value / 4:.3g}" for name, value in self._strengths().items() if value]
+        lower = [
+            f"guidance.{name}.{each.strength}={value / 4:.3g}"
+            for name, each in self._assembly.guidances.items()
+            if each.strength is not None and (value := float(getattr(each, each.strength)))
+        ]
         if not lower:
             return "use more steps, weaker guidance, or --precision float32"
         return f"the guidance is too strong: try -o {' -o '.join(lower)}, or more steps"

@@ -6,8 +6,6 @@ from importlib import metadata
 
 from kernel.errors import KernelError
 
-__all__ = ["check_pair"]
-
 
 def check_pair() -> None:
     """Import torch and torchaudio. Raises KernelError when the two do not match.

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from kernel.runner.device import Machine
 from kernel.seeds import generator
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernel.runner.device import Machine
-
-__all__ = ["ItemNoise"]
 
 
 class ItemNoise:

@@ -21,8 +21,6 @@ from kernel.kinds.schedule import Schedule
 from kernel.runner.device import Machine
 from kernel.values import Condition
 
-__all__ = ["Companion", "Provider", "alone", "blend"]
-
 Companion = Callable[[str], tuple[Objective, Backbone, nn.Module]]
 
 
