@@ -16,7 +16,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-NAMES = ("adapters", "kept", "counter", "cache", "idle")
+NAMES = ("kept", "counter", "cache", "idle")
 ENTRIES = (*(f"wrapper.{name}" for name in NAMES), "backbone.plain")
 PARTS = "edm,mel,labelled,euler,cfg"
 MEL = ["codec.bands=12", "codec.n_fft=256", "codec.window=256", "codec.griffin_lim_iters=2"]
@@ -31,7 +31,8 @@ SETTINGS = ("--batch", 4, "--device", "cpu", "--learning-rate", 0.02)
 @pytest.fixture
 def kernel(install: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Return the command, which sees the private wrappers and has to succeed."""
-    command = install("lora", *ENTRIES)
+    install("lora", "wrapper.adapters")
+    command = install("wrapped", *ENTRIES)
     (tmp_path / "fast.toml").write_text("warmup = 1\ncheckpoint_every = 2\n")
 
     def run(*words: object, fails: int = 0) -> str:
@@ -107,7 +108,7 @@ def test_adapters_are_trained_merged_and_not_needed_to_play(
     wrapped, kept_record = sound(kernel, kept)
     assert record["wrapped"] == {}
     (around,) = kept_record["wrapped"].values()
-    assert around == ["wrapper.kept@lab-lora"]
+    assert around == ["wrapper.kept@lab-wrapped"]
     error = np.square(new - wrapped).mean() / np.square(new - old).mean()
     assert np.isfinite(new).all() and error < 1e-3
 
@@ -150,8 +151,8 @@ def test_a_wrapper_around_one_that_belongs_to_the_weights(
     _, record = sound(kernel, more)
     around = {name.partition("@")[0]: names for name, names in record["wrapped"].items()}
     assert around == {
-        "backbone.plain": ["wrapper.kept@lab-lora"],
-        "solver.euler": ["wrapper.counter@lab-lora"],
+        "backbone.plain": ["wrapper.kept@lab-wrapped"],
+        "solver.euler": ["wrapper.counter@lab-wrapped"],
     }
 
 
@@ -162,7 +163,7 @@ def test_a_counter_counts_what_any_solver_evaluates(
     whole = base(kernel, tones, tmp_path, "plain")
     plain, _ = sound(kernel, whole, "--plugins", solver)
     counted, record = sound(kernel, whole, "--plugins", f"{solver},counter")
-    assert len(sys.modules["lora"].COUNTED) == record["sampling"]["nfe"] > 2
+    assert len(sys.modules["wrapped"].COUNTED) == record["sampling"]["nfe"] > 2
     np.testing.assert_array_equal(plain, counted)
 
 
@@ -173,7 +174,7 @@ def test_a_cache_encodes_each_recording_once_and_leaves_no_trace(
     weights = load_file(plain / "model" / "model.safetensors")
     shutil.rmtree(plain)
     cached = base(kernel, tones, tmp_path, "plain", "cache")
-    assert len(sys.modules["lora"].ENCODED) == 8
+    assert len(sys.modules["wrapped"].ENCODED) == 8
     for name, value in load_file(cached / "model" / "model.safetensors").items():
         torch.testing.assert_close(value, weights[name])
     assert "wrapper" not in manifest(cached)["plugins"]

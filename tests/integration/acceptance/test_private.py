@@ -54,11 +54,11 @@ def test_a_private_part_takes_effect_on_the_users_word_alone(kernel: Any, tmp_pa
     assert notes == ""
 
     solver, notes = played(kernel, tmp_path, "--plugins", f"unipc@{LAB}")
-    assert (solver["distribution"], solver["options"]) == (LAB, {"damping": 0.5})
+    assert (solver["distribution"], solver["options"]) == (LAB, {"memory": 0.5})
     assert TAKES_NONE in notes
 
-    words = ("--plugins", f"unipc@{LAB}", "-o", "solver.damping=0.25")
-    assert played(kernel, tmp_path, *words)[0]["options"] == {"damping": 0.25}
+    words = ("--plugins", f"unipc@{LAB}", "-o", "solver.memory=0.25")
+    assert played(kernel, tmp_path, *words)[0]["options"] == {"memory": 0.25}
 
     (tmp_path / "night.toml").write_text(f'[prefer]\n"solver.unipc" = "{LAB}"\n')
     solver, notes = played(kernel, tmp_path, "-c", tmp_path / "night.toml")
@@ -129,15 +129,15 @@ def test_what_is_not_installed_is_replaced_by_nobody_but_its_heir(
     said = kernel("run", "--model", place.parent, fails=3)
     assert "'tiny' was trained with solver.unipc of old-lab, which is not installed" in said
     assert f"name solver.unipc@{OURS} or solver.unipc@{LAB} with --plugins" in said
-    import private
+    from lab_private import solver as private
 
     monkeypatch.setattr(private.Private, "formerly", ("old.lab",))
-    place.write_text(place.read_text().replace("predictor_order = 3", "damping = 0.75"))
+    place.write_text(place.read_text().replace("predictor_order = 3", "memory = 0.75"))
     drop = ("corrector", "variant", "prediction", "lower_order_final")
     lines = [line for line in place.read_text().splitlines() if not line.startswith(drop)]
     place.write_text("\n".join(lines))
     solver, notes = played(kernel, tmp_path)
-    assert (solver["distribution"], solver["options"]) == (LAB, {"damping": 0.75})
+    assert (solver["distribution"], solver["options"]) == (LAB, {"memory": 0.75})
     assert notes == ""
 
 

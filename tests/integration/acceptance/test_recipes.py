@@ -89,7 +89,6 @@ def changed(training: Path, prefix: str) -> bool:
 def test_a_consistency_model_is_distilled(
     install: Callable[..., Kernel], tones: Path, tmp_path: Path, taught: bool
 ) -> None:
-    install("consistency_step")
     kernel = install("consistency", "recipe.consistency")
     more: list[str] = []
     if taught:
@@ -105,7 +104,6 @@ def test_a_consistency_model_is_distilled(
 def test_a_network_and_a_critic_take_turns(
     install: Callable[..., Kernel], tones: Path, tmp_path: Path
 ) -> None:
-    install("adversarial_step")
     kernel = install("adversarial", "recipe.adversarial")
     rate = "groups.critic.learning_rate=1e-9"
     out = trained(kernel, tones, tmp_path / "training", ",adversarial", rate)
@@ -129,7 +127,6 @@ def test_a_predictor_and_a_generator_are_trained_together(
     install: Callable[..., Kernel], tmp_path: Path
 ) -> None:
     install("paired", "task.enhance")
-    install("predicted_networks")
     kernel = install("predicted", "backbone.predicted")
     draws = np.random.default_rng(0)
     for name in ("clean", "noisy"):
@@ -153,7 +150,6 @@ def test_a_predictor_and_a_generator_are_trained_together(
 
 @pytest.mark.parametrize("name", ["adversarial", "consistency"])
 def test_they_keep_the_promises_of_recipes(install: Callable[..., Kernel], name: str) -> None:
-    install(f"{name}_step")
     kernel = install(name, f"recipe.{name}")
     ran(kernel, "check", f"recipe.{name}")
 

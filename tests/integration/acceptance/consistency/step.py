@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kernel import Batch, Parts
 
 if TYPE_CHECKING:
-    from consistency import Consistency
+    from .recipe import Consistency
 
 
 class Step(nn.Module):

@@ -1,4 +1,4 @@
-"""Wrappers of a third party: adapters for any network, a counter and a cache; and a backbone."""
+"""More wrappers of a third party: adapters for ever, a counter and a cache; and a backbone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Generator, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from lab_lora.wrapper import Adapters
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from kernel import (
     AudioSpec,
@@ -30,42 +29,8 @@ COUNTED: list[float] = []
 ENCODED: list[int] = []
 
 
-class LowRank(nn.Module):
-    """Adds a trained product of two thin matrices to a weight [out, in, ...]."""
-
-    def __init__(self, weight: Tensor, rank: int) -> None:
-        super().__init__()
-        self.down = nn.Parameter(torch.randn(rank, weight[0].numel()) * weight[0].numel() ** -0.5)
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight + (self.up @ self.down).view_as(weight)
-
-
-class Adapters(Wrapper):
-    """Train thin matrices beside every linear map and convolution of a frozen network."""
-
-    rank: int = Field(2, ge=1, description="columns of the thin matrices")
-
-    @hookimpl(wrapper=True)
-    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
-        network = yield
-        network.requires_grad_(False)
-        for module in list(network.modules()):
-            if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
-                added = LowRank(module.weight, self.rank)
-                parametrize.register_parametrization(module, "weight", added)
-        return network
-
-    def merge(self, module: nn.Module) -> nn.Module | None:
-        for each in list(module.modules()):
-            if parametrize.is_parametrized(each):
-                parametrize.remove_parametrizations(each, "weight")
-        return module
-
-
 class Kept(Adapters):
-    """The same, but for ever: a model that was trained with them needs the wrapper."""
+    """Adapters for ever: a model that was trained with them needs the wrapper."""
 
     def merge(self, module: nn.Module) -> nn.Module | None:
         return None
@@ -182,7 +147,7 @@ class Network(nn.Module):
 
 @hookimpl
 def wrapper(name: str) -> type[Wrapper] | None:
-    known = {"adapters": Adapters, "kept": Kept, "counter": Counter, "cache": Cache, "idle": Idle}
+    known = {"kept": Kept, "counter": Counter, "cache": Cache, "idle": Idle}
     return known.get(name)
 
 

@@ -32,7 +32,7 @@ class Consistency(Recipe):
 
     def build(self, parts: Parts) -> nn.Module:
         """Return the network and its average."""
-        from consistency_step import Step
+        from .step import Step
 
         return Step(self, parts)
 

@@ -23,7 +23,7 @@ class Adversarial(Recipe):
 
     def build(self, parts: Parts) -> nn.Module:
         """Return the network and the critic."""
-        from adversarial_step import Step
+        from .step import Step
 
         return Step(self.share, parts)
 

@@ -25,7 +25,7 @@ class Predicted(Backbone):
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
         """Return both networks in one module. Raises UsageError for a condition that is told."""
-        from predicted_networks import Both
+        from .network import Both
 
         if condition:
             raise UsageError("backbone.predicted is told an origin alone; choose another backbone")
