@@ -7,6 +7,7 @@ this module, called with the argument.
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import json
 import re
@@ -26,8 +27,8 @@ from kernel.registry import PluginInfo, Registry
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 OURS = "kernel-audio-plugins"
-PARTS = "plugins|template|filled|offers|options|names"
-PART = re.compile(rf"(<!-- ({PARTS})(?:: ([^>]*))? -->\n)(?:.*?\n)?(<!-- end -->)", re.DOTALL)
+PARTS = "plugins|template|filled|example|offers|options|names"
+PART = re.compile(rf"(<!-- ({PARTS})(?:: ([^>]*))? -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 registry = Registry.scan()
 
@@ -68,6 +69,33 @@ def filled(name: str) -> str:
     source = path.read_text("utf-8")
     start, end = source.index("class "), source.index("@hookimpl")
     return f"```python\n{source[start:end].rstrip()}\n```"
+
+
+def example(argument: str) -> str:
+    """Return classes and functions of a plugin of the acceptance tests: FILE NAME [NAME ...].
+
+    A dotted name is a method, which is shown under the line of its class.
+    """
+    place, *names = argument.split()
+    source = (ROOT / "tests" / "integration" / "acceptance" / place).read_text("utf-8")
+    lines, shown, before = source.splitlines(), [], ""
+    for name in names:
+        owner, _, method = name.rpartition(".")
+        node = _defined(ast.parse(source), *name.split("."))
+        first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+        if method and owner and owner != before:
+            shown += ["", "", lines[_defined(ast.parse(source), owner).lineno - 1], "    ..."]
+        shown += ["", *([] if owner else [""]), *lines[first - 1 : node.end_lineno]]
+        before = owner or name
+    text = "\n".join(shown).strip("\n")
+    return f"```python\n{text}\n```"
+
+
+def _defined(tree: ast.AST, *path: str) -> Any:
+    """Return the class or function at a path of names."""
+    for name in path:
+        (tree,) = (each for each in ast.iter_child_nodes(tree) if getattr(each, "name", "") == name)
+    return tree
 
 
 def offers(kind: str) -> str:

@@ -97,6 +97,12 @@ def _link_libraries(site: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def environment() -> type[Environment]:
+    """Return what a test calls with an empty folder, to have an environment of its own."""
+    return Environment
+
+
+@pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with kernel-audio and its conformance kit, and nothing else of ours."""
     environment = Environment(tmp_path_factory.mktemp("clean"))
