@@ -64,21 +64,16 @@ def refuse_changes(info: PluginInfo, own: Component, changed: Component, forced:
 
     own: the component with the model's options alone. Raises UsageError for a change without force.
     """
-    names = [
-        name
-        for name in sorted(type(own).model_fields)
-        if name not in changed.changeable and getattr(own, name) != getattr(changed, name)
-    ]
-    if not names:
-        return ""
-    name = names[0]
-    was, now = getattr(own, name), getattr(changed, name)
-    if forced:
-        return f"{info.kind}.{name} is {now!r} by force, where the model was trained with {was!r}"
-    raise UsageError(
-        f"the model was trained with {info.kind}.{name}={was!r}, and {now!r} would not fit its "
-        f"weights; leave the option out, or add --force-options to hear what it does"
-    )
+    for name in sorted(type(own).model_fields.keys() - changed.changeable):
+        option, was, now = f"{info.kind}.{name}", getattr(own, name), getattr(changed, name)
+        if was != now and forced:
+            return f"{option} is {now!r} by force, where the model was trained with {was!r}"
+        if was != now:
+            raise UsageError(
+                f"the model was trained with {option}={was!r}, and {now!r} would not fit its "
+                f"weights; leave the option out, or add --force-options to hear what it does"
+            )
+    return ""
 
 
 def paths(component: Component) -> dict[str, Any]:

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kernel.kinds._component import Component
-    from kernel.kinds.backbone import Backbone
-    from kernel.kinds.codec import Codec
-    from kernel.kinds.solver import Solver
     from kernel.registry import PluginInfo
-    from kernel.values import AudioSpec, ConditionSpec, LatentSpec
 
 
 class Hooks:
@@ -39,7 +35,8 @@ class Hooks:
         self._manager = pluggy.PluginManager(PROJECT)
         for specified in hook_modules():
             self._manager.add_hookspecs(specified)
-        self._manager.register(_Builder(), "kernel")
+            # What wrappers stand around: the building hooks implement themselves.
+            self._manager.register(specified)
 
     def load(self, info: PluginInfo) -> type[Component]:
         """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
@@ -105,24 +102,6 @@ def wraps(component: type[Component]) -> list[str]:
         for name in dir(component)
         if hasattr(getattr_static(component, name, None), f"{PROJECT}_impl")
     ]
-
-
-class _Builder:
-    """Builds what the wrappers stand around."""
-
-    @hookimpl
-    def build_backbone(
-        self, component: Backbone, latent: LatentSpec, condition: ConditionSpec
-    ) -> nn.Module:
-        return component.build(latent, condition)
-
-    @hookimpl
-    def build_codec(self, component: Codec, audio: AudioSpec) -> nn.Module:
-        return component.build(audio)
-
-    @hookimpl
-    def build_solver(self, component: Solver) -> Solver:
-        return component
 
 
 class _Loader:

@@ -258,10 +258,10 @@ def _parse(spelling: str, kind: str | None) -> _Spelling:
 
 def _read(found: Installed, api: int, entry: str, target: str) -> PluginInfo | str:
     kind, _, name = entry.partition(".")
-    owner = f"{found.distribution} {found.version}"
-    entry_of = f"the entry point {entry!r} of {owner}"
+    info = PluginInfo(kind, name, found.distribution, found.version, target, api)
+    entry_of = f"the entry point {entry!r} of {info.distribution} {info.version}"
     if api != kernel.API:
-        return PluginInfo(kind, name, found.distribution, found.version, target, api)
+        return info
     if not _NAME.fullmatch(name):
         return f"{entry_of} is not named KIND.NAME; its author has to rename it"
     if kind not in KINDS:
@@ -269,4 +269,4 @@ def _read(found: Installed, api: int, entry: str, target: str) -> PluginInfo | s
         return f"{entry_of} has the unknown kind {kind!r}{near}"
     if not _MODULE.fullmatch(target):
         return f"{entry_of} points at {target!r}, which is not the name of a module"
-    return PluginInfo(kind, name, found.distribution, found.version, target)
+    return info

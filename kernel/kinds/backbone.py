@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from kernel.hooks import hookspec
+from kernel.hooks import hookimpl, hookspec
 from kernel.kinds._component import Component
 from kernel.values import Condition, ConditionSpec, LatentSpec
 
@@ -17,10 +17,11 @@ def backbone(name: str) -> type[Backbone] | None:
     """Return the backbone called `name`, or None when the plugin has no such backbone."""
 
 
+@hookimpl
 @hookspec(firstresult=True)
 def build_backbone(component: Backbone, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
     """Build the network of `component`, and load its weights where a model has any."""
-    raise NotImplementedError
+    return component.build(latent, condition)
 
 
 class NetworkModule(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
-from kernel.hooks import hookspec
+from kernel.hooks import hookimpl, hookspec
 from kernel.kinds._component import Component
 from kernel.values import AudioSpec, LatentSpec
 
@@ -20,10 +20,11 @@ def codec(name: str) -> type[Codec] | None:
     """Return the codec called `name`, or None when the plugin has no such codec."""
 
 
+@hookimpl
 @hookspec(firstresult=True)
 def build_codec(component: Codec, audio: AudioSpec) -> nn.Module:
     """Build the module of `component` for such audio."""
-    raise NotImplementedError
+    return component.build(audio)
 
 
 class CodecModule(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, ClassVar, final
 
-from kernel.hooks import hookspec
+from kernel.hooks import hookimpl, hookspec
 from kernel.kinds._component import Component
 from kernel.values import Denoise, NativePath, Noise, Step
 
@@ -18,10 +18,11 @@ def solver(name: str) -> type[Solver] | None:
     """Return the solver called `name`, or None when the plugin has no such solver."""
 
 
+@hookimpl
 @hookspec(firstresult=True)
 def build_solver(component: Solver) -> Solver:
     """Return the solver that a run follows: `component`, or what stands around it."""
-    raise NotImplementedError
+    return component
 
 
 class Solver(Component):
