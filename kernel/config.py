@@ -27,12 +27,8 @@ class Settings(BaseModel):
     without: tuple[str, ...] = Field(
         (), description="leaves a recommended plugin out, e.g. observer.page (may be repeated)"
     )
-    options: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="options of the components, by kind"
-    )
-    prefer: dict[str, str] = Field(
-        default_factory=dict, description="which distribution wins: 'solver.unipc' = 'lab-b'"
-    )
+    options: dict[str, dict[str, Any]] = Field({}, description="components' options, by kind")
+    prefer: dict[str, str] = Field({}, description="preferred: 'solver.unipc' = 'lab-b'")
     force_options: bool = Field(
         False, description="take options that contradict those which a model was trained with"
     )
@@ -100,7 +96,7 @@ class TrainConfig(Settings):
     )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     groups: dict[str, GroupConfig] = Field(
-        default_factory=dict, description="settings of a group of the recipe's parameters, by name"
+        {}, description="settings of a group of the recipe's parameters, by name"
     )
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
     condition_dropout: float = Field(

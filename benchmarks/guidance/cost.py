@@ -95,13 +95,13 @@ class Clock(Observer):
 
 def _network(sampler: Sampler):  # type: ignore[no-untyped-def]
     """Return the run's network as a function of x alone."""
-    own = sampler._own
+    own = sampler._models[None]()
     from kernel import Condition
 
-    prepared = own.module.prepare(Condition())
+    prepared = own._module.prepare(Condition())
 
     def network(x: torch.Tensor) -> torch.Tensor:
-        return own.network(x, x.new_full((len(x),), 0.1), prepared)
+        return own._network(x, x.new_full((len(x),), 0.1), prepared)
 
     return network
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from kernel.runner.plan import Plan
+from kernel.runner.plan import Plan
 
 
 def show(plan: Plan) -> None:

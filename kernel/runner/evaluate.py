@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 
 from kernel.assembly import Assembly
@@ -23,8 +24,6 @@ def sound_files(place: Path) -> list[Path]:
 
     Raises InputError when there are none.
     """
-    import soundfile
-
     if place.is_file():
         return [place]
     known = {f".{name.lower()}" for name in soundfile.available_formats()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Self, cast
 
-import attrs
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ from kernel.runner.health import Health, check_measurement
 from kernel.runner.noise import ItemNoise
 from kernel.runner.parts import Companion, alone
 from kernel.runner.scheduling import Scheduler, Seat
-from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Network, Sound
+from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Sound
 
 __all__ = ["Sampler"]
 
@@ -51,13 +51,13 @@ class Sampler:
     ) -> None:
         self._assembly = assembly
         self._condition = condition
-        self._own = Evaluated.of(assembly.objective, assembly.backbone, network, machine)
         self._codec = machine.place(codec).eval().requires_grad_(False)
         self.encoder = encoders(assembly, machine)
         self._machine = machine
         self._observers = observers
         self._companion = companion or alone
-        self._others: dict[str, Evaluated] = {}
+        own = self._loaded(assembly.objective, assembly.backbone, network)
+        self._models: dict[str | None, Callable[[], Denoiser]] = {None: own}
         self.evaluations = 0
         self.gradients = 0
         self.network_items = 0
@@ -79,7 +79,7 @@ class Sampler:
     @property
     def companions(self) -> tuple[str, ...]:
         """Return the names of the other models that were asked for."""
-        return tuple(sorted(self._others))
+        return tuple(sorted(filter(None, self._models)))
 
     def sounds(
         self, requests: Sequence[Request], steps: int, seed: int, batch: int
@@ -174,30 +174,13 @@ class Sampler:
 
     def _denoiser(self, name: str | None) -> Denoiser:
         """Return a new denoiser of the run's model, or of another by its name."""
-        if name is None:
-            return self._own.denoiser()
-        if name not in self._others:
-            self._others[name] = Evaluated.of(*self._companion(name), self._machine)
-        return self._others[name].denoiser()
+        if name not in self._models:
+            self._models[name] = self._loaded(*self._companion(str(name)))
+        return self._models[name]()
 
-
-@attrs.frozen(eq=False)
-class Evaluated:
-    """A network on the device, and the objective that a denoiser is read off it with."""
-
-    objective: Objective
-    backbone: Backbone
-    module: NetworkModule
-    network: Network
-
-    @classmethod
-    def of(
-        cls, objective: Objective, backbone: Backbone, network: nn.Module, machine: Machine
-    ) -> Self:
-        """Return a network placed and frozen."""
-        module = machine.place(network).eval().requires_grad_(False)
-        return cls(objective, backbone, cast("NetworkModule", module), machine.network(network))
-
-    def denoiser(self) -> Denoiser:
-        """Return a denoiser that has evaluated nothing yet."""
-        return Denoiser(self.objective, self.module, self.network, self.backbone)
+    def _loaded(
+        self, objective: Objective, backbone: Backbone, network: nn.Module
+    ) -> Callable[[], Denoiser]:
+        """Return what makes new denoisers of a network, which is placed and frozen."""
+        module = cast("NetworkModule", self._machine.place(network).eval().requires_grad_(False))
+        return partial(Denoiser, objective, module, self._machine.network(network), backbone)
