@@ -157,9 +157,8 @@ class Condition:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
         """Return the condition with `function` applied to every part that is there."""
-        return Condition(
-            *(None if part is None else function(part) for part in self._parts().values())
-        )
+        parts = attrs.astuple(self, recurse=False)
+        return Condition(*(None if part is None else function(part) for part in parts))
 
     def drop(self, which: Tensor) -> Condition:
         """Return the condition with the items where `which` ([B], bool) is true made null.
@@ -188,7 +187,7 @@ class Condition:
         """
         import torch
 
-        found = [condition._parts() for condition in conditions]
+        found = [attrs.asdict(condition, recurse=False) for condition in conditions]
         _level_sequences(found)
         parts: list[Tensor | None] = []
         for name in attrs.fields_dict(Condition):
@@ -197,9 +196,6 @@ class Condition:
                 raise ValueError(f"some of the conditions have the part {name!r} and some have not")
             parts.append(torch.cat(column) if column else None)
         return Condition(*parts)
-
-    def _parts(self) -> dict[str, Tensor | None]:
-        return {name: getattr(self, name) for name in attrs.fields_dict(Condition)}
 
     def _nulled(self, null: Callable[[Tensor], Tensor]) -> Condition:
         kept = {"origin": self.origin, "valid": self.valid, "moved": self.moved}

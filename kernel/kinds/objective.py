@@ -85,31 +85,19 @@ class Objective(Component):
         Condition itself.
         """
         scale = self.precondition(sigma)
-        if not isinstance(sigma, (int, float)):
-            return self._denoise_each(network, x, sigma, scale, condition, origin)
-        c_noise = x.new_full((x.shape[0],), scale.c_noise)
-        given = x * scale.c_in
-        if origin is not None and scale.c_origin != 0:
-            given.add_(origin, alpha=scale.c_origin)
-        prediction = network(given, c_noise, condition)
-        estimate: Tensor = prediction * scale.c_out
-        return estimate.add_(x, alpha=scale.c_skip)
-
-    @staticmethod
-    def _denoise_each(
-        network: Network,
-        x: Tensor,
-        sigma: Tensor,
-        scale: Preconditioning,
-        condition: Any,
-        origin: Tensor | None,
-    ) -> Tensor:
-        """Return D of items with a sigma each, without a step that jvp cannot follow."""
+        if isinstance(sigma, int | float):
+            given = x * scale.c_in
+            if origin is not None and scale.c_origin != 0:
+                given.add_(origin, alpha=scale.c_origin)
+            prediction = network(given, x.new_full((x.shape[0],), scale.c_noise), condition)
+            estimate: Tensor = prediction * scale.c_out
+            return estimate.add_(x, alpha=scale.c_skip)
 
         def each(scalar: Any) -> Tensor:
             values: Tensor = sigma.new_zeros(sigma.shape) + scalar
             return values.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
 
+        # Nothing is changed in place, which jvp could not follow.
         given = each(scale.c_in) * x
         if origin is not None:
             given = given + each(scale.c_origin) * origin

@@ -15,6 +15,9 @@ from kernel.errors import DeviceError
 from kernel.trees import flat, mapped
 from kernel.values import Network
 
+KINDS = ("cuda", "mps", "cpu")
+"""The kinds of device, the one that `auto` would rather have first."""
+
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -163,27 +166,25 @@ class _Graph:
     source: Any
 
 
+def _count(kind: str) -> int:
+    """Return how many devices of a kind there are."""
+    if kind == "cuda":
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return int(kind == "cpu" or torch.backends.mps.is_available())
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(next(kind for kind in KINDS if _count(kind)))
     try:
         device = torch.device(name)
     except RuntimeError:
+        device = None
+    if device is None or device.type not in KINDS:
+        raise DeviceError(f"device {name!r} is unknown; use auto, cpu, cuda, cuda:0 or mps")
+    if (device.index or 0) >= (count := _count(device.type)):
         raise DeviceError(
-            f"device {name!r} is unknown; use auto, cpu, cuda, cuda:0 or mps"
-        ) from None
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            there = f"has {count} CUDA devices" if count else "has no CUDA device"
-            raise DeviceError(
-                f"device {name!r} is not there: this machine {there}; use --device cpu"
-            )
-    elif device.type == "mps":
-        if not torch.backends.mps.is_available():
-            raise DeviceError("device 'mps' is not there: this machine has none; use --device cpu")
-    elif device.type != "cpu":
-        raise DeviceError(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:0 or mps")
+            f"device {name!r} is not there: this machine has {count} devices of the kind "
+            f"{device.type}; use --device cpu"
+        )
     return device
