@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,9 @@ def _link_libraries(site: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def environment() -> type[Environment]:
-    """Return what a test calls with an empty folder, to have an environment of its own."""
-    return Environment
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Environment]:
+    """Return a function that makes an environment with nothing of ours."""
+    return lambda name: Environment(tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import tomllib
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,9 @@ def small(line: str, name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def typed(
-    environment: type[Any], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Any, dict[str, list[Path]]]:
+def typed(environment: Callable[[str], Any]) -> tuple[Any, dict[str, list[Path]]]:
     """Return an environment in which all commands were typed, and the runs of each section."""
-    fresh = environment(tmp_path_factory.mktemp("examples"))
+    fresh = environment("examples")
     kit = ROOT / "contrib" / "kernel-audio-testing"
     fresh.pip("install", *fresh.wheels(ROOT, kit, ROOT / "plugins"))
     (fresh.work / "tests").symlink_to(ROOT / "tests")
