@@ -82,6 +82,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, sorted(set(known)), n=3, cutoff=0.5)
-    if not close:
-        return ""
-    return "; did you mean " + " or ".join(repr(name) for name in close) + "?"
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kernel.errors import OutputError
@@ -44,17 +44,16 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     partial = _partial(path)
     try:
-        try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
     except OSError as error:
         raise output_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from kernel.errors import InputError, UsageError
 from kernel.record import read_as
@@ -26,13 +26,11 @@ NOT_SETTINGS = {"plugins", "without", "options", "prefer", "model", "inputs", "p
 """Configuration that the parts of a lock say better, or that decides nothing."""
 
 
-class Lock(BaseModel):
+class Lock(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides a result; paths, times and the machine's name are no part of it.
 
     parts: by subject and aspect, such as `solver.unipc@kernel-audio-plugins` and `version`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     kernel: dict[str, str | None]

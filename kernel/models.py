@@ -55,6 +55,12 @@ class ModelPack:
         """Return how wide the parts of the condition are that the network takes."""
         return ConditionSpec(**self.manifest.trained.condition)
 
+    def strangers(self, selection: Selection) -> list[PluginInfo]:
+        """Return what was selected in place of something that the weights were trained with."""
+        trained = self.manifest.plugins
+        every = (info for kind in model_kinds() for info in selection.of(kind))
+        return [info for info in every if info.name != trained[info.kind]]
+
     def load(self, network: Any) -> None:
         """Load the weights into a network, a module. Raises InputError when they do not fit."""
         load_weights(network, self.weights, f"model {self.name}")
@@ -115,15 +121,7 @@ def find_pack(registry: Registry, name: str | Path) -> ModelPack:
 
 def fitting(packs: Sequence[ModelPack], selection: Selection) -> list[ModelPack]:
     """Return the packs that were trained with what was selected, where anything was."""
-    return [
-        pack
-        for pack in packs
-        if all(
-            info.name == pack.manifest.plugins[kind]
-            for kind in model_kinds()
-            for info in selection.of(kind)
-        )
-    ]
+    return [pack for pack in packs if not pack.strangers(selection)]
 
 
 def _installed(info: PluginInfo, registry: Registry) -> ModelPack:

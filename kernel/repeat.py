@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from pydantic import AliasPath, BaseModel, Field
 
 from kernel.errors import InputError, PluginError
 from kernel.kinds import accumulates
@@ -22,11 +22,7 @@ NOT_REPEATED = {"plugins", "options", "prefer", "model", "inputs", "out", "name"
 """Settings that a record holds in a form without doubt, and where the result went."""
 
 
-class _Recorded(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Model(_Recorded):
+class _Model(BaseModel, frozen=True):
     """The model of a run; one from a folder has no distribution, and its folder is an input."""
 
     kind: str = "model"
@@ -55,12 +51,12 @@ class _Plugin(_Model):
     options: dict[str, Any]
 
 
-class _Input(_Recorded):
+class _Input(BaseModel, frozen=True):
     path: Path
     hash: str | None
 
 
-class Record(_Recorded):
+class Record(BaseModel, frozen=True):
     """What `run.json` and `train.json` say of how the result came about."""
 
     kernel: dict[str, str | None]

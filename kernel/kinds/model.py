@@ -9,17 +9,15 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from kernel.kinds import accumulates, model_kinds, training_kinds
 
 __all__ = ["Manifest", "Origin", "Trained"]
 
 
-class Trained(BaseModel):
+class Trained(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How the weights came about."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sigma_min: float = Field(gt=0, description="smallest sigma in training")
     sigma_max: float = Field(gt=0, description="largest sigma in training")
@@ -38,19 +36,15 @@ class Trained(BaseModel):
     )
 
 
-class Origin(BaseModel):
+class Origin(BaseModel, frozen=True, extra="forbid"):
     """What a component was when a model was trained with it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str = Field(description="version of the distribution")
     hash: str = Field(description="hash of the distribution's content, or of its sources")
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What `model.toml` says: what the model is, and the components and options it needs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = Field(1, description="version of this format")
     title: str = Field(description="a few words")

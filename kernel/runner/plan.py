@@ -293,12 +293,10 @@ def _choose_pack(
 def _named_pack(name: str, registry: Registry, selection: Selection) -> ModelPack:
     """Return a pack. Raises MisfitError when it was trained with another part than selected."""
     pack = find_pack(registry, name)
-    for info in selection.plugins:
-        trained = pack.manifest.plugins.get(info.kind)
-        if info.kind in model_kinds() and info.name != trained:
-            raise MisfitError(
-                f"model {pack.name} was trained with {info.kind}.{trained}, but {info.spelling} "
-                f"was selected; leave it out, or name a model that was trained with it "
-                f"(`kernel models`)"
-            )
+    for info in pack.strangers(selection):
+        raise MisfitError(
+            f"model {pack.name} was trained with {info.kind}.{pack.manifest.plugins[info.kind]}, "
+            f"but {info.spelling} was selected; leave it out, or name a model that was trained "
+            f"with it (`kernel models`)"
+        )
     return pack
