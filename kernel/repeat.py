@@ -68,6 +68,7 @@ class Record(BaseModel, frozen=True):
     config: dict[str, Any]
     steps: int | None = Field(None, validation_alias=AliasPath("sampling", "steps"))
     requirements: tuple[str, ...]
+    fitted: dict[str, dict[str, Any]] = Field({}, description="options that a data set decided")
 
     @property
     def settings(self) -> dict[str, Any]:

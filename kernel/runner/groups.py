@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import attrs
 import torch
+from torch import Tensor, nn
 
+from kernel.config import TrainConfig
 from kernel.errors import PluginError, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from kernel.config import TrainConfig
-    from kernel.kinds.recipe import RecipeModule
+from kernel.kinds.recipe import RecipeModule
 
 __all__ = ["Group", "Groups"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from kernel.kinds.observer import Observer
 from kernel.kinds.task import Dataset, Task
 from kernel.models import FOLDER, MANIFEST, WEIGHTS
 from kernel.record import write_json
-from kernel.repeat import TRAINING
+from kernel.repeat import TRAINING, read_record
 from kernel.runner.device import Machine
 from kernel.runner.merge import check_merge, merged
 from kernel.runner.plan import Plan
@@ -37,17 +36,9 @@ RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the settings that the training in `folder` was started with."""
-    return _read(folder, "config")
-
-
-def _read(folder: Path, part: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((folder / TRAINING).read_text("utf-8"))[part]
-        return found
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no training to resume ({TRAINING} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / TRAINING} cannot be read ({error}); start anew") from None
+    if not (folder / TRAINING).is_file():
+        raise InputError(f"{folder} holds no training to resume ({TRAINING} is missing)")
+    return read_record(folder, TRAINING).config
 
 
 def open_folder(config: TrainConfig, resume: bool) -> None:
@@ -127,7 +118,7 @@ def execute(
 
 def _recalled(assembly: Assembly, folder: Path) -> Assembly:
     """Return the assembly with what the data decided when the training in `folder` was begun."""
-    fitted = _read(folder, "fitted")
+    fitted = read_record(folder, TRAINING).fitted
     for component in (assembly.task, assembly.codec):
         assembly = assembly.swap(type(component).model_validate(fitted[component.kind]))
     return assembly
