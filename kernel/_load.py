@@ -64,7 +64,15 @@ class Hooks:
 
     def load_weights(self, load: Callable[[nn.Module], None]) -> None:
         """Have `load` called with every network, inside the wrappers that are yet to be added."""
-        self._manager.register(_Loader(load), "weights")
+
+        class Weights:
+            @hookimpl(wrapper=True)
+            def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+                network = yield
+                load(network)
+                return network
+
+        self._manager.register(Weights(), "weights")
 
     def wrap(self, info: PluginInfo, wrapper: Component) -> None:
         """Put a wrapper around what was added before. Raises PluginError when it wraps wrongly."""
@@ -102,19 +110,6 @@ def wraps(component: type[Component]) -> list[str]:
         for name in dir(component)
         if hasattr(getattr_static(component, name, None), f"{PROJECT}_impl")
     ]
-
-
-class _Loader:
-    """Loads the weights of a network; the wrappers inside are part of what was trained."""
-
-    def __init__(self, load: Callable[[nn.Module], None]) -> None:
-        self._load = load
-
-    @hookimpl(wrapper=True)
-    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
-        network = yield
-        self._load(network)
-        return network
 
 
 def build_command(info: PluginInfo) -> click.Command:

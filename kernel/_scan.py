@@ -15,7 +15,6 @@ from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from configparser import ConfigParser
     from importlib.metadata import Distribution
 
 _GROUP = re.compile(r"kernel\.v([1-9][0-9]*)")
@@ -106,7 +105,7 @@ def _archived(folder: str) -> Iterator[Installed]:
 
 
 def _read(entry_points: bytes, metadata: bytes, folder: str) -> Iterator[Installed]:
-    """Yield a distribution if its entry points are for us."""
+    """Yield a distribution if its entry points are for us; what is there twice in it is told."""
     # The first of each counts: what follows the fields may look like one.
     fields = dict(reversed(_FIELD.findall(metadata)))
     name = canonical(fields.get(b"Name", b"").decode("utf-8", "replace") or "unnamed")
@@ -114,13 +113,23 @@ def _read(entry_points: bytes, metadata: bytes, folder: str) -> Iterator[Install
     text = entry_points.decode("utf-8-sig", "replace")
     if not _GROUP.search(text):
         return
-    from configparser import Error
+    from configparser import ConfigParser, DuplicateOptionError, DuplicateSectionError, Error
 
-    try:
-        parser, doubt = _parse(text)
-    except Error as error:
-        yield Installed(name, version, folder, unreadable=" ".join(str(error).split()))
-        return
+    doubt = ""
+    for strict in (True, False):
+        parser = ConfigParser(delimiters=("=",), strict=strict, interpolation=None)
+        parser.optionxform = str  # type: ignore[method-assign,assignment]
+        try:
+            parser.read_string(text)
+            break
+        except DuplicateSectionError:
+            continue
+        except DuplicateOptionError as error:
+            if _GROUP.fullmatch(error.section):
+                doubt = f"{error.option!r} is there twice, and the last one counts"
+        except Error as error:
+            yield Installed(name, version, folder, unreadable=" ".join(str(error).split()))
+            return
     entries = tuple(
         (int(match[1]), name, value)
         for section in parser.sections()
@@ -138,20 +147,3 @@ def _bytes(path: str) -> bytes:
             return file.readall()
     except OSError:
         return b""
-
-
-def _parse(text: str) -> tuple[ConfigParser, str]:
-    """Return the sections of a file, and what is wrong with ours although they can be read."""
-    from configparser import ConfigParser, DuplicateOptionError, DuplicateSectionError
-
-    doubt = ""
-    for strict in (True, False):
-        parser = ConfigParser(delimiters=("=",), strict=strict, interpolation=None)
-        parser.optionxform = str  # type: ignore[method-assign,assignment]
-        try:
-            parser.read_string(text)
-            break
-        except (DuplicateOptionError, DuplicateSectionError) as error:
-            if isinstance(error, DuplicateOptionError) and _GROUP.fullmatch(error.section):
-                doubt = f"{error.option!r} is there twice, and the last one counts"
-    return parser, doubt
