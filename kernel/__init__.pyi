@@ -17,6 +17,7 @@ from kernel.kinds.backbone import Backbone as Backbone
 from kernel.kinds.backbone import NetworkModule as NetworkModule
 from kernel.kinds.codec import Codec as Codec
 from kernel.kinds.codec import CodecModule as CodecModule
+from kernel.kinds.codec import TrainedCodec as TrainedCodec
 from kernel.kinds.command import Command as Command
 from kernel.kinds.encoder import Encoder as Encoder
 from kernel.kinds.guidance import Guidance as Guidance

@@ -62,17 +62,20 @@ class Hooks:
             _fail(info, f"its class {offer.__name__} has no docstring")
         return offer
 
-    def load_weights(self, load: Callable[[nn.Module], None]) -> None:
-        """Have `load` called with every network, inside the wrappers that are yet to be added."""
+    def load_weights(self, kind: str, load: Callable[[nn.Module], nn.Module | None]) -> None:
+        """Have `load` called with every module of a kind; it may return another in its place.
 
-        class Weights:
-            @hookimpl(wrapper=True)
-            def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
-                network = yield
-                load(network)
-                return network
+        That of a codec is inside all wrappers, that of a network inside those yet to be added.
+        """
 
-        self._manager.register(Weights(), "weights")
+        @hookimpl(wrapper=True, trylast=kind == "codec")
+        def loaded() -> Generator[None, nn.Module, nn.Module]:
+            module = yield
+            return load(module) or module
+
+        loader = ModuleType(f"weights of the {kind}")
+        setattr(loader, f"build_{kind}", loaded)
+        self._manager.register(loader, loader.__name__)
 
     def wrap(self, info: PluginInfo, wrapper: Component) -> None:
         """Put a wrapper around what was added before. Raises PluginError when it wraps wrongly."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from kernel._identity import refuse_changes, trained_options
 from kernel._load import Hooks, wraps
 from kernel._recommend import complete, listening, means
+from kernel.codecs import named_manifest
 from kernel.config import explain
 from kernel.errors import MisfitError, PluginError, UsageError, did_you_mean
 from kernel.kinds import KINDS, accumulates
@@ -301,15 +302,16 @@ def assemble(
             selection = listening(registry, selection, asking, manifest)
         for info in selection.of(kind):
             component = hooks.load(info)
-            trained, note = trained_options(manifest, info, component)
-            given = dict(trained)
+            given: dict[str, Any] = {}
             alone = (named or selection.of(kind)) == (info,)
             for key in (kind, info.spelling) if alone else (info.spelling,):
                 if key in options:
                     given |= options[key]
                     used.add(key)
-            configured = _configure(component, info, given)
-            if manifest is not None and component.fixed:
+            source = named_manifest(registry, info, component, given) or manifest
+            trained, note = trained_options(source, info, component)
+            configured = _configure(component, info, trained | given)
+            if source is not None and component.fixed:
                 own = _configure(component, info, trained)
                 note = note or refuse_changes(info, own, configured, forced)
             notes += [note] if note else []
@@ -332,7 +334,7 @@ def _wrap(
     for part in wrappers[: len(inner)]:
         hooks.wrap(part.info, part.component)
     if load is not None:
-        hooks.load_weights(load)
+        hooks.load_weights("backbone", load)
     for part in wrappers[len(inner) :]:
         hooks.wrap(part.info, part.component)
     for part in wrappers:

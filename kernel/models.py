@@ -1,7 +1,9 @@
 """Model packs: folders of data, installed like plugins, from which no code is run.
 
 An entry point `model.NAME = "some.package"` names a folder that holds `model.toml`, the manifest,
-and `model.safetensors`, the weights. The folder needs no `__init__.py`.
+`model.safetensors`, the weights of a network, and `codec.safetensors`, those of a trained codec. A
+network that was trained with the codec of another pack need not hold these. The folder needs no
+`__init__.py`.
 """
 
 from __future__ import annotations
@@ -18,18 +20,29 @@ from kernel.errors import InputError, KernelError, PluginError
 from kernel.kinds import model_kinds
 from kernel.kinds.model import Manifest
 from kernel.locate import locate
-from kernel.provenance import folder_hash, origin
+from kernel.provenance import content_hash, folder_hash, origin
 from kernel.record import read_as
 from kernel.registry import PluginInfo, Registry, Selection
 from kernel.values import ConditionSpec
 
-__all__ = ["FOLDER", "MANIFEST", "WEIGHTS", "ModelPack", "find_pack", "fitting", "packs", "survey"]
+__all__ = [
+    "CODEC",
+    "FOLDER",
+    "MANIFEST",
+    "WEIGHTS",
+    "ModelPack",
+    "find_pack",
+    "fitting",
+    "packs",
+    "survey",
+]
 
 FOLDER = "model"
 """Where a training leaves its model."""
 
 MANIFEST = "model.toml"
 WEIGHTS = "model.safetensors"
+CODEC = "codec.safetensors"
 
 
 @attrs.frozen
@@ -47,8 +60,13 @@ class ModelPack:
 
     @property
     def weights(self) -> Path:
-        """Return the path of the weights."""
+        """Return the path of the weights of the network."""
         return self.folder / WEIGHTS
+
+    @property
+    def codec(self) -> Path:
+        """Return the path of the weights of a trained codec, where the pack has them."""
+        return self.folder / CODEC
 
     @property
     def condition(self) -> ConditionSpec:
@@ -59,7 +77,7 @@ class ModelPack:
         """Return what was selected in place of something that the weights were trained with."""
         trained = self.manifest.plugins
         every = (info for kind in model_kinds() for info in selection.of(kind))
-        return [info for info in every if info.name != trained[info.kind]]
+        return [info for info in every if info.name != trained.get(info.kind)]
 
     def load(self, network: Any) -> None:
         """Load the weights into a network, a module. Raises InputError when they do not fit."""
@@ -72,6 +90,11 @@ class ModelPack:
         return {
             key: known[key] for key in ("name", "distribution", "version", "hash") if key in known
         }
+
+    @property
+    def codec_heritage(self) -> dict[str, str]:
+        """Return what a model says of the weights of this pack's codec."""
+        return self.heritage | {"hash": str(content_hash(self.codec))}
 
     def describe(self) -> dict[str, Any]:
         """Return what `run.json` says of the model: whose it is, its licence, its content hash."""
@@ -146,11 +169,14 @@ def _installed(info: PluginInfo, registry: Registry) -> ModelPack:
 def _read(folder: Path, what: str, error: type[KernelError]) -> Manifest:
     """Return the manifest in `folder`; raise `error` when it is wrong or the weights are gone."""
     fix = "reinstall it" if error is PluginError else "train it again or get the whole folder"
-    for name in (MANIFEST, WEIGHTS):
-        if not (folder / name).is_file():
-            raise error(f"{what} cannot be used: {folder / name} is missing; {fix}")
+    if not (folder / MANIFEST).is_file():
+        raise error(f"{what} cannot be used: {folder / MANIFEST} is missing; {fix}")
     try:
-        return read_as(Manifest, folder / MANIFEST, tomllib.loads)
+        manifest = read_as(Manifest, folder / MANIFEST, tomllib.loads)
+        weights = folder / (WEIGHTS if manifest.network else CODEC)
+        if weights.is_file():
+            return manifest
+        problem = f"{weights} is missing"
     except ValueError as reason:
         if str(reason).startswith("format:"):
             fix = "it was made for a newer kernel-audio, so upgrade kernel-audio"

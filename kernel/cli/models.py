@@ -63,7 +63,7 @@ def _show(record: dict[str, Any]) -> str:
         "licence": record["licence"],
         "attribution": record["attribution"],
         "parameters": f"{record['parameters']:,}",
-        "steps": f"{record['steps']} recommended",
+        "steps": record["steps"] and f"{record['steps']} recommended",
         "plugins": ", ".join(_pairs(record["plugins"], ".")),
         "options": ", ".join(
             f"{kind}.{pair}"

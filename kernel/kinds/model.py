@@ -1,15 +1,16 @@
 """Trained weights, as data: a folder with a manifest, from which no code is run.
 
 An entry point `model.NAME = "some.package"` names a folder that holds `model.toml`, which is a
-`Manifest`, and `model.safetensors`, the weights. The folder needs no `__init__.py`.
+`Manifest`, and the weights: `model.safetensors` has those of the network, `codec.safetensors` those
+of a trained codec. A pack of a codec alone has no network. The folder needs no `__init__.py`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from kernel.kinds import accumulates, model_kinds, training_kinds
 
@@ -19,9 +20,9 @@ __all__ = ["Manifest", "Origin", "Trained"]
 class Trained(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How the weights came about."""
 
-    sigma_min: float = Field(gt=0, description="smallest sigma in training")
-    sigma_max: float = Field(gt=0, description="largest sigma in training")
-    condition_dropout: float = Field(ge=0, le=1, description="fraction trained unconditionally")
+    sigma_min: float = Field(0, ge=0, description="smallest sigma in training; 0 for a codec")
+    sigma_max: float = Field(0, ge=0, description="largest sigma in training; 0 for a codec")
+    condition_dropout: float = Field(0, ge=0, le=1, description="fraction trained unconditionally")
     steps: int = Field(ge=0, description="optimizer steps")
     batch: int = Field(ge=1, description="items in a step")
     seed: int = Field(ge=0, description="seed of the training")
@@ -31,6 +32,9 @@ class Trained(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         default_factory=dict, description="width of each part of the condition"
     )
     loss: float | None = Field(None, description="mean loss of the last steps")
+    codec: dict[Literal["name", "distribution", "version", "hash"], str] = Field(
+        default_factory=dict, description="whose codec weights it was trained with, and their hash"
+    )
     parent: dict[Literal["name", "distribution", "version", "hash"], str] = Field(
         default_factory=dict, description="the model whose weights were gone on from"
     )
@@ -68,8 +72,13 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     tasks: tuple[str, ...] = Field(
         (), description="tasks besides its own that the model is good for, by the plugins' names"
     )
-    steps: int = Field(ge=1, description="recommended solver steps")
+    steps: int = Field(0, ge=0, description="recommended solver steps; 0 for a codec")
     trained: Trained
+
+    @property
+    def network(self) -> bool:
+        """Return whether there is a network, and not a codec alone."""
+        return "backbone" in self.plugins
 
     @property
     def components(self) -> list[tuple[str, str]]:
@@ -90,7 +99,9 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @field_validator("plugins")
     @classmethod
     def _complete(cls, plugins: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-        if missing := [kind for kind in (*model_kinds(), "task") if kind not in plugins]:
+        alone = not {"objective", "backbone"} & plugins.keys()
+        needed = ("codec", "task") if alone else (*model_kinds(), "task")
+        if missing := [kind for kind in needed if kind not in plugins]:
             raise ValueError(f"no {missing[0]} is named")
         for kind, names in plugins.items():
             if kind not in training_kinds():
@@ -101,3 +112,9 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
                 if not re.fullmatch(r"[\w.+-]+", name):
                     raise ValueError(f"{kind} cannot be called {name!r}")
         return plugins
+
+    @model_validator(mode="after")
+    def _playable(self) -> Self:
+        if self.network and not (self.steps and self.trained.sigma_min and self.trained.sigma_max):
+            raise ValueError("steps, trained.sigma_min and trained.sigma_max have to be above 0")
+        return self

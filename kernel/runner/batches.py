@@ -16,6 +16,7 @@ from kernel.kinds.codec import CodecModule
 from kernel.kinds.objective import Objective
 from kernel.kinds.task import Task
 from kernel.runner.device import Machine
+from kernel.standardised import parted
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
 
 
@@ -28,17 +29,22 @@ def latent_space(
 ) -> LatentSpace:
     """Return the space of the latents of so many samples, with the codec that was built."""
     module = cast("CodecModule", codec)
-    scale = next((each.sigma_data for each in assembly.all(Objective)), 1.0)
+    scale = sigma_data(assembly)
     return LatentSpace(
         assembly.task.audio,
         samples,
         assembly.codec.latent(assembly.task.audio, samples),
-        lambda audio: module.encode(machine.put(audio)) * scale,
+        lambda audio: parted(module.encode(machine.put(audio)))[0] * scale,
         lambda x0, length: module.decode(x0 / scale, length),
         encoder,
         torch.float32,
         machine.device,
     )
+
+
+def sigma_data(assembly: Assembly) -> float:
+    """Return the scale of x0 over a latent of unit variance."""
+    return next((each.sigma_data for each in assembly.all(Objective)), 1.0)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -12,12 +13,14 @@ from kernel.assembly import Assembly
 from kernel.config import TrainConfig
 from kernel.items import Item
 from kernel.kinds._collate import held
+from kernel.kinds.codec import CodecModule
 from kernel.kinds.recipe import Batch
 from kernel.kinds.task import Dataset
-from kernel.runner.batches import collated, latent_space, sounds
+from kernel.runner.batches import collated, latent_space, sigma_data, sounds
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.seeds import generator
+from kernel.standardised import parted
 
 
 class Feed:
@@ -38,6 +41,7 @@ class Feed:
         self._data = data
         self._config = config
         self._machine = machine
+        self._codec = cast(CodecModule, codec)
         self._space = latent_space(
             assembly, assembly.task.samples, codec, machine, encoders(assembly, machine)
         )
@@ -55,7 +59,7 @@ class Feed:
             lots = torch.stack([torch.rand((), generator=each) for each in draws])
             condition = condition.drop(put(lots < config.condition_dropout))
         audio = put(sounds(items))
-        x0 = None if "codec" in assembly.recipe.trains else self._space.encode(audio)
+        x0 = None if "codec" in assembly.recipe.trains else self._encode(audio, draws)
         valid = condition.valid if x0 is not None else held(items, audio.shape[-1])
         return Batch(
             audio=audio,
@@ -68,6 +72,14 @@ class Feed:
             first=rows.start,
             put=put,
         )
+
+    def _encode(self, audio: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
+        """Return x0, drawn for each item where the codec encodes to a distribution."""
+        mean, std = parted(self._codec.encode(audio))
+        if std is not None:
+            noise = [torch.randn(mean.shape[1:], generator=each) for each in draws]
+            mean = mean + std * self._machine.put(torch.stack(noise)).to(mean.dtype)
+        return mean * sigma_data(self._assembly)
 
     def _item(self, place: int) -> Item:
         """Return an item of one endless sequence of shuffled epochs."""

@@ -10,6 +10,7 @@ import attrs
 
 from kernel._identity import paths
 from kernel.assembly import Assembly, assemble
+from kernel.codecs import furnish
 from kernel.config import RunConfig, Settings, TrainConfig
 from kernel.errors import MisfitError, UsageError
 from kernel.kinds import base, model_kinds, run_kinds, training_kinds
@@ -48,6 +49,8 @@ class Plan:
     inputs: tuple[Path, ...] = ()
     drift: tuple[str, ...] = ()
     """What is not as the model was trained with it: those of the notes that `--locked` refuses."""
+    codec: ModelPack | None = None
+    """The pack that has the weights of a trained codec, which may be the model itself."""
 
     @property
     def model(self) -> ModelPack:
@@ -98,8 +101,7 @@ class Plan:
         """
         pack = self.pack
         owners = {part.info.distribution for part in self.assembly.parts}
-        if pack and pack.info:
-            owners.add(pack.info.distribution)
+        owners |= {each.info.distribution for each in (pack, self.codec) if each and each.info}
         return {
             "config": config.model_dump(mode="json") | {"steps": self.steps},
             "device": machine.facts(),
@@ -131,6 +133,10 @@ class Plan:
         found = {f"inputs.{number}": path for number, path in enumerate(self.inputs)}
         if self.pack and not self.pack.info:
             found["model"] = self.pack.folder
+        if self.codec and self.codec is not self.pack:
+            option = f"{self.assembly.spelling('codec')}.pack"
+            place, folder = ("codec weights", self.codec.codec), (option, self.codec.folder)
+            found |= [place if self.codec.info else folder]
         for part in self.assembly.parts:
             for name, value in part.component:
                 if isinstance(value, Path) and part.info.kind != "observer":
@@ -156,10 +162,10 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
     assembly, selection = _assembled(config, registry, selection, run_kinds(), pack)
-    notes += assembly.notes
-    notes += (drift := _drift(assembly, pack, registry))
+    codec, changed = furnish(assembly, registry, pack)
+    notes += (*assembly.notes, *(drift := (*_drift(assembly, pack, registry), *changed)))
     trained = pack.manifest.trained
-    _check_task(assembly, pack)
+    _check_task(assembly, pack, codec)
     offered = set() if config.cuda_graph else {"gradient"}
     if trained.condition_dropout and assembly.condition:
         offered.add("null-condition")
@@ -183,7 +189,9 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
             f"{steps} {noun} too few for the order {assembly.solver.order} of {name}; take more, "
             f"or a solver of a lower order"
         )
-    return Plan(registry, selection, assembly, steps, pack, tuple(notes), config.inputs, drift)
+    return Plan(
+        registry, selection, assembly, steps, pack, tuple(notes), config.inputs, drift, codec
+    )
 
 
 def plan_training(config: TrainConfig, registry: Registry) -> Plan:
@@ -199,13 +207,14 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     for kind in (*next(iter(assembly.all(Recipe)), Recipe).requires, "recipe"):
         if (required := base(kind)) is not None:
             assembly.get(required)
-    drift: tuple[str, ...] = ()
+    codec, drift = furnish(assembly, registry, pack)
+    _check_task(assembly, pack, codec)
     if pack is not None:
-        _check_task(assembly, pack)
-        notes += (*assembly.notes, *(drift := _drift(assembly, pack, registry)))
+        drift = (*_drift(assembly, pack, registry), *drift)
+    notes += (*assembly.notes, *drift)
     assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
     _refuse_paths(assembly)
-    return Plan(registry, selection, assembly, config.steps, pack, tuple(notes), drift=drift)
+    return Plan(registry, selection, assembly, config.steps, pack, tuple(notes), (), drift, codec)
 
 
 def _assembled(
@@ -246,16 +255,18 @@ def _refuse_paths(assembly: Assembly) -> None:
                 )
 
 
-def _check_task(assembly: Assembly, pack: ModelPack) -> None:
-    """Raise MisfitError when the task's audio or condition is not what the network knows."""
-    task, trained = assembly.task, pack.manifest.trained
-    for field, unit in (("sample_rate", " Hz"), ("channels", " channels")):
-        wants, has = getattr(task.audio, field), getattr(trained, field)
-        if wants != has:
-            raise MisfitError(
-                f"the task works at {wants}{unit}, but model {pack.name} was trained at "
-                f"{has}{unit}; set task.{field}={has}"
-            )
+def _check_task(assembly: Assembly, pack: ModelPack | None, codec: ModelPack | None) -> None:
+    """Raise MisfitError when the task's audio or condition is not what was trained."""
+    for each in filter(None, (pack, codec)):
+        for field, unit in (("sample_rate", " Hz"), ("channels", " channels")):
+            wants, has = getattr(assembly.task.audio, field), getattr(each.manifest.trained, field)
+            if wants != has:
+                raise MisfitError(
+                    f"the task works at {wants}{unit}, but model {each.name} was trained at "
+                    f"{has}{unit}; set task.{field}={has}"
+                )
+    if pack is None or not pack.manifest.network:
+        return
     for part, wants in attrs.asdict(assembly.condition).items():
         has = getattr(pack.condition, part)
         if wants not in (0, has):
@@ -270,8 +281,8 @@ def _choose_pack(
 ) -> tuple[ModelPack, list[ModelPack]]:
     """Return the pack of a run, and those that would do as well where none was named."""
     if config.model is not None:
-        return _named_pack(config.model, registry, selection), []
-    every = packs(registry)
+        return _named_pack(config.model, registry, selection, played=True), []
+    every = [pack for pack in packs(registry) if pack.manifest.network]
     if not every:
         raise UsageError(
             "no model is installed; install a distribution with a model pack, or name a trained "
@@ -290,10 +301,22 @@ def _choose_pack(
     return pack, others
 
 
-def _named_pack(name: str, registry: Registry, selection: Selection) -> ModelPack:
-    """Return a pack. Raises MisfitError when it was trained with another part than selected."""
+def _named_pack(
+    name: str, registry: Registry, selection: Selection, played: bool = False
+) -> ModelPack:
+    """Return a pack.
+
+    Raises MisfitError when it was trained with another part than selected, and UsageError for a
+    codec alone where a network is needed.
+    """
     pack = find_pack(registry, name)
-    for info in pack.strangers(selection):
+    strangers = pack.strangers(selection)
+    if not pack.manifest.network and (played or any(each.kind != "codec" for each in strangers)):
+        raise UsageError(
+            f"model {pack.name} is a trained codec and has no network; name another model, or "
+            f"train a network on its latents with -o codec.pack={name}"
+        )
+    for info in strangers:
         raise MisfitError(
             f"model {pack.name} was trained with {info.kind}.{pack.manifest.plugins[info.kind]}, "
             f"but {info.spelling} was selected; leave it out, or name a model that was trained "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kernel._identity import paths
 from kernel.assembly import Assembly
@@ -18,17 +18,18 @@ from kernel.config import TrainConfig
 from kernel.errors import InputError, MisfitError, OutputError, UsageError
 from kernel.files import output_error, staged
 from kernel.kinds import accumulates
-from kernel.kinds.codec import Codec
+from kernel.kinds.codec import Codec, CodecModule, TrainedCodec
 from kernel.kinds.model import Manifest, Trained
 from kernel.kinds.observer import Observer
 from kernel.kinds.task import Dataset, Task
-from kernel.models import FOLDER, MANIFEST, WEIGHTS
+from kernel.models import CODEC, FOLDER, MANIFEST, WEIGHTS
 from kernel.record import write_json
 from kernel.repeat import TRAINING, read_record
 from kernel.runner.device import Machine
 from kernel.runner.merge import check_merge, merged
 from kernel.runner.plan import Plan
 from kernel.runner.training import Trainer
+from kernel.standardised import measured
 
 RESUMABLE = {"out", "checkpoint_every", "keep", "device"}
 """Settings that may differ when a training is resumed, because no weight depends on them."""
@@ -88,16 +89,20 @@ def execute(
     assembly = plan.assembly
     assembly = _recalled(assembly, folder) if resumed else assembly.swap(assembly.task.resolve())
     data = assembly.task.dataset("train")
-    if plan.pack is not None and assembly.condition != plan.pack.condition:
+    pack = plan.pack
+    if pack and pack.manifest.network and assembly.condition != pack.condition:
         raise MisfitError(
-            f"the task's condition is {assembly.condition}, but the network of model "
-            f"{plan.pack.name} takes {plan.pack.condition}; train on with a task that gives the "
-            f"same"
+            f"the task's condition is {assembly.condition}, but the network of model {pack.name} "
+            f"takes {pack.condition}; train on with a task that gives the same"
         )
-    if plan.pack is None and not resumed:
+    if pack is None and plan.codec is None and not resumed:
         assembly = _fitted(assembly, data)
     if "backbone" in assembly.recipe.trains:
         check_merge(assembly)
+    if "codec" in assembly.recipe.trains and (around := assembly.wrappers("codec")):
+        raise UsageError(
+            f"{around[0].info.spelling} wraps the codec that is to be trained; leave it out"
+        )
     fitted = attrs.evolve(plan, assembly=assembly)
     trainer = Trainer(assembly, data, config, machine, observers, fitted.companion)
     record = {
@@ -110,6 +115,8 @@ def execute(
         observer.started(folder, record)
     trainer.resume(folder)
     loss = trainer.run(folder, record)
+    if "backbone" not in trainer.exports:
+        fitted = attrs.evolve(plan, assembly=_measured(assembly, data, trainer, machine))
     _write_model(config, fitted, trainer, loss)
     for observer in observers:
         tell(observer.finished(folder))
@@ -126,44 +133,77 @@ def _recalled(assembly: Assembly, folder: Path) -> Assembly:
 
 def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
     """Return the assembly with its codec fitted to the data."""
+    return assembly.swap(assembly.codec.fit(assembly.task.audio, _heard(data)))
+
+
+def _heard(data: Dataset) -> Iterator[Tensor]:
+    """Yield the audio [C, L] of a data set, without its padding."""
     draws = torch.Generator().manual_seed(0)
-    items = (data.item(index, draws) for index in range(len(data)))
-    audio = (item.audio[:, : item.valid] for item in items if item.audio is not None)
-    return assembly.swap(assembly.codec.fit(assembly.task.audio, audio))
+    for index in range(len(data)):
+        item = data.item(index, draws)
+        if item.audio is not None:
+            yield item.audio[:, : item.valid]
+
+
+def _measured(assembly: Assembly, data: Dataset, trainer: Trainer, machine: Machine) -> Assembly:
+    """Return the assembly with a codec that knows mean and deviation of its trained latents."""
+    module = trainer.exports["codec"].eval()
+    module.load_state_dict(trainer.averaged("codec"))
+    sounds = (machine.put(audio)[None] for audio in _heard(data))
+    mean, std = measured(cast(CodecModule, module), sounds)
+    return assembly.swap(assembly.codec.model_copy(update={"mean": mean, "std": std}))
 
 
 def _write_model(config: TrainConfig, plan: Plan, trainer: Trainer, loss: float | None) -> None:
-    """Write the weights of what the recipe exports, and the manifest of a network."""
+    """Write the manifest, and the weights of what the recipe exports.
+
+    Weights of a codec that no installed pack has are copied, so that others find them too.
+    """
     folder, exports = config.out / FOLDER, trainer.exports
     weights = {f"{kind}.safetensors": trainer.averaged(kind) for kind in exports}
-    manifest = None
+    model, staying = exports.get("codec", trainer.codec), set[str]()
     if "backbone" in exports:
         average = weights.pop("backbone.safetensors")
-        network, staying = merged(plan.assembly, exports["backbone"], trainer.codec, average)
-        weights[WEIGHTS] = network.state_dict()
-        manifest = _manifest(config, plan, network, staying, loss)
+        model, staying = merged(plan.assembly, exports["backbone"], trainer.codec, average)
+        weights[WEIGHTS] = model.state_dict()
+    frozen = None if "codec" in exports else plan.codec
+    copied = frozen is not None and (frozen is plan.pack or frozen.info is None)
+    codec = plan.assembly.codec
+    if isinstance(codec, TrainedCodec):
+        name = frozen.info.name if frozen and frozen.info and not copied else None
+        codec = codec.model_copy(update={"pack": name})
+        plan = attrs.evolve(plan, assembly=plan.assembly.swap(codec))
+    manifest = _manifest(config, plan, model, staying, loss)
+    if frozen is not None:
+        given = frozen.manifest.trained.codec if frozen is plan.pack else frozen.codec_heritage
+        trained = manifest.trained.model_copy(update={"codec": given})
+        manifest = manifest.model_copy(update={"trained": trained})
     if folder.exists():
         shutil.rmtree(folder)
     with staged(folder) as stage:
-        if manifest is not None:
-            (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
+        (stage / MANIFEST).write_text(manifest.toml(), "utf-8")
         for name, tensors in weights.items():
             half = {
                 each: value.half() if value.is_floating_point() else value
                 for each, value in tensors.items()
             }
             write_tensors(stage / name, half, {"format": "pt"})
+        if frozen is not None and copied:
+            shutil.copyfile(frozen.codec, stage / CODEC)
 
 
 def _manifest(
-    config: TrainConfig, plan: Plan, network: nn.Module, staying: set[str], loss: float | None
+    config: TrainConfig, plan: Plan, model: nn.Module, staying: set[str], loss: float | None
 ) -> Manifest:
     assembly, parent = plan.assembly, plan.pack
     plugins: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
+    alone = "backbone" not in assembly.recipe.trains
     for part in assembly.parts:
         kind, component = part.info.kind, part.component
         if kind == "observer" or (kind == "wrapper" and part.info.spelling not in staying):
+            continue
+        if alone and kind not in ("codec", "task"):
             continue
         left_out = set(paths(component))
         given = component.portable().model_dump(mode="json", exclude=left_out, exclude_none=True)
@@ -178,31 +218,39 @@ def _manifest(
         for part in assembly.parts
         if part.info.kind in plugins
     }
-    schedule, parts = assembly.schedule, attrs.asdict(assembly.condition)
+    sampled = {} if alone else _sampled(assembly, config)
     return Manifest(
         format=1,
         title=config.title or config.out.name,
         description=config.description,
         licence=config.licence or (parent.manifest.licence if parent else ""),
         attribution=config.attribution or (parent.manifest.attribution if parent else ""),
-        parameters=sum(each.numel() for each in network.parameters()),
+        parameters=sum(each.numel() for each in model.parameters()),
         plugins=plugins,
         distributions=owners,
         parts=plan.origins,
         options=options,
         tasks=config.tasks,
-        steps=config.sampling_steps or (parent.manifest.steps if parent else 16),
+        steps=0 if alone else config.sampling_steps or (parent.manifest.steps if parent else 16),
         trained=Trained(
-            sigma_min=schedule.sigma_min,
-            sigma_max=schedule.sigma_max,
-            condition_dropout=config.condition_dropout,
+            **sampled,
             steps=config.steps,
             batch=config.batch,
             seed=config.seed,
             sample_rate=assembly.task.audio.sample_rate,
             channels=assembly.task.audio.channels,
-            condition={part: width for part, width in parts.items() if width},
             loss=loss,
             parent=parent.heritage if parent else {},
         ),
     )
+
+
+def _sampled(assembly: Assembly, config: TrainConfig) -> dict[str, Any]:
+    """Return what a manifest says of a network's noise and condition."""
+    parts = attrs.asdict(assembly.condition)
+    return {
+        "sigma_min": assembly.schedule.sigma_min,
+        "sigma_max": assembly.schedule.sigma_max,
+        "condition_dropout": config.condition_dropout,
+        "condition": {part: width for part, width in parts.items() if width},
+    }

@@ -131,6 +131,8 @@ BROKEN = {
     "no title": (GOOD.replace('title = "Spoken digits"', ""), "(title: Field required)"),
     "unknown key": ("colour = 1\n" + GOOD, "(colour: Extra inputs are not permitted)"),
     "not finite": (GOOD.replace("= 80,", "= inf,"), "(trained.sigma_max: "),
+    "no steps": (GOOD.replace("steps = 16\n", ""), "(steps, trained.sigma_min and trained.sigma_m"),
+    "no sigma": (GOOD.replace("sigma_min = 0.002,", ""), "(steps, trained.sigma_min and trained.s"),
     "no codec": (GOOD.replace('codec = "mel",', ""), "(plugins: no codec is named)"),
     "two codecs": (GOOD.replace('"mel"', '["mel", "stft"]'), "(plugins: codec has to be one name)"),
     "unknown kind": (GOOD.replace("schedule =", "sched ="), "'sched' is not a kind of plugin"),
@@ -160,6 +162,16 @@ def test_a_missing_file_is_named(site: Any, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(PluginError, match=f"{name} is missing; reinstall it"):
         find_pack(Registry.scan(path=site.path), "x")
+
+
+def test_a_codec_alone_needs_its_own_weights_and_no_network(site: Any) -> None:
+    text = GOOD.replace('objective = "edm", schedule = "edm",', "").replace('backbone = "dit",', "")
+    folder = install(site, "vae", text)
+    with pytest.raises(PluginError, match="codec.safetensors is missing; reinstall it"):
+        find_pack(Registry.scan(path=site.path), "vae")
+    (folder / WEIGHTS).rename(folder / "codec.safetensors")
+    pack = find_pack(Registry.scan(path=site.path), "vae")
+    assert not pack.manifest.network and pack.codec.is_file()
 
 
 def test_a_missing_folder_is_named(site: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 
 from kernel.assembly import Assembly, assemble
 from kernel.checkpoint import read_tensors
+from kernel.codecs import furnish
 from kernel.config import RunConfig
 from kernel.errors import KernelError
 from kernel.kinds import run_kinds
@@ -13,6 +17,7 @@ from kernel.models import ModelPack, find_pack
 from kernel.registry import Selection
 from kernel.runner.device import Machine
 from kernel.runner.sampling import Sampler
+from kernel_audio_testing._sounds import tones
 from kernel_audio_testing._subject import Subject, Violation, require
 from kernel_audio_testing._tools import finite
 
@@ -24,12 +29,25 @@ def _pack(subject: Subject) -> ModelPack:
 
 
 def _assembly(subject: Subject, loaded: bool = False) -> Assembly:
-    pack = _pack(subject)
+    pack, registry = _pack(subject), subject.registry
     load = pack.load if loaded else None
     try:
-        return assemble(subject.registry, Selection(), run_kinds(), {}, pack.manifest, load)[0]
+        assembly, _ = assemble(registry, Selection(), run_kinds(), {}, pack.manifest, load)
+        if loaded:
+            furnish(assembly, registry, pack)
     except KernelError as error:
         raise Violation(f"what the manifest names cannot be put together: {error}") from None
+    return assembly
+
+
+def _built(subject: Subject, loaded: bool = False) -> nn.Module:
+    """Return the network, or the codec of a pack without one."""
+    pack, assembly = _pack(subject), _assembly(subject, loaded)
+    try:
+        network = pack.manifest.network
+        return assembly.build_network(pack.condition) if network else assembly.build_codec()
+    except KernelError as error:
+        raise Violation(str(error)) from None
 
 
 def check_manifest(subject: Subject) -> str | None:
@@ -42,51 +60,65 @@ def check_manifest(subject: Subject) -> str | None:
 
 def check_components(subject: Subject) -> str | None:
     """Check that what the manifest names is installed, takes its options and fits together."""
-    assembly = _assembly(subject)
+    assembly, manifest = _assembly(subject), _pack(subject).manifest
     for kind in ("solver", "schedule"):
-        names = _pack(subject).manifest.plugins
         require(
-            kind in names, f"the manifest recommends no {kind}, so that the model cannot be run"
+            kind in manifest.plugins or not manifest.network,
+            f"the manifest recommends no {kind}, so that the model cannot be run",
         )
-    assembly.build_network(_pack(subject).condition)
+    _built(subject)
     return ", ".join(part.info.spelling for part in assembly.parts)
 
 
 def check_weights(subject: Subject) -> str | None:
-    """Check that the weights fit the network, name by name and shape by shape, and are finite."""
+    """Check that the weights fit what they are of, by name and by shape, and are finite."""
     pack = _pack(subject)
-    assembly = _assembly(subject, loaded=True)
-    try:
-        assembly.build_network(pack.condition)
-    except KernelError as error:
-        raise Violation(str(error)) from None
-    for name, tensor in sorted(read_tensors(pack.weights).items()):
-        finite(tensor, f"the tensor {name!r}")
-    return f"{pack.weights.stat().st_size / 1e6:.1f} MB"
+    _built(subject, loaded=True)
+    files = [each for each in (pack.weights, pack.codec) if each.is_file()]
+    for file in files:
+        for name, tensor in sorted(read_tensors(file).items()):
+            finite(tensor, f"the tensor {name!r}")
+    return f"{sum(each.stat().st_size for each in files) / 1e6:.1f} MB"
 
 
 def check_parameters(subject: Subject) -> str | None:
-    """Check that the network has as many parameters as the manifest says."""
-    pack = _pack(subject)
-    network, claimed = _assembly(subject).build_network(pack.condition), pack.manifest.parameters
-    found = sum(parameter.numel() for parameter in network.parameters())
-    require(found == claimed, f"the network has {found} parameters and the manifest says {claimed}")
+    """Check that the network, or the codec, has as many parameters as the manifest says."""
+    claimed = _pack(subject).manifest.parameters
+    found = sum(parameter.numel() for parameter in _built(subject).parameters())
+    require(found == claimed, f"it has {found} parameters and the manifest says {claimed}")
     return f"{found / 1e6:.2f} M"
 
 
 def check_sounds(subject: Subject) -> str | None:
-    """Check that one step of its recommended solver makes a finite sound that is not silent."""
+    """Check that its solver makes a finite sound that is not silent, or its codec gives one back.
+
+    One step is taken. A codec is given a decaying tone.
+    """
     pack, assembly = _pack(subject), _assembly(subject, loaded=True)
+    if not pack.manifest.network:
+        return _given_back(assembly, _built(subject, loaded=True))
     try:
         requests = assembly.task.requests((), 1)
         sampler = Sampler.of(assembly, pack, Machine.choose(RunConfig(device="cpu")))
         ((_, sound),) = sampler.sounds(requests, steps=1, seed=0, batch=1)
     except KernelError as error:
         raise Violation(str(error)) from None
-    finite(sound.audio, "the sound")
-    require(bool((sound.audio.abs() > 1e-5).any()), "the sound is silent")
-    rms = 20 * float(torch.log10(sound.audio.square().mean().sqrt()))
-    return f"{tuple(sound.audio.shape)}, {rms:.0f} dBFS"
+    return _audible(sound.audio)
+
+
+@torch.no_grad()
+def _given_back(assembly: Assembly, codec: Any) -> str:
+    sound = tones(assembly.task.audio, assembly.task.samples, batch=1)
+    encoded = codec.eval().encode(sound)
+    latent = encoded[0] if isinstance(encoded, tuple) else encoded
+    return _audible(codec.decode(latent, sound.shape[-1])[0])
+
+
+def _audible(audio: Tensor) -> str:
+    finite(audio, "the sound")
+    require(bool((audio.abs() > 1e-5).any()), "the sound is silent")
+    rms = 20 * float(torch.log10(audio.square().mean().sqrt()))
+    return f"{tuple(audio.shape)}, {rms:.0f} dBFS"
 
 
 CHECKS = (check_manifest, check_components, check_weights, check_parameters, check_sounds)

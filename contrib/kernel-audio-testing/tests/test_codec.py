@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kernel import AudioSpec, Codec, LatentSpec
+from kernel import AudioSpec, Codec, LatentSpec, TrainedCodec
 
 
 class Blocks(nn.Module):
@@ -62,14 +62,58 @@ class Block(Codec):
         return self.model_copy(update={"std": float(power if "fit" in self.faults else power**0.5)})
 
 
+class Variational(nn.Module):
+    """Blocks through a trained matrix, with a spread."""
+
+    def __init__(self, faults: frozenset[str]) -> None:
+        super().__init__()
+        self.faults = faults
+        draws = torch.Generator().manual_seed(0)
+        self.there = nn.Parameter(torch.randn(16, 64, generator=draws) / 8)
+        self.back = nn.Parameter(torch.randn(64, 16, generator=draws) / 4)
+        self.register_buffer("heard", torch.zeros(()))
+        if "unsaved" in faults:
+            self.level = float(torch.rand(()))
+
+    def encode(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        blocks = nn.functional.pad(audio, (0, -audio.shape[-1] % 64)).unflatten(-1, (-1, 64))
+        mean = (blocks @ self.there.T)[:, 0].transpose(1, 2)
+        if "unsaved" in self.faults:
+            mean = mean * self.level
+        if "counts" in self.faults:
+            self.heard += 1
+        std = torch.full_like(mean[..., :1] if "narrow" in self.faults else mean, 0.1)
+        return mean, std * 0 if "flat" in self.faults else std
+
+    def decode(self, latent: Tensor, samples: int) -> Tensor:
+        return (latent.transpose(1, 2) @ self.back.T).flatten(1)[:, None, :samples]
+
+
+class Weighty(TrainedCodec):
+    """A codec with weights, that come from a pack."""
+
+    faults: tuple[str, ...] = Field((), description="what is broken")
+
+    def latent(self, audio: AudioSpec, samples: int) -> LatentSpec:
+        return LatentSpec(16, (-(-samples // 64),))
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        return Variational(frozenset(self.faults))
+
+
 def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Block) == set()
+    assert broken(Weighty) == set()
 
 
 @pytest.mark.parametrize(
     ("component", "options", "check"),
     [
         (Block, {"faults": ["hop"]}, "alignment"),
+        (Weighty, {"faults": ["flat"]}, "spread"),
+        (Weighty, {"faults": ["narrow"]}, "spread"),
+        (Weighty, {"faults": ["counts"]}, "weights"),
+        (Weighty, {"faults": ["unsaved"]}, "weights"),
         (Block, {"faults": ["floor"]}, "latent_shape"),
         (Block, {"faults": ["long"]}, "samples"),
         (Block, {"faults": ["level"]}, "batch"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kernel import CodecModule, InputError, UsageError
 
@@ -36,7 +36,7 @@ def moments(codec: str, module: CodecModule, examples: Iterable[Tensor]) -> tupl
     """
     count, total, square = 0, 0.0, 0.0
     for example in examples:
-        latent = module.encode(example.detach()[None]).double()
+        latent = cast("Tensor", module.encode(example.detach()[None])).double()
         count += latent.numel()
         total += float(latent.sum())
         square += float(latent.square().sum())

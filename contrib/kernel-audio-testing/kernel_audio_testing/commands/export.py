@@ -30,16 +30,21 @@ Examples:
 @click.option(
     "--attribution", help="Who is to be named with the weights.  [default: the manifest's]"
 )
-def export(run: Path, pack: str, out: Path, licence: str | None, attribution: str | None) -> None:
+@click.option(
+    "--whole", is_flag=True, help="Put the codec's weights in too, and leave its pack out."
+)
+def export(
+    run: Path, pack: str, out: Path, licence: str | None, attribution: str | None, whole: bool
+) -> None:
     """Write the project of a model pack, which holds trained weights and no code.
 
-    RUN is the folder of a training, or one that holds model.toml and model.safetensors.
+    RUN is the folder of a training, or one that holds model.toml and its weights.
     """
     from kernel.registry import Registry
     from kernel_audio_testing.commands._project import tell
     from kernel_audio_testing.projects import Names, pack_project
 
-    project = pack_project(Names.of(pack), run, Registry.scan(), licence, attribution)
+    project = pack_project(Names.of(pack), run, Registry.scan(), licence, attribution, whole)
     tell(project, project.write(out))
 
 

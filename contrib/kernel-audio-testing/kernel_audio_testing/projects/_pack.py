@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from kernel.errors import InputError, UsageError
 from kernel.kinds import run_kinds
 from kernel.kinds.model import Manifest
-from kernel.models import FOLDER, MANIFEST, WEIGHTS, find_pack
+from kernel.models import CODEC, FOLDER, MANIFEST, WEIGHTS, find_pack
 from kernel.registry import Registry
 from kernel.repeat import TRAINING
 from kernel_audio_testing.projects._names import Names
@@ -42,12 +44,15 @@ def pack_project(
     registry: Registry,
     licence: str | None = None,
     attribution: str | None = None,
+    whole: bool = False,
 ) -> Project:
     """Return a project with the model that a training left in `folder`, or that lies in `folder`.
 
-    licence, attribution: what is said of the weights, by default what the manifest says. Raises
-    InputError for a folder without a whole model, UsageError when nothing says a licence, when no
-    solver or schedule is recommended, or when nobody offers a component that the model needs.
+    licence, attribution: what is said of the weights, by default what the manifest says. whole:
+    take the weights of the codec out of the pack that the network was trained with, so that nobody
+    needs that. Raises InputError for a folder without a whole model or another codec's weights,
+    UsageError when nothing says a licence, when no solver or schedule is recommended, or when
+    nobody offers a component that the model needs.
     """
     place, owners = _read(folder)
     manifest = find_pack(registry, place).manifest
@@ -59,12 +64,20 @@ def pack_project(
             "them; add --licence, e.g. --licence CC-BY-4.0"
         )
     for kind in ("schedule", "solver"):
-        if kind not in manifest.plugins:
+        if manifest.network and kind not in manifest.plugins:
             raise UsageError(
                 f"{place / MANIFEST} recommends no {kind}, so that nobody could play the model by "
                 f'its name alone; add a line {kind} = "NAME" under [plugins]'
             )
-    weights = read_weights(place / WEIGHTS)
+    files = {
+        name: read_weights(place / name) for name in (WEIGHTS, CODEC) if (place / name).is_file()
+    }
+    told: Mapping[Any, str] = manifest.trained.codec
+    if whole and CODEC not in files:
+        files[CODEC] = _codec_weights(told, registry)
+        codec = {key: given for key, given in manifest.options["codec"].items() if key != "pack"}
+        manifest = manifest.model_copy(update={"options": manifest.options | {"codec": codec}})
+    needed = {told["distribution"]: told["version"]} if told and CODEC not in files else {}
     described = manifest.description or "A trained model for kernel-audio."
     return Project(
         names,
@@ -72,10 +85,10 @@ def pack_project(
         description=_line(described),
         about=_about(names, manifest),
         check=f"model.{names.name}",
-        play=f"kernel run --model {names.name}",
+        play=f"kernel run --model {names.name}" if manifest.network else _train(names, manifest),
         entries={f"model.{names.name}": names.package},
-        files={MANIFEST: manifest.toml().encode(), WEIGHTS: weights},
-        requires=_requirements(manifest, owners, registry),
+        files={MANIFEST: manifest.toml().encode(), **files},
+        requires=_requirements(manifest, owners, registry, needed),
         licence=_line(manifest.licence),
     )
 
@@ -105,12 +118,37 @@ def _read(folder: Path) -> tuple[Path, Owners]:
         ) from None
 
 
-def _requirements(manifest: Manifest, owners: Owners, registry: Registry) -> tuple[str, ...]:
+def _codec_weights(told: Mapping[Any, str], registry: Registry) -> bytes:
+    """Return the weights of the codec that a network was trained with.
+
+    Raises UsageError where there are none and InputError for those of another training.
+    """
+    if not told:
+        raise UsageError("the model has no codec with weights of its own; leave --whole out")
+    pack = find_pack(registry, f"{told['name']}@{told['distribution']}")
+    if pack.codec_heritage["hash"] != told["hash"]:
+        raise InputError(
+            f"the codec weights of model {pack.name} are not those that the network was trained "
+            f"with; `pip install {told['distribution']}=={told['version']}` brings these"
+        )
+    return read_weights(pack.codec)
+
+
+def _train(names: Names, manifest: Manifest) -> str:
+    codec = manifest.plugins["codec"]
+    return f"kernel train --plugins edm,dit,labelled,codec.{codec} -o codec.pack={names.name}"
+
+
+def _requirements(
+    manifest: Manifest, owners: Owners, registry: Registry, needed: Mapping[str, str]
+) -> tuple[str, ...]:
     """Return a requirement for each distribution that a component of a run comes from, sorted.
+
+    needed: versions of further distributions.
 
     The components may be newer than they were in training, but not older.
     """
-    found: dict[str, str] = {}
+    found = {name: name + _at_least(version) for name, version in needed.items()}
     for kind, name in manifest.components:
         if kind not in run_kinds():
             continue
@@ -139,7 +177,7 @@ def _about(names: Names, manifest: Manifest) -> str:
         components=", ".join(f"{kind}.{name}" for kind, name in manifest.components),
         package=names.package,
         manifest=MANIFEST,
-        weights=WEIGHTS,
+        weights=WEIGHTS if manifest.network else CODEC,
     )
 
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 from safetensors.torch import save as save_torch
 
 from kernel import InputError, UsageError
-from kernel.models import MANIFEST, WEIGHTS
+from kernel.models import MANIFEST, WEIGHTS, find_pack
 from kernel.registry import Registry
 from kernel_audio_testing.projects import Names, pack_project
 
@@ -244,3 +244,47 @@ def test_weights_that_cannot_be_read(
     monkeypatch.setattr(Path, "read_bytes", refused)
     with pytest.raises(InputError, match="model.safetensors cannot be read: Permission denied"):
         pack_project(NAMES, source, registry)
+
+
+def test_a_network_brings_its_codec_or_holds_it(site: Any, tmp_path: Path) -> None:
+    weights = save({"a": np.ones(3, np.float16)})
+    told = {"name": "vae", "distribution": "lab-vae", "version": "1.2"}
+    codec = """title = "VAE"
+licence = "CC0-1.0"
+parameters = 3
+plugins = { codec = "mel", task = "labelled" }
+trained = { steps = 1, batch = 1, seed = 0, sample_rate = 8000 }
+"""
+    site.install("lab-edm", {"objective.edm": "x", "schedule.edm": "x", "solver.unipc": "x"})
+    site.install("lab-rest", {"backbone.dit": "x", "codec.mel": "x"})
+    site.install("lab-tasks", {"task.labelled": "x", "guidance.cfg": "x"})
+    files = {"lab_vae/model.toml": codec, "lab_vae/codec.safetensors": weights}
+    site.install("lab-vae", {"model.vae": "lab_vae"}, files, version="1.2")
+    registry = Registry.scan(path=site.path)
+
+    alone = pack_project(NAMES, Path(site.folder, "lab_vae"), registry)
+    assert sorted(alone.files) == ["codec.safetensors", MANIFEST]
+    assert "-o codec.pack=drums" in alone.play
+
+    source = model(tmp_path / "source")
+    with pytest.raises(UsageError, match="no codec with weights of its own; leave --whole out"):
+        pack_project(NAMES, source, registry, whole=True)
+    told |= find_pack(registry, "vae").codec_heritage
+    text = MODEL.format(licence="CC0-1.0").replace(
+        "trained = {",
+        f"options = {{ codec = {{ pack = 'vae' }} }}\ntrained = {{ codec = {_toml(told)},",
+    )
+    (source / MANIFEST).write_text(text, "utf-8")
+    plain = pack_project(NAMES, source, registry)
+    assert "lab-vae>=1.2" in plain.requires and "codec.safetensors" not in plain.files
+    whole = pack_project(NAMES, source, registry, whole=True)
+    assert "lab-vae>=1.2" not in whole.requires
+    assert whole.files["codec.safetensors"] == weights
+    assert "pack" not in tomllib.loads(whole.files[MANIFEST].decode())["options"]["codec"]
+    Path(site.folder, "lab_vae", "codec.safetensors").write_bytes(save({"a": np.zeros(3)}))
+    with pytest.raises(InputError, match="`pip install lab-vae==1.2` brings these"):
+        pack_project(NAMES, source, registry, whole=True)
+
+
+def _toml(table: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{name} = '{value}'" for name, value in table.items()) + "}"

@@ -1,0 +1,100 @@
+"""Trained codecs: the pack that has the weights of one, and what a network was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from kernel.checkpoint import load_weights
+from kernel.errors import MisfitError, PluginError, UsageError
+from kernel.kinds.codec import Codec, TrainedCodec
+from kernel.kinds.recipe import Recipe
+from kernel.models import ModelPack, find_pack
+from kernel.provenance import content_hash
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kernel.assembly import Assembly
+    from kernel.kinds._component import Component
+    from kernel.kinds.model import Manifest
+    from kernel.registry import PluginInfo, Registry
+
+__all__ = ["furnish", "named_manifest"]
+
+
+def named_manifest(
+    registry: Registry, info: PluginInfo, component: type[Component], given: Mapping[str, Any]
+) -> Manifest | None:
+    """Return the manifest of the codec pack that the options of a trained codec name, if any.
+
+    Raises MisfitError for a pack that has no weights of this codec.
+    """
+    if not issubclass(component, TrainedCodec) or given.get("pack") is None:
+        return None
+    pack = find_pack(registry, str(given["pack"]))
+    if not pack.codec.is_file() or pack.manifest.plugins["codec"] != info.name:
+        raise MisfitError(
+            f"model {pack.name} has no weights of {info.spelling}; set codec.pack to one that has "
+            f"(`kernel models` lists what each was trained with)"
+        )
+    return pack.manifest
+
+
+def furnish(
+    assembly: Assembly, registry: Registry, pack: ModelPack | None
+) -> tuple[ModelPack | None, tuple[str, ...]]:
+    """Have the codec of an assembly built with its weights, where it has any.
+
+    pack: the model that is played or trained on. Returns the pack that has the weights, None for a
+    codec without or one to be trained from nothing, and a sentence where they are not those that
+    the network was trained with. Raises UsageError when no pack is named and PluginError when that
+    of a network is not installed.
+    """
+    codec = next(iter(assembly.all(Codec)), None)
+    if not isinstance(codec, TrainedCodec):
+        return None, ()
+    learns = any("codec" in each.trains for each in assembly.all(Recipe))
+    found = _found(codec, registry, pack)
+    if found is None:
+        if learns:
+            return None, ()
+        raise UsageError(
+            f"{assembly.spelling('codec')} has weights of its own, and no pack of them is named; "
+            f"set codec.pack to a model that `kernel models` lists, or to a trained folder"
+        )
+
+    def load(module: nn.Module) -> nn.Module:
+        from kernel.standardised import Standardised
+
+        load_weights(module, found.codec, f"the codec of model {found.name}")
+        # A training goes on with the scale that the module has of itself.
+        plain = learns or not codec.mean
+        return module if plain else Standardised(cast("Any", module), codec.mean, codec.std)
+
+    assembly.hooks.load_weights("codec", load)
+    told = pack.manifest.trained.codec if pack else {}
+    was, now = told.get("hash"), content_hash(found.codec) or ""
+    if pack is None or was in (None, now):
+        return found, ()
+    return found, (
+        f"the codec weights of {found.name} are not those that {pack.name} was trained with "
+        f"({was:.19}, now {now:.19})",
+    )
+
+
+def _found(codec: TrainedCodec, registry: Registry, pack: ModelPack | None) -> ModelPack | None:
+    told = pack.manifest.trained.codec if pack else {}
+    own = pack.manifest.options.get("codec", {}).get("pack") if pack else None
+    if pack is not None and pack.codec.is_file() and codec.pack == own:
+        return pack
+    if codec.pack is None or pack is None or codec.pack != own or "distribution" not in told:
+        return None if codec.pack is None else find_pack(registry, codec.pack)
+    spelling = f"{told['name']}@{told['distribution']}"
+    if not registry.find(spelling, "model"):
+        raise PluginError(
+            f"model {pack.name} was trained with the codec of model {told['name']}, which is not "
+            f"installed; `pip install {told['distribution']}` brings it (version "
+            f"{told['version']} was used)"
+        )
+    return find_pack(registry, spelling)
