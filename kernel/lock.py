@@ -15,15 +15,11 @@ from kernel.repeat import Record
 
 __all__ = ["Difference", "Lock", "differences", "lock_path", "read_lock"]
 
-NOT_SETTINGS = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"} | {
-    # These change where the result goes or how it is come by, and not what it is.
-    "out",
-    "name",
-    "device",
-    "checkpoint_every",
-    "keep",
-}
-"""Configuration that the parts of a lock say better, or that decides nothing."""
+ELSEWHERE = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"}
+"""Settings whose outcome a lock notes in its parts."""
+
+IDLE = {"out", "name", "device", "checkpoint_every", "keep"}
+"""Settings that change where the result goes or how it is come by, and not what it is."""
 
 
 class Lock(BaseModel, frozen=True, extra="forbid"):
@@ -61,7 +57,7 @@ class Lock(BaseModel, frozen=True, extra="forbid"):
         return cls(
             kernel=record.kernel,
             parts=parts,
-            settings={k: v for k, v in record.settings.items() if k not in NOT_SETTINGS},
+            settings={k: v for k, v in record.settings.items() if k not in ELSEWHERE | IDLE},
         )
 
     def facts(self) -> dict[str, dict[str, Any]]:
