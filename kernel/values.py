@@ -331,20 +331,6 @@ class Context:
     named: Callable[[str], Condition] | None = None
     model: Callable[[str], GuidedDenoise] | None = None
 
-    def following(self, sigma: float) -> float:
-        """Return the sigma of the grid that comes after `sigma`, 0 after the last.
-
-        `sigma` may lie between two of the grid, where a solver has looked there.
-        """
-        return max((each for each in self.sigmas if each < sigma * (1 - 1e-9)), default=0.0)
-
-    def progress(self, sigma: float) -> float:
-        """Return how much of the way through the grid `sigma` is, 0 at its start and 1 at 0."""
-        if sigma <= 0:
-            return 1.0
-        after = sum(each >= sigma * (1 - 1e-9) for each in self.sigmas[:-1])
-        return max(0, after - 1) / max(1, len(self.sigmas) - 1)
-
 
 @attrs.frozen(eq=False)
 class Sound:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from kernel.items import Item
 from kernel.values import Condition, LatentSpace
@@ -14,36 +14,25 @@ from kernel.values import Condition, LatentSpace
 
 def collate(items: Sequence[Item], space: LatentSpace) -> Condition:
     """Return what `Task.collate` promises."""
-    sequence, mask = _padded([item.sequence for item in items])
-    return Condition(
-        vector=_stacked([item.vector for item in items]),
-        sequence=sequence,
-        mask=mask,
+    vector = next((item.vector for item in items if item.vector is not None), None)
+    sequence = next((item.sequence for item in items if item.sequence is not None), None)
+    return attrs.evolve(
+        Condition.cat([_told(item, vector, sequence) for item in items]),
         aligned=_encoded([item.aligned for item in items], space),
         origin=_encoded([item.origin for item in items], space),
         valid=held(items, space.latent.size[-1]),
     )
 
 
-def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Return parts of one shape one above another, zeros where one is missing."""
-    some = next((part for part in parts if part is not None), None)
-    if some is None:
-        return None
-    return torch.stack([some.new_zeros(some.shape) if part is None else part for part in parts])
-
-
-def _padded(parts: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
-    """Return [B, L, W] and [B, L], true where a sequence has a row; L is at least 1."""
-    some = next((part for part in parts if part is not None), None)
-    if some is None:
-        return None, None
-    width = some.shape[1]
-    rows = [some.new_zeros(0, width) if part is None else part for part in parts]
-    lengths = torch.tensor([len(each) for each in rows])
-    longest = max(1, int(lengths.max()))
-    sequence = pad_sequence([*rows, some.new_zeros(longest, width)], batch_first=True)[:-1]
-    return sequence, torch.arange(longest) < lengths[:, None]
+def _told(item: Item, vector: Tensor | None, sequence: Tensor | None) -> Condition:
+    """Return the condition of one item, null where it lacks what another item has, like these."""
+    own, rows, mask = item.vector, item.sequence, None
+    if vector is not None:
+        own = (torch.zeros_like(vector) if own is None else own)[None]
+    if sequence is not None:
+        found = sequence.new_zeros(1, sequence.shape[1]) if rows is None or not len(rows) else rows
+        rows, mask = found[None], torch.full((1, len(found)), found is rows)
+    return Condition(own, rows, mask)
 
 
 def held(items: Sequence[Item], frames: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -28,3 +29,19 @@ class Mixing(Guidance):
     def guides(self, sigma: float) -> bool:
         """Return whether this sigma is guided."""
         return self.sigma_low < sigma and (self.sigma_high is None or sigma <= self.sigma_high)
+
+
+def following(sigmas: Sequence[float], sigma: float) -> float:
+    """Return the sigma of a grid that comes after `sigma`, 0 after the last.
+
+    `sigma` may lie between two of the grid, where a solver has looked there.
+    """
+    return max((each for each in sigmas if each < sigma * (1 - 1e-9)), default=0.0)
+
+
+def progress(sigmas: Sequence[float], sigma: float) -> float:
+    """Return how much of the way through a grid `sigma` is, 0 at its start and 1 at 0."""
+    if sigma <= 0:
+        return 1.0
+    after = sum(each >= sigma * (1 - 1e-9) for each in sigmas[:-1])
+    return max(0, after - 1) / max(1, len(sigmas) - 1)

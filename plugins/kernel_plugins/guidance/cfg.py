@@ -11,7 +11,7 @@ import attrs
 from pydantic import Field
 
 from kernel import Condition, Context, Guidance, GuidedDenoise, UsageError, hookimpl
-from kernel_plugins.guidance._mix import Mixing
+from kernel_plugins.guidance._mix import Mixing, following, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,14 +96,14 @@ class Cfg(Mixing):
         conditional, base, *others = every
         share = 1.0
         if self.profile == "cosine":
-            share = (1 - math.cos(math.pi * context.progress(sigma) ** self.power)) / 2
+            share = (1 - math.cos(math.pi * progress(context.sigmas, sigma) ** self.power)) / 2
         guided = base.lerp(conditional, 1 + (self.guidance_scale - 1) * share)
         for other, weight in zip(others, self.compose.values(), strict=True):
             guided = guided + weight * share * (other - base)
         guided = self._rescaled(guided, conditional)
         if not self.plus_plus:
             return guided
-        return base.lerp(guided, 1 / (1 - context.following(sigma) / sigma))
+        return base.lerp(guided, 1 / (1 - following(context.sigmas, sigma) / sigma))
 
     def _rescaled(self, guided: Tensor, conditional: Tensor) -> Tensor:
         """Return an estimate rescaled per item by Lin et al. 2024, eq. 14 to 16."""
