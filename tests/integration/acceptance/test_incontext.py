@@ -77,7 +77,7 @@ def test_a_prompt_has_the_scale_of_the_latent(
     from kernel.assembly import assemble
     from kernel.config import RunConfig
     from kernel.registry import Registry
-    from kernel.runner.batches import clean, collated, latent_space
+    from kernel.runner.batches import collated, latent_space, sounds
     from kernel.runner.device import Machine
 
     options = {"task": {"path": str(tones), "sample_rate": RATE, "seconds": SAMPLES / RATE}}
@@ -88,7 +88,7 @@ def test_a_prompt_has_the_scale_of_the_latent(
     assembly, _ = assemble(registry, selection, kinds, options)
     space = latent_space(assembly, SAMPLES, assembly.build_codec(), machine, no_encoder)
     item = assembly.task.dataset("train").item(3, torch.Generator().manual_seed(0))
-    x0 = clean([item], space)
+    x0 = space.encode(sounds([item]))
     condition = collated(assembly.task, [item], space, assembly.condition, machine)
     assert condition.aligned is not None
     half = x0.shape[-1] // 2 - 2
