@@ -30,13 +30,7 @@ _BOUNDS = {
 
 def explain(info: PluginInfo, registry: Registry) -> dict[str, Any]:
     """Return what a plugin is, its options, and the error instead when it cannot be loaded."""
-    record: dict[str, Any] = {
-        "kind": info.kind,
-        "name": info.name,
-        "distribution": info.distribution,
-        "version": info.version,
-        "target": info.target,
-    }
+    record = info._asdict()
     if info.kind == "model":
         return record | {"doc": f"A trained model: see `kernel models {info.name}`.", "options": []}
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -22,8 +21,8 @@ def command(name: str | None, as_json: bool) -> None:
     """
     registry = Registry.scan()
     if name is not None:
-        record = _record(find_pack(registry, name))
-        click.echo(to_json(record) if as_json else _show(record))
+        pack = find_pack(registry, name)
+        click.echo(to_json(_record(pack)) if as_json else _show(pack))
         return
     whole, broken = survey(registry)
     if as_json:
@@ -33,7 +32,7 @@ def command(name: str | None, as_json: bool) -> None:
         (
             pack.name,
             f"{pack.manifest.parameters / 1e6:.1f} M",
-            ", ".join(_pairs(pack.manifest.plugins, ".")),
+            ", ".join(map(".".join, pack.manifest.components)),
         )
         for pack in whole
     ]
@@ -54,32 +53,26 @@ def _record(pack: ModelPack) -> dict[str, Any]:
     }
 
 
-def _show(record: dict[str, Any]) -> str:
-    owner = f"{record['distribution']} {record['version']}" if record["distribution"] else "folder"
-    lines = [f"{record['name']}: {record['title']}  ({owner})", ""]
-    lines += [paragraph(record["description"], "  "), ""] if record["description"] else []
+def _show(pack: ModelPack) -> str:
+    manifest, info = pack.manifest, pack.info
+    owner = f"{info.distribution} {info.version}" if info else "folder"
+    lines = [f"{pack.name}: {manifest.title}  ({owner})", ""]
+    lines += [paragraph(manifest.description, "  "), ""] if manifest.description else []
+    options = [
+        f"{kind}.{name}={value}"
+        for kind, given in manifest.options.items()
+        for name, value in given.items()
+    ]
+    trained = [f"{name} {value}" for name, value in manifest.trained if value not in (None, {})]
     facts = {
-        "folder": record["folder"],
-        "licence": record["licence"],
-        "attribution": record["attribution"],
-        "parameters": f"{record['parameters']:,}",
-        "steps": record["steps"] and f"{record['steps']} recommended",
-        "plugins": ", ".join(_pairs(record["plugins"], ".")),
-        "options": ", ".join(
-            f"{kind}.{pair}"
-            for kind, options in record["options"].items()
-            for pair in _pairs(options, "=")
-        ),
-        "trained": ", ".join(_pairs(record["trained"], " ")),
+        "folder": str(pack.folder),
+        "licence": manifest.licence,
+        "attribution": manifest.attribution,
+        "parameters": f"{manifest.parameters:,}",
+        "steps": manifest.steps and f"{manifest.steps} recommended",
+        "plugins": ", ".join(map(".".join, manifest.components)),
+        "options": ", ".join(options),
+        "trained": ", ".join(trained),
     }
     rows = [(name, value) for name, value in facts.items() if value]
     return "\n".join([*lines, table(("", ""), rows).split("\n", 2)[2]])
-
-
-def _pairs(mapping: Mapping[str, Any], between: str) -> list[str]:
-    return [
-        f"{name}{between}{each}"
-        for name, value in mapping.items()
-        for each in (value if between == "." and not isinstance(value, str) else [value])
-        if value is not None
-    ]

@@ -53,7 +53,7 @@ def command(
         click.echo(to_json(lines) if as_json else "\n".join(lines))
         return
     if name is None:
-        click.echo(to_json(_listing(registry)) if as_json else _list(registry))
+        click.echo(to_json(_record(registry)) if as_json else _list(registry))
         return
     found = registry.find(name)
     if not found:
@@ -77,7 +77,7 @@ def _requirements(registry: Registry, source: Path | None) -> list[str]:
     return list(read_record(source, RUN, TRAINING).requirements)
 
 
-def _listing(registry: Registry) -> dict[str, Any]:
+def _record(registry: Registry) -> dict[str, Any]:
     return {
         "api": kernel.API,
         "plugins": [info._asdict() for info in registry.plugins],
