@@ -46,6 +46,7 @@ class Counter(Wrapper):
 
     @hookimpl(wrapper=True)
     def build_solver(self) -> Generator[None, Solver, Solver]:
+        """Return the solver in one that counts."""
         solver = yield
         return Counted(inner=solver)
 
@@ -57,21 +58,27 @@ class Counted(Solver):
 
     @property
     def order(self) -> int:
+        """Return the order of the solver inside."""
         return self.inner.order
 
     @property
     def stochastic(self) -> bool:
+        """Return whether the solver inside draws noise."""
         return self.inner.stochastic
 
     def nfe(self, steps: int) -> int:
+        """Return how often the solver inside evaluates."""
         return self.inner.nfe(steps)
 
     def along(self, path: NativePath | None, origin: Tensor | None) -> Solver:
+        """Return the same around the solver for a process."""
         return Counted(inner=self.inner.along(path, origin))
 
     def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
+        """Yield the Steps of the solver inside."""
+
         def counting(state: Tensor, sigma: float) -> Tensor:
             COUNTED.append(sigma)
             return denoise(state, sigma)
@@ -84,10 +91,12 @@ class Cache(Wrapper):
 
     @hookimpl(wrapper=True)
     def build_codec(self, component: Codec, audio: AudioSpec) -> Generator[None, nn.Module, Any]:
+        """Return the codec in one that remembers."""
         codec = yield
         return Cached(codec)
 
     def merge(self, module: nn.Module) -> nn.Module | None:
+        """Return the codec without its memory."""
         inner: nn.Module = module.get_submodule("inner")
         return inner
 
@@ -101,6 +110,7 @@ class Cached(nn.Module):
         self.known: dict[bytes, Tensor] = {}
 
     def encode(self, audio: Tensor) -> Tensor:
+        """Return the latents of audio [B, C, L], each of which is computed once."""
         latents = []
         for item in audio:
             key = item.cpu().numpy().tobytes()
@@ -111,6 +121,7 @@ class Cached(nn.Module):
         return torch.cat(latents)
 
     def decode(self, latent: Tensor, samples: int) -> Tensor:
+        """Return what the codec inside does."""
         decoded: Tensor = self.inner.decode(latent, samples)
         return decoded
 
@@ -127,6 +138,7 @@ class Plain(Backbone):
     dims: ClassVar[tuple[int, ...]] = (1,)
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        """Return the network."""
         return Network(latent.channels, condition.vector)
 
 
@@ -140,9 +152,11 @@ class Network(nn.Module):
         self.last = nn.Conv1d(16, channels, 5, padding=2)
 
     def prepare(self, condition: Condition) -> Tensor | None:
+        """Return the vector alone."""
         return condition.vector
 
     def forward(self, x: Tensor, c_noise: Tensor, vector: Tensor | None) -> Tensor:
+        """Return F. x, result: [B, C, T]; c_noise: [B]; vector: [B, V]."""
         if vector is None:
             vector = x.new_zeros(len(x), self.told.in_features - 1)
         told = self.told(torch.cat([vector.to(x), c_noise[:, None]], 1))
@@ -152,10 +166,12 @@ class Network(nn.Module):
 
 @hookimpl
 def wrapper(name: str) -> type[Wrapper] | None:
+    """Offer the wrappers by their names."""
     known = {"kept": Kept, "counter": Counter, "cache": Cache, "idle": Idle}
     return known.get(name)
 
 
 @hookimpl
 def backbone() -> type[Backbone]:
+    """Offer `plain`."""
     return Plain
