@@ -61,13 +61,13 @@ class Voice(Task):
         return self.model_copy(update={"path": None})
 
     def dataset(self, split: str) -> Dataset:
-        """Return all recordings, for both splits. Raises InputError where there are none."""
+        """Return all recordings, for both splits. Raises InputError for none, or a bad one."""
         if self.path is None:
             raise UsageError("the task learns from recordings; set -o task.path")
         files = sorted(self.path.glob("*.wav"))
         if not files:
             raise InputError(f"there are no recordings in {self.path}; check -o task.path")
-        return Recordings(self, files)
+        return Recordings(self, [read_audio(file, self.sample_rate, 1)[0] for file in files])
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return a request for each of `count` prompts, in turn."""
@@ -87,8 +87,8 @@ class Voice(Task):
         """Make one window after another, each from the end of what there is."""
         import torch
 
-        prompt = whole = request.given
-        assert prompt is not None and whole is not None
+        whole = request.given
+        assert whole is not None
         for _ in range(self.windows):
             heard = self.prompt(whole[:, -(self.samples // 2) :])
             (audio,) = yield [attrs.evolve(request.window, aligned=heard)]
@@ -108,19 +108,18 @@ class Recordings:
     """Stretches of recordings, each prompted by its first half, in a Dataset."""
 
     task: Voice
-    files: Sequence[Path]
+    sounds: Sequence[Tensor]
 
     def __len__(self) -> int:
         """Return the number of recordings."""
-        return len(self.files)
+        return len(self.sounds)
 
     def item(self, index: int, generator: torch.Generator) -> Item:
         """Return a random stretch of recording `index`, padded where it is too short."""
         import torch
         from torch.nn.functional import pad
 
-        samples = self.task.samples
-        audio = read_audio(self.files[index], self.task.sample_rate, 1)[0]
+        audio, samples = self.sounds[index], self.task.samples
         start = int(torch.randint(max(1, audio.shape[-1] - samples), (), generator=generator))
         audio = audio[:, start : start + samples]
         valid = audio.shape[-1]

@@ -62,6 +62,8 @@ class Melody(Task):
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return a request for each of `count` prompts, in turn."""
+        if inputs or count < 1:
+            raise UsageError("the task makes tunes of words; leave -i out and ask for one or more")
         told = [self.prompts[index % len(self.prompts)] for index in range(count)]
         return [
             Request(f"{index:02d}", Window(self.samples, sequence=self.rows(prompt)), prompt)
