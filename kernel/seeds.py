@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 def derive(seed: int, *place: int | str) -> int:
@@ -17,6 +15,4 @@ def derive(seed: int, *place: int | str) -> int:
 
 def generator(seed: int, *place: int | str) -> torch.Generator:
     """Return a CPU generator seeded with `derive(seed, *place)`."""
-    import torch
-
     return torch.Generator().manual_seed(derive(seed, *place))

@@ -45,20 +45,18 @@ class _Frozen:
                 f"{self._name} listens to {self._encoder.listens} where {given} is to be heard; "
                 f"name another encoder"
             )
+        count = len(heard)
         with nullcontext() if self._encoder.differentiable else torch.no_grad():
             if isinstance(heard, torch.Tensor):
                 found = self._module(self._machine.put(heard), sample_rate)
-                self._check([found], [2], len(heard))
+                parts, dims, wanted = [found], [2], f"[{count}, M]"
             else:
                 found = self._module(list(heard))
-                self._check(list(found), [3, 2], len(heard))
-        return found
-
-    def _check(self, found: Sequence[Tensor], dims: Sequence[int], count: int) -> None:
-        shapes = [tuple(each.shape) for each in found]
-        if [len(shape) for shape in shapes] != list(dims) or any(s[0] != count for s in shapes):
-            wanted = f"[{count}, M]" if len(dims) == 1 else f"[{count}, L, W] and [{count}, L]"
+                parts, dims, wanted = list(found), [3, 2], f"[{count}, L, W] and [{count}, L]"
+        if [each.ndim for each in parts] != dims or any(len(each) != count for each in parts):
+            shapes = " and ".join(str(tuple(each.shape)) for each in parts)
             raise PluginError(
-                f"{self._name} returns {' and '.join(map(str, shapes))} for {count} items and has "
-                f"to return {wanted}; name another encoder"
+                f"{self._name} returns {shapes} for {count} items and has to return {wanted}; "
+                f"name another encoder"
             )
+        return found
