@@ -96,7 +96,7 @@ def execute(
             f"takes {pack.condition}; train on with a task that gives the same"
         )
     if pack is None and plan.codec is None and not resumed:
-        assembly = _fitted(assembly, data)
+        assembly = assembly.swap(assembly.codec.fit(assembly.task.audio, _heard(data)))
     if "backbone" in assembly.recipe.trains:
         check_merge(assembly)
     if "codec" in assembly.recipe.trains and (around := assembly.wrappers("codec")):
@@ -129,11 +129,6 @@ def _recalled(assembly: Assembly, folder: Path) -> Assembly:
     for component in (assembly.task, assembly.codec):
         assembly = assembly.swap(type(component).model_validate(fitted[component.kind]))
     return assembly
-
-
-def _fitted(assembly: Assembly, data: Dataset) -> Assembly:
-    """Return the assembly with its codec fitted to the data."""
-    return assembly.swap(assembly.codec.fit(assembly.task.audio, _heard(data)))
 
 
 def _heard(data: Dataset) -> Iterator[Tensor]:
@@ -209,10 +204,10 @@ def _manifest(
         given = component.portable().model_dump(mode="json", exclude=left_out, exclude_none=True)
         if accumulates(kind):
             plugins.setdefault(kind, []).append(part.info.name)
-            options |= {part.info.spelling: given} if given else {}
         else:
             plugins[kind] = part.info.name
-            options |= {kind: given} if given else {}
+        if given:
+            options[part.info.spelling if accumulates(kind) else kind] = given
     owners = {
         part.info.spelling: part.info.distribution
         for part in assembly.parts
