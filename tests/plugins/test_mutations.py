@@ -351,8 +351,7 @@ def subject(mutation: Mutation, new: str, monkeypatch: pytest.MonkeyPatch) -> Su
     info = registry.pick(mutation.spelling, mutation.spelling.partition(".")[0])
     module = execute(mutation.module, monkeypatch, mutation.old, new)
     if mutation.module == COMPONENTS:
-        for name in module.__all__:
-            monkeypatch.setattr(kernel, name, getattr(module, name))
+        monkeypatch.setattr(kernel, "Objective", module.Objective)
     offering = module if mutation.module == info.target else execute(info.target, monkeypatch)
     component = getattr(offering, info.kind)()
     fixed = Mutated()
