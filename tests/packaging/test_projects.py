@@ -15,7 +15,7 @@ from kernel.kinds import KINDS
 pytestmark = pytest.mark.slow
 
 PARTS = tuple(kind for kind in KINDS if kind != "model")
-TRAINED = ("objective", "schedule", "solver", "backbone", "codec", "task")
+TRAINED = ("objective", "schedule", "recipe", "solver", "backbone", "codec", "task")
 PLAYED = ("schedule", "solver", "guidance", "metric", "observer")
 
 
@@ -75,7 +75,11 @@ def test_a_run_uses_it_and_says_whose_it_is(clean: Any, played: Path, kind: str)
 def test_a_run_holds_what_metric_and_observer_are_for(clean: Any, played: Path) -> None:
     (score,) = clean.record("runs/played/run.json")["scores"]
     assert score["name"] == "my-metric" and score["count"] == 2
-    assert (played / "steps.csv").read_text("utf-8").startswith("step,total,name,value\n1,4,sigma,")
+    assert (
+        (played / "steps.csv")
+        .read_text("utf-8")
+        .startswith("step,total,name,value\n1,4,done,0\n1,4,sigma,")
+    )
     assert sorted(path.name for path in played.glob("*.wav")) == ["00-220hz.wav", "01-247hz.wav"]
 
 

@@ -90,9 +90,10 @@ def asked(assembly: Assembly) -> list[Request]:
     requests = assembly.task.requests((), 2)
     if "origin" not in assembly.objective.needs:
         return requests
-    origin = torch.randn(1, *assembly.latent.shape, generator=torch.Generator().manual_seed(0))
+    draws = torch.Generator().manual_seed(0)
+    origin = 0.1 * torch.randn(1, assembly.task.samples, generator=draws)
     return [
-        attrs.evolve(request, condition=attrs.evolve(request.condition, origin=origin))
+        attrs.evolve(request, window=attrs.evolve(request.window, origin=origin))
         for request in requests
     ]
 

@@ -24,8 +24,9 @@ PARTS = {
     "codec": {"codec.py", "frames.py"},
     "encoder": {"encoder.py", "ear.py"},
     "metric": {"metric.py", "meter.py"},
+    "recipe": {"recipe.py", "step.py"},
 }
-SYSTEM = ("objective", "schedule", "solver", "guidance", "backbone", "codec", "task")
+SYSTEM = ("objective", "schedule", "recipe", "solver", "guidance", "backbone", "codec", "task")
 
 
 @pytest.fixture(params=KINDS)
