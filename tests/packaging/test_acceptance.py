@@ -110,7 +110,7 @@ def typed(environment: Callable[[str], Any]) -> tuple[Any, dict[str, list[Path]]
     (fresh.work / "driver.py").write_text(DRIVER, "utf-8")
     sounds(fresh.work)
     runs: dict[str, list[Path]] = {heading: [] for heading in SECTIONS}
-    for blocks in zip_longest(*SECTIONS.values(), fillvalue=("", [])):
+    for number, blocks in enumerate(zip_longest(*SECTIONS.values(), fillvalue=("", []))):
         (program,) = {program for program, _ in blocks} - {""}
         lines = [line for _, block in blocks for line in block]
         if program == "sh":
@@ -121,7 +121,7 @@ def typed(environment: Callable[[str], Any]) -> tuple[Any, dict[str, list[Path]]
             commands = []
             for heading, (_, block) in zip(SECTIONS, blocks, strict=True):
                 for line in block:
-                    place = fresh.work / "runs" / f"{len(commands)}-{len(runs[heading])}"
+                    place = fresh.work / "runs" / f"{number}-{len(commands)}"
                     runs[heading] += [place] if line.startswith("kernel run") else []
                     commands.append(small(line, place.name))
             (fresh.work / "commands.json").write_text(json.dumps(commands), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,23 +15,7 @@ import soundfile
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = """\
-[project]
-name = "lab-autoencoder"
-version = "1.0"
-dependencies = ["kernel-audio>=0.1,<1"]
-
-[project.entry-points."kernel.v1"]
-"codec.conv" = "autoencoder"
-"recipe.elbo" = "autoencoder"
-
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[tool.hatch.build.targets.wheel]
-include = ["autoencoder.py"]
-"""
+ACCEPTANCE = ROOT / "tests" / "integration" / "acceptance"
 FAST = ("--batch", "4", "--device", "cpu")
 LICENCE = ("--licence", "CC0-1.0")
 
@@ -53,31 +38,30 @@ def dependencies(project: Path) -> list[str]:
 
 
 def test_a_codec_is_installed_elsewhere_and_so_are_networks_that_were_trained_on_it(
-    environment: Callable[[Path], Any], tones: Path, tmp_path: Path
+    environment: Callable[[str], Any], tones: Path
 ) -> None:
-    source = ROOT / "tests" / "integration" / "acceptance" / "autoencoder.py"
-    lab = tmp_path / "lab"
-    lab.mkdir()
-    (lab / "autoencoder.py").write_text(source.read_text())
-    (lab / "pyproject.toml").write_text(PROJECT)
-    folders = tmp_path / "first", tmp_path / "second"
-    for folder in folders:
-        folder.mkdir()
-    first, second = map(environment, folders)
-    testing = ROOT / "contrib" / "kernel-audio-testing"
-    common = first.wheels(ROOT, ROOT / "plugins", lab, testing)
-    for each in (first, second):
-        each.pip("install", *common)
+    first, second = map(environment, ("first", "second"))
+    ours = first.wheels(ROOT, ROOT / "plugins", ROOT / "contrib" / "kernel-audio-testing")
+    first.pip("install", *ours)
+    labs = []
+    for name, kind in (("vae", "codec"), ("elbo", "recipe")):
+        first.kernel("new", f"kernel-audio-lab-{name}", "--kind", kind)
+        labs.append(first.work / f"kernel-audio-lab-{name}")
+        for file in (ACCEPTANCE / name).glob("*.py"):
+            shutil.copy(file, labs[-1] / f"kernel_audio_lab_{name}")
+    labs = first.wheels(*labs)
+    first.pip("install", *labs)
+    second.pip("install", *ours, *labs)
 
     data = ("-o", f"task.path={tones}", "-o", "task.sample_rate=8000", "-o", "task.seconds=0.25")
-    words = ("--plugins", "codec.conv,elbo,labelled", *data, *FAST, "--learning-rate", "0.01")
+    words = ("--plugins", "lab-vae,lab-elbo,labelled", *data, *FAST, "--learning-rate", "0.01")
     first.kernel("train", *words, "--steps", "20", "--out", "vae")
     first.kernel("export", "vae", "--pack", "kernel-audio-tiny-vae", *LICENCE)
     project = first.work / "kernel-audio-tiny-vae"
     assert dependencies(project) == [
         "kernel-audio>=0.1,<1",
+        "kernel-audio-lab-vae>=0.1.0",
         "kernel-audio-plugins>=0.1.0",
-        "lab-autoencoder>=1.0",
     ]
     vae = first.wheels(project)
 
@@ -85,7 +69,7 @@ def test_a_codec_is_installed_elsewhere_and_so_are_networks_that_were_trained_on
     checked = second.kernel("check", "tiny-vae").stdout
     assert "failed" not in checked and "inapplicable" not in checked
     small = ("-o", "backbone.width=32", "-o", "backbone.depth=1", "-o", "backbone.heads=2")
-    words = ("--plugins", "edm,dit,codec.conv,labelled,euler", "-o", "codec.pack=tiny-vae", *small)
+    words = ("--plugins", "edm,dit,lab-vae,labelled,euler", "-o", "codec.pack=tiny-vae", *small)
     second.kernel("train", *words, *data, *FAST, "--steps", "2", "--out", "net")
     second.kernel("export", "net", "--pack", "kernel-audio-tiny-net", *LICENCE)
     second.kernel("export", "net", "--pack", "kernel-audio-whole-net", *LICENCE, "--whole")

@@ -30,7 +30,8 @@ FAST = ("--batch", 4, "--device", "cpu", "--learning-rate", 0.01)
 @pytest.fixture
 def kernel(install: Callable[..., Any]) -> Callable[..., str]:
     """Return the command, which sees the trained codec and has to succeed."""
-    command = install("autoencoder", "codec.conv", "recipe.elbo")
+    install("elbo", "recipe.elbo")
+    command = install("vae", "codec.conv")
 
     def run(*words: object, fails: int = 0) -> str:
         done = command(*words)
@@ -103,7 +104,7 @@ def test_a_codec_pack_holds_weights_and_the_scale_of_the_latents(
     weights = load_file(codec / "codec.safetensors")
     assert told["parameters"] == sum(each.numel() for each in weights.values())
 
-    from autoencoder import Autoencoder  # type: ignore[import-not-found]
+    from lab_vae.network import Autoencoder  # type: ignore[import-not-found]
 
     module = Autoencoder(1, 16, 3)
     module.load_state_dict({name: value.float() for name, value in weights.items()})
