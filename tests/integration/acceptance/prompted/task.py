@@ -62,8 +62,10 @@ class Melody(Task):
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return a request for each of `count` prompts, in turn."""
-        if inputs or count < 1:
-            raise UsageError("the task makes tunes of words; leave -i out and ask for one or more")
+        if inputs:
+            raise UsageError(f"the task makes tunes of words alone; leave {inputs[0]} out")
+        if count < 1:
+            raise UsageError(f"the task cannot make {count} tunes; ask for one")
         told = [self.prompts[index % len(self.prompts)] for index in range(count)]
         return [
             Request(f"{index:02d}", Window(self.samples, sequence=self.rows(prompt)), prompt)
