@@ -104,12 +104,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Env
 
 
 @pytest.fixture(scope="session")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def clean(environment: Callable[[str], Environment]) -> Environment:
     """Return an environment with kernel-audio and its conformance kit, and nothing else of ours."""
-    environment = Environment(tmp_path_factory.mktemp("clean"))
-    wheels = environment.wheels(ROOT, ROOT / "contrib" / "kernel-audio-testing")
-    environment.pip("install", *wheels)
-    return environment
+    made = environment("clean")
+    made.pip("install", *made.wheels(ROOT, ROOT / "contrib" / "kernel-audio-testing"))
+    return made
 
 
 @pytest.fixture(scope="session")
