@@ -125,7 +125,7 @@ def projects(clean: Environment) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def trained(clean: Environment, projects: dict[str, Path]) -> Path:
     """Return a training for which `kernel train` took a part from almost every project."""
-    kinds = ("objective", "schedule", "solver", "backbone", "codec", "task")
+    kinds = ("objective", "schedule", "recipe", "solver", "backbone", "codec", "task")
     names = ",".join(f"my-{kind}" for kind in kinds)
     clean.kernel(
         *("train", "--plugins", names, "--steps", "2", "--batch", "2", "--device", "cpu"),
