@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import sys
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import redirect_stdout, suppress
-from importlib import import_module
 from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import entrypoints
 import pluggy
+from entrypoints import EntryPoint
 
 from kernel._scan import distribution
 from kernel.errors import PluginError, did_you_mean
@@ -40,7 +42,8 @@ class Hooks:
 
     def load(self, info: PluginInfo) -> type[Component]:
         """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
-        module = _run(info, f"importing {info.target}", lambda: import_module(info.target))
+        entry = EntryPoint(info.name, info.target, None)  # type: ignore[no-untyped-call]
+        module = _run(info, f"importing {info.target}", entry.load)
         if not self._manager.is_registered(module):
             self._register(info, module, info.qualified)
         callers = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
@@ -160,7 +163,7 @@ def _cause(error: BaseException) -> str:
     return ": ".join(filter(None, (type(error).__name__, _line(error)))) + "".join(places[-1:])
 
 
-_OURS = {__file__, import_module.__globals__["__file__"]}
+_OURS = {__file__, entrypoints.__file__, importlib.__file__}
 
 
 def _line(error: BaseException) -> str:
