@@ -1,4 +1,4 @@
-"""The examples of the guide keep the promises of their kinds; test_recipes.py checks recipes."""
+"""The examples of the guide keep the promises of their kinds; test_recipes.py checks two more."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
         ("prompted", "task.lab"),
         ("incontext", "task.lab"),
         ("private", "solver.lab"),
+        ("elbo", "recipe.lab"),
     ],
 )
 def test_an_example_keeps_every_promise(
