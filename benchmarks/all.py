@@ -1,4 +1,4 @@
-"""Make every figure of the README in one run, and put the table into it.
+"""Make every figure of docs/figures.md in one run, and put the table into it.
 
     python benchmarks/all.py --data ../shared/data/fsdd
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "figures.md"
 BEGIN, END = "<!-- figures: written by benchmarks/all.py -->\n", "\n<!-- end of figures -->"
 PACKS = ("edm", "rf")
 
@@ -81,7 +81,7 @@ def rows(data: Path) -> tuple[list[tuple[str, str, str]], str]:
             report = run("digits/judge.py", Path(folder) / pack, "--data", data)
             table += judged(pack, report)
         sources = [f"{pack}={Path(folder) / pack}" for pack in PACKS]
-        picture = ["--out", README.parent / "docs" / "digits.png"]
+        picture = ["--out", PAGE.parent / "digits.png"]
         words = [sys.executable, HERE / "digits" / "compare.py", "--data", data, *sources, *picture]
         subprocess.run(words, check=True)
     where = ", ".join(f"{name} {value}" for name, value in startup["machine"].items())
@@ -119,16 +119,16 @@ def distances(report: Any) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    """Measure and write the table into the README."""
+    """Measure and write the table into the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and test/")
     table, where = rows(parser.parse_args().data)
     lines = ["| what | measured | asked for |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {target} |" for what, figure, target in table]
-    text = README.read_text("utf-8")
+    text = PAGE.read_text("utf-8")
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     new = "\n".join([*lines, "", f"One run on: {where}."])
-    README.write_text(text[:start] + new + text[end:], "utf-8")
+    PAGE.write_text(text[:start] + new + text[end:], "utf-8")
 
 
 if __name__ == "__main__":

@@ -146,6 +146,42 @@ def tracked() -> dict[str, int]:
     return {name: (ROOT / name).stat().st_size for name in names}
 
 
+ROOMS = {
+    "cli": ["kernel/cli"],
+    "runner": ["kernel/runner"],
+    "kinds, values": [
+        "kernel/kinds",
+        "kernel/__init__",
+        "kernel/hooks",
+        "kernel/items",
+        "kernel/values",
+    ],
+    "registry": [
+        *("kernel/_identity", "kernel/_load", "kernel/_recommend", "kernel/_scan"),
+        *("kernel/locate", "kernel/models", "kernel/registry"),
+    ],
+}
+"""The rooms that the picture in the README counts, by how their files' names begin."""
+
+
+def test_the_house_has_as_many_lines_as_its_picture_says() -> None:
+    lines = {
+        name: len((ROOT / name).read_text("utf-8").splitlines())
+        for name in tracked()
+        if name.startswith("kernel/") and name.endswith(".py")
+    }
+    assert max(lines.values()) <= 400
+    # The design says 7,000; the kernel may shrink from here and not grow.
+    assert sum(lines.values()) <= 8800
+    rest = sum(lines.values())
+    said = dict(re.findall(r"<b>([\w, ]+)</b>: ([\d,]+) lines", README))
+    for room, places in ROOMS.items():
+        found = sum(count for name, count in lines.items() if name.startswith(tuple(places)))
+        rest -= found
+        assert abs(found - int(said[room].replace(",", ""))) <= 100, (room, found)
+    assert abs(rest - int(said["assembly, denoiser, records"].replace(",", ""))) <= 100, rest
+
+
 def test_the_tree_is_light() -> None:
     sizes = tracked()
     weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
