@@ -48,10 +48,10 @@ class Embedder(HeardTask):
         InputError, naming it, for a file that is silent or cannot be read.
         """
         check_requests("embedder", (), count)
-        self.spelling()
         if not inputs:
             raise UsageError("task 'embedder' makes sounds like a recording; name one with -i FILE")
         examples = [self._example(path) for path in inputs]
+        self.spelling()
         windows = [
             Likeness(samples=self.samples, vector=self.told, example=example)
             for example in examples

@@ -79,6 +79,11 @@ def test_an_encoder_has_to_be_named(save: Save) -> None:
         embedder(encoder=None).requests([save(tone())], 1)
 
 
+def test_a_missing_example_is_named_though_no_encoder_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.wav"):
+        Embedder().requests((tmp_path / "absent.wav",), 1)
+
+
 def test_the_encoder_is_declared() -> None:
     assert embedder(encoder=None).encoders == ()
     assert embedder().encoders == ("timbre",)
