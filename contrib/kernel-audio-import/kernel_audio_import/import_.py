@@ -155,7 +155,7 @@ def _known(file: ForeignFile, registry: Registry) -> tuple[list[str], list[str]]
             known += [info.name] if component().detect(file) else []
         except KernelError as error:
             notes.append(str(error))
-        except Exception as error:  # of a plugin that nobody named
+        except Exception as error:  # the user did not name this plugin
             notes.append(f"{info.qualified} cannot tell ({type(error).__name__}: {error})")
     return known, notes
 
