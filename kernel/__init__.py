@@ -17,7 +17,11 @@ API = 1
 """The major version of the plugin API; plugins register in the entry-point group `kernel.v1`."""
 
 _STUB = (get_data(__name__, "__init__.pyi") or b"").decode()
-_HOME = {name: home for home, name in re.findall(r"(?m)^from (\S+) import (\w+)", _STUB)}
+_HOME = {
+    name: home
+    for home, names in re.findall(r"(?m)^from (\S+) import (.*)", _STUB)
+    for name in re.findall(r"(\w+) as \1\b", names)
+}
 
 __all__ = ["API", "__version__", *sorted(_HOME)]
 
