@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -130,17 +131,39 @@ def build_command(info: PluginInfo) -> click.Command:
 
 
 def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:
-    """Return what a plugin's code returns; what it prints goes to the standard error."""
+    """Return what a plugin's code returns."""
+    with owned(info, what):
+        return call()
+
+
+@contextmanager
+def owned(
+    info: PluginInfo, what: str, caught: type[BaseException] = BaseException
+) -> Iterator[None]:
+    """Run a plugin's code: what it raises gets an owner, and no call of it ends the process.
+
+    What it prints goes to the standard error. Raises PluginError for what is `caught`.
+    """
+    leave, process = os._exit, os.getpid()
+
+    def end(status: int) -> NoReturn:
+        if os.getpid() != process:  # what a plugin forked may end
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = end
     try:
         with redirect_stdout(sys.stderr):
-            return call()
+            yield
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             f"while {info.spelling} of {info.distribution} {info.version} was loaded; leave it "
             f"out, or let `kernel check {info.spelling}` find out what it waits for"
         ) from error
-    except BaseException as error:  # a plugin may call sys.exit
+    except caught as error:
         _fail(info, f"{what} raised {_cause(error)}", error)
+    finally:
+        os._exit = leave
 
 
 def _unknown_hook(manager: pluggy.PluginManager, plugin: ModuleType) -> str:

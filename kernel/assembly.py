@@ -10,7 +10,7 @@ import attrs
 from pydantic import ValidationError
 
 from kernel._identity import refuse_changes, trained_options
-from kernel._load import Hooks, wraps
+from kernel._load import Hooks, owned, wraps
 from kernel._recommend import complete, listening, means
 from kernel.codecs import named_manifest
 from kernel.config import explain
@@ -252,12 +252,14 @@ class Assembly:
         return self._build(component, nn.Module, **given)
 
     def _build(self, component: Component, wanted: type[BuiltT], **given: Any) -> BuiltT:
-        built = self.hooks.build(component, **given)
+        around = ", ".join(part.info.qualified for part in self.wrappers(component.kind))
+        (info,) = (part.info for part in self.parts if part.info.kind == component.kind)
+        what = f"building it with {around} around it" if around else "building it"
+        with owned(info, what, SystemExit):
+            built = self.hooks.build(component, **given)
         if not isinstance(built, wanted):
-            own = self.spelling(component.kind)
-            around = ", ".join(part.info.qualified for part in self.wrappers(component.kind))
             raise PluginError(
-                f"{around or own} made {built!r:.80} of {own}, which is no "
+                f"{around or info.spelling} made {built!r:.80} of {info.spelling}, which is no "
                 f"{wanted.__name__}; have it return what it was asked for"
             )
         return built
@@ -349,7 +351,8 @@ def _wrap(
 
 def _configure(component: type[Component], info: PluginInfo, given: Mapping[str, Any]) -> Component:
     try:
-        return component.model_validate(dict(given))
+        with owned(info, "checking its options", SystemExit):
+            return component.model_validate(dict(given))
     except ValidationError as error:
         sentence = explain(error, component, f"option of {info.spelling}")
         raise UsageError(f"{sentence} (`kernel plugins {info.name}` lists the options)") from None

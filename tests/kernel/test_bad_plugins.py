@@ -17,7 +17,7 @@ import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import Any
 
 import pytest
@@ -37,6 +37,7 @@ SOLVER = """
 
 ON_IMPORT = {
     "exits": ("import sys\nsys.exit(0)", "raised SystemExit: 0"),
+    "ends the process": ("import os\nos._exit(0)", "raised SystemExit: os._exit(0) at "),
     "recurses": ("def f():\n    f()\nf()", "raised RecursionError: maximum recursion depth"),
     "needs something": ("import not_there", "raised ModuleNotFoundError: No module named 'not_t"),
     "raises": ("print('\\0garbage' * 1000)\n1 / 0", "raised ZeroDivisionError: division by zero"),
@@ -115,6 +116,42 @@ def test_a_run_that_names_a_broken_plugin_stops_and_says_whose_it_is(
     assert cause in last
     assert "`kernel check solver.bad` says more" in last
     assert list(tmp_path.glob("runs/*")) == []
+
+
+LATER = {
+    "checks its options": (
+        """
+        @model_validator(mode="before")
+        def end(given):
+            os._exit(0)
+        """,
+        "kernel: wrapper.bad of lab-b 1.0 (",
+        "checking its options raised SystemExit: os._exit(0) at ",
+    ),
+    "builds": (
+        """
+        @hookimpl(wrapper=True)
+        def build_solver(self, component):
+            yield sys.exit(0)
+        """,
+        "kernel: solver.unipc of kernel-audio-plugins ",
+        "building it with wrapper.bad@lab-b around it raised SystemExit: 0 at ",
+    ),
+}
+
+
+@pytest.mark.parametrize("when", LATER)
+def test_a_plugin_that_ends_the_process_later_is_named_too(
+    site: Any, tmp_path: Path, when: str
+) -> None:
+    method, begins, cause = LATER[when]
+    head = "import os, sys\nfrom kernel import Wrapper, hookimpl\n"
+    head += "from pydantic import model_validator\n\nclass Bad(Wrapper):\n    'End the process.'\n"
+    code = head + indent(dedent(method), "    ") + "\n@hookimpl\ndef wrapper():\n    return Bad\n"
+    site.install("lab-b", {"wrapper.bad": "lab_bad"}, {"lab_bad.py": code})
+    done = site.invoke("run", "--plugins", "wrapper.bad,unipc", "--out", str(tmp_path))
+    says = sentence(done, 3)
+    assert says.startswith(begins) and cause in says
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -351,6 +353,11 @@ BAD = {
     "needs something": ("import not_there_at_all", "No module named 'not_there_at_all' at "),
     "recurses": ("def f():\n    f()\nf()", "raised RecursionError: maximum recursion depth"),
     "exits": ("import sys\nsys.exit(3)", "raised SystemExit: 3 at "),
+    "ends the process": ("import os\nos._exit(0)", "raised SystemExit: os._exit(0) at "),
+    "ends it by a name of its own": (
+        "from os import _exit\n_exit(0)",
+        "raised SystemExit: os._exit(0) at ",
+    ),
     "no Python": ("x = 1\ndef (:", "lab_code.py:2;"),
     "hook that does not exist": (
         IMPORTS + "@hookimpl\ndef solvr(name):\n    pass",
@@ -370,6 +377,10 @@ BAD = {
         "raised ZeroDivisionError",
     ),
     "hook exits": (IMPORTS + "@hookimpl\ndef solver(name):\n    exit(4)", "raised SystemExit: 4"),
+    "hook ends the process": (
+        IMPORTS + "import os\n@hookimpl\ndef solver(name):\n    os._exit(0)",
+        "its hook 'solver' raised SystemExit: os._exit(0) at ",
+    ),
     "None": (IMPORTS + "@hookimpl\ndef solver(name):\n    pass", "returned None for the name"),
     "an instance": (
         IMPORTS + "@hookimpl\ndef solver(name):\n    return Solver()",
@@ -384,6 +395,20 @@ BAD = {
         "its class Mine has no docstring",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def shield_is_gone() -> Iterator[None]:
+    """Hold every test to leaving `os._exit` as it was."""
+    before = os._exit
+    yield
+    assert os._exit is before
+
+
+def test_a_process_that_a_plugin_forks_may_end(site: Any) -> None:
+    code = "import os\nif not (child := os.fork()):\n    os._exit(7)\n"
+    status = "ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\nassert ended == 7\n"
+    assert load(site, code + status + dedent(SOLVER)).__name__ == "Mine"
 
 
 @pytest.mark.parametrize("why", BAD)
