@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 
 from kernel import ForeignFile, InputError
 from kernel_audio_import._globals import GLOBALS
-from kernel_audio_import._machine import Allowed, Malformed, interpret
+from kernel_audio_import._machine import Allowed, Budget, Malformed, interpret
 from kernel_audio_import._names import flatten
 from kernel_audio_import._stored import ITEM_SIZES, Storage, Stored, byte_size, numbers
 
@@ -82,23 +82,29 @@ def _read(file: IO[bytes], path: Path) -> ForeignFile:
         tensors, content = _safetensors(file, size)
     else:
         zipped = head == b"PK\x03\x04"
-        content = _archive(ZipFile(file), size, unknown) if zipped else _pickle(file, size, unknown)
+        budget = Budget(size)
+        content = (
+            _archive(ZipFile(file), size, unknown, budget)
+            if zipped
+            else _pickle(file, size, unknown, budget)
+        )
         tensors = flatten(content)
     if sum(map(byte_size, tensors.values())) > max(_EXPANDED * size, _ALWAYS):
         raise Malformed("it unpacks to more than it holds")
     return ForeignFile(path, tensors, content, tuple(sorted(unknown)))
 
 
-def _table(unknown: set[str]) -> Mapping[tuple[str, str], Any]:
+def _table(unknown: set[str], budget: Budget) -> Mapping[tuple[str, str], Any]:
     """Return what a pickle may name; a storage in a plain pickle is a file within the file."""
 
     def nested(content: Any) -> Any:
-        return _pickle(BytesIO(content), len(content), unknown)
+        with budget.nested():
+            return _pickle(BytesIO(content), len(content), unknown, budget)
 
     return {**GLOBALS, ("torch.storage", "_load_from_bytes"): Allowed(nested)}
 
 
-def _archive(archive: ZipFile, size: int, unknown: set[str]) -> Any:
+def _archive(archive: ZipFile, size: int, unknown: set[str], budget: Budget) -> Any:
     """Read the format that torch.save has written since 1.6: a pickle beside its storages."""
     names = [entry.filename for entry in archive.infolist()]
     roots = [name.removesuffix("data.pkl") for name in names if Path(name).name == "data.pkl"]
@@ -121,7 +127,7 @@ def _archive(archive: ZipFile, size: int, unknown: set[str]) -> Any:
         return found
 
     pickle = BytesIO(_record(archive, f"{root}data.pkl"))
-    return interpret(pickle, _table(unknown), persistent, unknown)
+    return interpret(pickle, _table(unknown, budget), persistent, unknown, budget)
 
 
 def _record(archive: ZipFile, name: str) -> bytes:
@@ -131,14 +137,14 @@ def _record(archive: ZipFile, name: str) -> bytes:
         raise Malformed(f"its part {name} cannot be read: {error}") from error
 
 
-def _pickle(file: IO[bytes], size: int, unknown: set[str]) -> Any:
+def _pickle(file: IO[bytes], size: int, unknown: set[str], budget: Budget) -> Any:
     """Read a plain pickle, or the format of torch.save before 1.6, which is a row of them."""
-    table = _table(unknown)
-    value = interpret(file, table, _refuse, unknown)
+    table = _table(unknown, budget)
+    value = interpret(file, table, _refuse, unknown, budget)
     if not isinstance(value, int) or value != _MAGIC:
         return value
-    interpret(file, table, _refuse, unknown)  # the version of the format, 1001 for ever
-    system = interpret(file, table, _refuse, unknown)
+    interpret(file, table, _refuse, unknown, budget)  # the version of the format, 1001 for ever
+    system = interpret(file, table, _refuse, unknown, budget)
     if isinstance(system, dict) and system.get("little_endian") is False:
         raise Malformed("it holds big-endian numbers")
     places: dict[str, int] = {}
@@ -161,8 +167,8 @@ def _pickle(file: IO[bytes], size: int, unknown: set[str]) -> Any:
         _, start, count = view
         return _storage(dtype, count, content, start)
 
-    value = interpret(file, table, persistent, unknown)
-    keys = interpret(file, table, _refuse, unknown)
+    value = interpret(file, table, persistent, unknown, budget)
+    keys = interpret(file, table, _refuse, unknown, budget)
     for name in map(_key, keys):
         # Each storage is the number of its values, in eight bytes, and the values.
         places[name] = file.tell() + 8
@@ -204,20 +210,35 @@ def _safetensors(file: IO[bytes], size: int) -> tuple[dict[str, Stored], Any]:
     try:
         header = json.loads(file.read(begin - 8))
         metadata = header.pop("__metadata__", {})
-        return {name: _entry(file, begin, **entry) for name, entry in header.items()}, metadata
+        places = {name: numbers(entry["data_offsets"]) for name, entry in header.items()}
+        tensors = {
+            name: _entry(file, begin, entry["dtype"], entry["shape"], *places[name])
+            for name, entry in header.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Malformed(f"its header is damaged: {error}") from error
+        raise Malformed(f"its header is damaged: {str(error) or type(error).__name__}") from error
+    end = 0
+    for first, last in sorted(places.values()):
+        if first < end:
+            raise Malformed("its tensors overlap")
+        end = last
+    if begin + end > size:
+        raise Malformed("it is cut short")
+    return tensors, metadata
 
 
-def _entry(
-    file: IO[bytes], begin: int, dtype: str, shape: list[int], data_offsets: list[int]
-) -> Stored:
-    first, last = numbers(data_offsets)
+def _entry(file: IO[bytes], begin: int, dtype: str, shape: object, first: int, last: int) -> Stored:
+    """Return the tensor in the bytes from `first` to `last`, counted from the end of the header."""
+    sizes, kind = numbers(shape), _SAFETENSORS[dtype]
+    if last - first != prod(sizes) * ITEM_SIZES[kind]:
+        raise Malformed(
+            f"a tensor of shape {sizes} takes {prod(sizes) * ITEM_SIZES[kind]} bytes and has"
+            f" {last - first}"
+        )
 
     def content() -> bytes:
         file.seek(begin + first)
         return file.read(last - first)
 
-    kind = _SAFETENSORS[dtype]
-    storage = _storage(kind, (last - first) // ITEM_SIZES[kind], content)
-    return Stored.of(storage, 0, shape, [prod(shape[axis + 1 :]) for axis in range(len(shape))])
+    storage = _storage(kind, prod(sizes), content)
+    return Stored.of(storage, 0, sizes, [prod(sizes[axis + 1 :]) for axis in range(len(sizes))])

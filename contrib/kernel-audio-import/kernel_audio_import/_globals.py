@@ -72,6 +72,8 @@ def _tensor_v3(*given: Any) -> Stored:
 
 def _from_type(rebuild: Any, kind: Any, arguments: Any, state: Any) -> Any:
     """Make a Parameter or another tensor with attributes, which are no weights."""
+    if rebuild.make not in _CALLED["torch._utils"].values():
+        raise Malformed("it makes a tensor of what is none")
     return rebuild.make(*arguments)
 
 
@@ -100,6 +102,8 @@ def _bytes(given: Any = b"", encoding: str = "latin1") -> bytes:
     """Return bytes, also those that protocol 2 and Python 2 wrote as text."""
     if encoding not in ("latin1", "latin-1"):
         raise Malformed("it holds bytes in an unknown encoding")
+    if isinstance(given, bytes):
+        return given
     return given.encode("latin-1") if isinstance(given, str) else memoryview(given).tobytes()
 
 

@@ -13,14 +13,15 @@ and those without torch's framing (AudioDiffuser's and EDM's averages, arrays) a
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 import attrs
 
 from kernel_audio_import._object import ForeignObject
 
-__all__ = ["Allowed", "Malformed", "Mutable", "fill", "interpret"]
+__all__ = ["Allowed", "Budget", "Malformed", "Mutable", "fill", "interpret"]
 
 _VALUES = frozenset(
     opcode.name
@@ -28,6 +29,9 @@ _VALUES = frozenset(
     if opcode.arg and opcode.stack_after and opcode.stack_after != [pickletools.anyobject]
 )
 """The opcodes that push their argument."""
+_STEPS = 5_000_000  # ten seconds; the checkpoint of a large network takes a tenth
+_COPIED = 1 << 26  # bytes, beside twice the size of the file
+_NESTED = 4  # what torch.save writes takes one
 _KEYS = (str, bytes, int, float, type(None))
 
 
@@ -40,6 +44,47 @@ class Allowed:
     """What a pickle may call; `make` gets the arguments that the file gives, whatever they are."""
 
     make: Callable[..., Any]
+
+
+class Budget:
+    """What reading one file may cost, the pickles within its pickle included.
+
+    A pickle within a pickle is read as often as it is named, so that a few bytes a level would
+    double the time; so would copies of copies.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._steps = _STEPS
+        self._copied = _COPIED + 2 * size
+        self._depth = 0
+
+    def spend(self, steps: int, copied: int = 0) -> None:
+        """Take opcodes or members, and bytes. Raises Malformed when there are no more."""
+        self._steps -= steps
+        self._copied -= copied
+        if self._steps < 0:
+            raise Malformed(f"its pickle takes more than {_STEPS:,} steps")
+        if self._copied < 0:
+            raise Malformed("its pickle copies more than it holds")
+
+    def spend_on(self, arguments: tuple[Any, ...]) -> None:
+        """Take what a copy of each argument costs, whether or not one is made."""
+        for argument in arguments:
+            if isinstance(argument, str | bytes | bytearray):
+                self.spend(0, len(argument))
+            elif isinstance(argument, tuple | list | dict):
+                self.spend(len(argument))
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Go one pickle down. Raises Malformed when that is too deep."""
+        if self._depth == _NESTED:
+            raise Malformed(f"its pickles are nested more than {_NESTED} deep")
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
 
 
 class Mutable:
@@ -55,18 +100,21 @@ def interpret(
     table: Mapping[tuple[str, str], Any],
     persistent: Callable[[Any], Any],
     unknown: set[str],
+    budget: Budget,
 ) -> Any:
     """Return the value of the pickle at the position of `file`, which ends up behind it.
 
     table: what (module, name) stands for. persistent: what a persistent id stands for. Names that
-    are not in the table are added to `unknown`, as `module.name`.
+    are not in the table are added to `unknown`, as `module.name`. What it costs is taken from
+    `budget`.
     Raises Malformed for anything that is not a pickle, or does what no checkpoint does.
     """
-    machine = _Machine(table, persistent, unknown)
+    machine = _Machine(table, persistent, unknown, budget)
     try:
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name == "STOP":
                 break
+            budget.spend(1)
             machine.step(opcode.name, argument)
         return machine.pop()
     except Malformed:
@@ -94,10 +142,12 @@ class _Machine:
         table: Mapping[tuple[str, str], Any],
         persistent: Callable[[Any], Any],
         unknown: set[str],
+        budget: Budget,
     ) -> None:
         self._table = table
         self._persistent = persistent
         self._unknown = unknown
+        self._budget = budget
         self._stack: list[Any] = []
         self._marked: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
@@ -163,16 +213,17 @@ class _Machine:
             case "EXT1" | "EXT2" | "EXT4":
                 push(self._find("copyreg extension", str(argument)))
             case "REDUCE" | "NEWOBJ":
-                push(_call(*self._take(2)))
+                push(self._call(*self._take(2)))
             case "NEWOBJ_EX":
-                push(_call(*self._take(3)))
+                push(self._call(*self._take(3)))
             case "INST":
-                self._push(_call(self._find(*argument.split(" ", 1)), tuple(self._since_mark())))
+                what = self._find(*argument.split(" ", 1))
+                self._push(self._call(what, tuple(self._since_mark())))
             case "OBJ":
                 what, *arguments = self._since_mark()
-                self._push(_call(what, tuple(arguments)))
+                self._push(self._call(what, tuple(arguments)))
             case "BUILD":
-                _build(self._stack[-2], pop())
+                self._build(self._stack[-2], pop())
             case "PERSID":
                 push(self._persistent(argument))
             case "BINPERSID":
@@ -202,23 +253,23 @@ class _Machine:
         self._unknown.add(f"{module}.{name}")
         return ForeignObject(f"{module}.{name}")
 
+    def _call(self, what: Any, arguments: Any, keywords: Any = None) -> Any:
+        if isinstance(what, ForeignObject):
+            return ForeignObject(what.name, arguments if isinstance(arguments, tuple) else ())
+        if not isinstance(what, Allowed) or not isinstance(arguments, tuple) or keywords:
+            raise Malformed("its pickle calls what cannot be called")
+        self._budget.spend_on(arguments)
+        without = [argument for argument in arguments if isinstance(argument, ForeignObject)]
+        return without[0] if without else what.make(*arguments)
 
-def _call(what: Any, arguments: Any, keywords: Any = None) -> Any:
-    if isinstance(what, ForeignObject):
-        return ForeignObject(what.name, arguments if isinstance(arguments, tuple) else ())
-    if not isinstance(what, Allowed) or not isinstance(arguments, tuple) or keywords:
-        raise Malformed("its pickle calls what cannot be called")
-    without = [argument for argument in arguments if isinstance(argument, ForeignObject)]
-    return without[0] if without else what.make(*arguments)
-
-
-def _build(value: Any, state: Any) -> None:
-    if isinstance(value, Mutable):
-        value.build(state)
-    elif isinstance(value, ForeignObject):
-        value.state = state
-    elif not isinstance(value, dict):  # a state_dict's attribute `_metadata` is no weight
-        raise Malformed("its pickle changes what cannot be changed")
+    def _build(self, value: Any, state: Any) -> None:
+        if isinstance(value, Mutable):
+            self._budget.spend_on(state if isinstance(state, tuple) else ())
+            value.build(state)
+        elif isinstance(value, ForeignObject):
+            value.state = state
+        elif not isinstance(value, dict):  # a state_dict's attribute `_metadata` is no weight
+            raise Malformed("its pickle changes what cannot be changed")
 
 
 def _extend(value: Any, members: Sequence[Any]) -> None:

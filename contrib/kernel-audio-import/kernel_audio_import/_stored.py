@@ -113,7 +113,7 @@ def numbers(given: object) -> tuple[int, ...]:
     if (
         not isinstance(given, Sequence)
         or len(given) > _MOST_AXES
-        or not all(isinstance(number, int) and 0 <= number < 2**63 for number in given)
+        or not all(type(number) is int and 0 <= number < 2**63 for number in given)
     ):
         raise Malformed("a tensor has no shape")
     return tuple(given)

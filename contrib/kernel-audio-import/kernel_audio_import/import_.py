@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from kernel import Command, ForeignFile, Importer, InputError, KernelError, UsageError, hookimpl
@@ -24,6 +26,7 @@ EPILOG = """\b
 Examples:
   kernel import epoch=9.ckpt --list
   kernel import epoch=9.ckpt --key state_dict --strip-prefix model. --out model.safetensors
+  kernel import net.pt --drop '*.num_batches_tracked' --map 'blocks.*.fc=layers.*' --list
   kernel import epoch=9.ckpt --as NAME --out FOLDER
 
 Written beside a model.toml as model.safetensors, the tensors are tried in its network first.
@@ -41,7 +44,12 @@ Written beside a model.toml as model.safetensors, the tensors are tried in its n
 @click.option("-o", "options", multiple=True, metavar="importer.OPTION=VALUE", help="Its options.")
 @click.option("--key", metavar="GROUP", help="Take only what is below this name: state_dict.")
 @click.option("--strip-prefix", metavar="TEXT", help="Take it off the names: model.")
-@click.option("--drop", is_flag=True, default=None, help="Leave out what is no tensor.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Take only these tensors: encoder.")
+@click.option("--drop", multiple=True, metavar="PATTERN", help="Leave out these: '*.bias'.")
+@click.option("--map", multiple=True, metavar="OLD=NEW", help="Rename tensors; @FILE: a line each.")
+@click.option(
+    "--tensors-only", is_flag=True, default=None, help="Leave out objects that are no tensors."
+)
 @click.option("--half", is_flag=True, help="Write numbers with a fraction as float16.")
 def _command(
     file: Path,
@@ -59,8 +67,11 @@ def _command(
     (.pkl), or safetensors. An importer knows a family of checkpoints and writes a model's folder;
     the importer `plain` takes the tensors of any file, in nested mappings by dotted names, and
     writes a safetensors file. The classes and functions that a file names are never imported: where
-    it names any beside those of tensors and arrays, `plain` refuses it, and --drop leaves those
-    objects out.
+    it names any beside those of tensors and arrays, `plain` refuses it, and --tensors-only leaves
+    those objects out.
+
+    A PATTERN names a tensor or a group of them. A * in it is any text, and in NEW that of the * in
+    OLD. These flags may be repeated; --map renames in the order given. --list shows the effect.
     """
     if listing == (out is not None):
         raise UsageError(
@@ -97,7 +108,9 @@ def _importer(
 
     from kernel.config import explain, parse_option
 
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if "map" in given:
+        given["map"] = [line for text in given["map"] for line in _lines(text)]
     for text in options:
         kind, option, value = parse_option(text)
         if kind != "importer":
@@ -111,6 +124,22 @@ def _importer(
         sentence = explain(error, component, f"option of {info.spelling}")
         raise UsageError(f"{sentence} (`kernel plugins {info.name}` lists the options)") from None
     return found
+
+
+def _lines(text: str) -> list[str]:
+    """Return a line of a mapping, or those of the file that `@FILE` names, without comments."""
+    if not text.startswith("@"):
+        return [text]
+    path = Path(text[1:])
+    try:
+        lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise InputError(
+            f"cannot read the mapping {path}: {reason}; write a line OLD=NEW for each tensor or "
+            "group in it"
+        ) from error
+    return [line for line in lines if line]
 
 
 def _written(
@@ -132,12 +161,16 @@ def _written(
 
 
 def _listed(file: ForeignFile, importer: Importer, registry: Registry, as_json: bool) -> str:
-    tensors = importer.rename(file)
+    # Copied, because one tensor may have several names in a file.
+    copies = {name: copy(each) for name, each in file.tensors.items()}
+    names = {id(each): name for name, each in copies.items()}
+    tensors = importer.rename(attrs.evolve(file, tensors=copies))
+    origin = {name: names.get(id(each), name) for name, each in tensors.items()}
     left_out = [_printable(name) for name in file.unread]
     known, notes = _known(file, registry)
     if as_json:
-        return _json(tensors, left_out, known)
-    parts = [_list(tensors, left_out)]
+        return _json(tensors, origin, left_out, known)
+    parts = [_list(tensors, origin, len(copies)), *_choices(tensors, left_out)]
     if known:
         parts.append(paragraph(f"Importers for --as that know this file: {', '.join(known)}"))
     return "\n\n".join([*parts, *map(paragraph, notes)])
@@ -160,42 +193,62 @@ def _known(file: ForeignFile, registry: Registry) -> tuple[list[str], list[str]]
     return known, notes
 
 
-def _list(tensors: Mapping[str, ForeignTensor], left_out: Sequence[str]) -> str:
-    """Return a table in which tensors that differ only by numbers in their names are one row."""
-    from kernel_audio_import._names import groups
+def _list(tensors: Mapping[str, ForeignTensor], origin: Mapping[str, str], there: int) -> str:
+    """Return a table in which tensors that differ only by numbers in their names are one row.
+
+    origin: the name in the file of each tensor. there: how many tensors the file has.
+    """
     from kernel_audio_import._stored import byte_size
 
     rows: dict[tuple[str, ...], int] = {}
     for name, stored in tensors.items():
         shape = " x ".join(map(str, stored.shape)) or "one value"
-        row = (stored.dtype, shape, re.sub(r"(?<![^.])\d+(?![^.])", "*", _printable(name)))
+        row = (stored.dtype, shape, _starred(name), _starred(origin[name]))
         rows[row] = rows.get(row, 0) + 1
-    body = [(str(count), *row) for row, count in rows.items()]
-    parts = [table(("count", "type", "shape", "name"), body)]
+    head = ("count", "type", "shape", "name", "name in the file")
+    columns = len(head) - all(name == before for name, before in origin.items())
+    body = [(str(count), *row)[:columns] for row, count in rows.items()]
     values = sum(prod(stored.shape) for stored in tensors.values())
     size = sum(byte_size(stored) for stored in tensors.values()) / 1e6
-    parts.append(f"{len(tensors)} tensors, {values:,} values, {size:.1f} MB")
+    share = f" of {there}" if len(tensors) < there else ""
+    total = f"{len(tensors)}{share} tensors, {values:,} values, {size:.1f} MB"
+    return f"{table(head[:columns], body)}\n\n{total}"
+
+
+def _choices(tensors: Mapping[str, ForeignTensor], left_out: Sequence[str]) -> list[str]:
+    """Return what there is to choose from with --key and --tensors-only, a paragraph each."""
+    from kernel_audio_import._names import groups
+
     outer = {key: count for key, count in groups(tensors).items() if "." not in key}
+    parts = []
     if len(outer) > 1:
         choices = [f"{_printable(key)} ({count})" for key, count in outer.items()]
         parts.append(paragraph(f"Groups for --key: {', '.join(choices)}"))
     if left_out:
-        parts.append(paragraph(f"Not tensors, to leave out with --drop: {', '.join(left_out)}"))
-    return "\n\n".join(parts)
+        names = ", ".join(left_out)
+        parts.append(paragraph(f"Not tensors, to leave out with --tensors-only: {names}"))
+    return parts
 
 
 def _json(
-    tensors: Mapping[str, ForeignTensor], left_out: Sequence[str], known: Sequence[str]
+    tensors: Mapping[str, ForeignTensor],
+    origin: Mapping[str, str],
+    left_out: Sequence[str],
+    known: Sequence[str],
 ) -> str:
     record = {
         "tensors": [
-            {"name": name, "type": stored.dtype, "shape": stored.shape}
-            for name, stored in tensors.items()
+            {"name": name, "from": origin[name], "type": each.dtype, "shape": each.shape}
+            for name, each in tensors.items()
         ],
         "left_out": left_out,
         "importers": known,
     }
     return json.dumps(record, indent=2)
+
+
+def _starred(name: str) -> str:
+    return re.sub(r"(?<![^.])\d+(?![^.])", "*", _printable(name))
 
 
 def _printable(name: str) -> str:

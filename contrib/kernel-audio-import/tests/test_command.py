@@ -89,7 +89,7 @@ def test_a_checkpoint_becomes_safetensors(
     run: Callable[..., Any], tmp_path: Path, network: nn.Module
 ) -> None:
     out = tmp_path / "weights.safetensors"
-    done = run("--key", "state_dict", "--strip-prefix", "model.", "--drop", "--out", out)
+    done = run("--key", "state_dict", "--strip-prefix", "model.", "--tensors-only", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert done.stdout == f"{out}: 7 tensors, 0.0 MB\n"
     assert done.stderr == f"note: left out {FOREIGN}\n"
@@ -105,7 +105,7 @@ def test_foreign_objects_are_refused_by_name(run: Callable[..., Any], tmp_path: 
     done = run("--out", tmp_path / "out.safetensors")
     assert done.exit_code == 4
     assert f"holds objects that are no tensors: {FOREIGN}; nothing of them was run" in done.stderr
-    assert done.stderr.endswith("add --drop to leave them out\n")
+    assert done.stderr.endswith("add --tensors-only to leave them out\n")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -118,14 +118,16 @@ def test_the_list_groups_what_differs_by_numbers(run: Callable[..., Any]) -> Non
     assert ["1", "int64", "one", "value", "state_dict.model.*.num_batches_tracked"] in rows
     assert "19 tensors, 214 values, 0.0 MB" in done.stdout
     assert "Groups for --key: state_dict (7), ema (12)" in done.stdout
-    assert f"Not tensors, to leave out with --drop: {FOREIGN}" in " ".join(done.stdout.split())
+    left_out = f"Not tensors, to leave out with --tensors-only: {FOREIGN}"
+    assert left_out in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_the_list_for_programs(run: Callable[..., Any]) -> None:
     found = json.loads(run("--list", "--json", "--key", "ema.layers").stdout)
     assert len(found["tensors"]) == 12
-    assert found["tensors"][0] == {"name": "0.weight", "type": "float32", "shape": [4, 4]}
+    first = {"name": "0.weight", "from": "ema.layers.0.weight", "type": "float32", "shape": [4, 4]}
+    assert found["tensors"][0] == first
     assert found["left_out"] == [FOREIGN]
 
 
@@ -164,7 +166,7 @@ def test_a_file_without_tensors_is_told(
     site: Any, tmp_path: Path, value: object, says: str
 ) -> None:
     torch.save(value, tmp_path / "x.pt")
-    done = site.invoke("import", str(tmp_path / "x.pt"), "--drop", "--list")
+    done = site.invoke("import", str(tmp_path / "x.pt"), "--tensors-only", "--list")
     assert done.exit_code == 4
     assert says in done.stderr
 
@@ -173,18 +175,18 @@ def test_a_place_that_is_taken_or_not_there_is_told(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("something dear")
-    done = run("--drop", "--out", tmp_path / "taken")
+    done = run("--tensors-only", "--out", tmp_path / "taken")
     assert done.exit_code == 5
     assert "taken exists already; choose another name or remove it first" in done.stderr
     assert (tmp_path / "taken").read_text() == "something dear"
-    done = run("--drop", "--out", tmp_path / "not there" / "x.safetensors")
+    done = run("--tensors-only", "--out", tmp_path / "not there" / "x.safetensors")
     assert done.exit_code == 5
     assert "its folder does not exist; create the folder first" in done.stderr
 
 
 def test_half(run: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "half.safetensors"
-    assert run("--drop", "--key", "ema", "--half", "--out", out).exit_code == 0
+    assert run("--tensors-only", "--key", "ema", "--half", "--out", out).exit_code == 0
     assert {tensor.dtype for tensor in load_file(out).values()} == {torch.float16}
 
 
@@ -201,13 +203,13 @@ def model(site: Any, tmp_path: Path) -> Path:
 
 def test_weights_are_tried_in_the_network_beside_them(run: Callable[..., Any], model: Path) -> None:
     out = model / "model.safetensors"
-    done = run("--drop", "--key", "state_dict.model", "--out", out)
+    done = run("--tensors-only", "--key", "state_dict.model", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert done.stdout == f"{out}: 7 tensors, 0.0 MB, which fit the model.toml in {model}\n"
 
 
 def test_weights_that_do_not_fit_are_not_written(run: Callable[..., Any], model: Path) -> None:
-    done = run("--drop", "--key", "state_dict", "--out", model / "model.safetensors")
+    done = run("--tensors-only", "--key", "state_dict", "--out", model / "model.safetensors")
     assert done.exit_code == 4
     assert f"model {model} does not fit the network: model.safetensors has no" in done.stderr
     assert [path.name for path in model.iterdir()] == ["model.toml"]
@@ -217,52 +219,116 @@ def test_weights_beside_a_broken_manifest_are_not_written(
     run: Callable[..., Any], model: Path
 ) -> None:
     (model / "model.toml").write_text("title = 3")
-    done = run("--drop", "--key", "ema", "--out", model / "model.safetensors")
+    done = run("--tensors-only", "--key", "ema", "--out", model / "model.safetensors")
     assert done.exit_code == 4
     assert "model.toml is not a manifest (" in done.stderr
     assert "mend it, or write the weights elsewhere" in done.stderr
-    assert run("--drop", "--key", "ema", "--out", model / "other.safetensors").exit_code == 0
+    assert (
+        run("--tensors-only", "--key", "ema", "--out", model / "other.safetensors").exit_code == 0
+    )
 
 
 def test_safetensors_are_a_source_too(site: Any, tmp_path: Path, run: Callable[..., Any]) -> None:
-    run("--drop", "--out", tmp_path / "all.safetensors")
+    run("--tensors-only", "--out", tmp_path / "all.safetensors")
     args = ["--key", "ema", "--out", str(tmp_path / "ema.safetensors")]
     done = site.invoke("import", str(tmp_path / "all.safetensors"), *args)
     assert done.exit_code == 0, done.stderr
     assert len(load_file(tmp_path / "ema.safetensors")) == 12
 
 
-RULES = r'[["^state_dict\.model\.(\d)\.", "layer\1."], ["bias$", "shift"]]'
-
-
-def rules(text: str) -> tuple[str, str]:
-    return "-o", f"importer.rules={text}"
-
-
-def test_rules_rename_in_order(run: Callable[..., Any], tmp_path: Path) -> None:
-    out = tmp_path / "x.safetensors"
-    done = run("--drop", *rules(RULES.replace("\\", "\\\\")), "--out", out)
+def names(run: Callable[..., Any], *args: object) -> dict[str, str]:
+    """Return the names that a listing shows, each with that in the file."""
+    done = run("--list", "--json", *args)
     assert done.exit_code == 0, done.stderr
-    assert {"layer0.weight", "layer0.shift", "layer1.running_mean", "ema.layers.0.weight"} <= set(
-        load_file(out)
-    )
+    return {each["name"]: each["from"] for each in json.loads(done.stdout)["tensors"]}
+
+
+def test_tensors_are_chosen_by_patterns(run: Callable[..., Any]) -> None:
+    whole = set(names(run))
+    own = {name for name in whole if name.startswith("state_dict.model.")}
+    norm = {name for name in own if name.startswith("state_dict.model.1.")}
+    assert set(names(run, "--only", "state_dict.model")) == own
+    assert set(names(run, "--drop", "ema")) == own
+    assert set(names(run, "--only", "*.0", "--only", "*.bias")) == {
+        *(name for name in own if ".0." in name or name.endswith(".bias")),
+        "ema.layers.0.weight",
+    }
+    assert set(names(run, "--only", "state_dict", "--drop", "*.running_*")) == {
+        name for name in own if "running" not in name
+    }
+    assert set(names(run, "--key", "state_dict.model", "--only", "1")) == {
+        name.removeprefix("state_dict.model.") for name in norm
+    }
+
+
+def test_names_are_mapped_in_order(run: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "x.safetensors"
+    lines = ("state_dict.model.*=layer*", "*.bias=*.shift", "ema.layers=")
+    flags = [word for line in lines for word in ("--map", line)]
+    done = run("--tensors-only", *flags, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    written = {"layer0.weight", "layer0.shift", "layer1.running_mean", "11.weight"}
+    assert written <= set(load_file(out))
+    shown = names(run, *flags)
+    assert shown["layer0.shift"] == "state_dict.model.0.bias"
+    assert shown["11.weight"] == "ema.layers.11.weight"
+
+
+def test_a_mapping_may_stand_in_a_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("# ours\nstate_dict.model=net\n\nema=average  # later\n")
+    shown = names(run, "--map", f"@{tmp_path / 'names.txt'}")
+    assert shown["net.0.bias"] == "state_dict.model.0.bias"
+    assert {name.partition(".")[0] for name in shown} == {"net", "average"}
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_mapping_that_cannot_be_read_is_told(
+    run: Callable[..., Any], tmp_path: Path, content: bytes | None
+) -> None:
+    if content:
+        (tmp_path / "names.txt").write_bytes(content)
+    done = run("--list", "--map", f"@{tmp_path / 'names.txt'}")
+    assert done.exit_code == 4
+    assert "names.txt: " in done.stderr
+    assert "write a line OLD=NEW for each tensor or group in it" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_list_shows_what_is_chosen_and_renamed(run: Callable[..., Any]) -> None:
+    done = run("--list", "--only", "ema", "--map", "ema.layers=blocks")
+    assert done.exit_code == 0, done.stderr
+    assert "12 of 19 tensors" in done.stdout
+    assert "name in the file" in done.stdout
+    row = next(line for line in done.stdout.splitlines() if "blocks" in line)
+    assert row.split() == ["12", "float32", "4", "x", "4", "blocks.*.weight", "ema.layers.*.weight"]
+    assert "name in the file" not in run("--list").stdout
+
+
+def test_the_list_tells_tied_tensors_apart(site: Any, tmp_path: Path) -> None:
+    tied = torch.ones(3)
+    torch.save({"first": tied, "second": tied}, tmp_path / "x.pt")
+    done = site.invoke("import", str(tmp_path / "x.pt"), "--list", "--json", "--drop", "first")
+    assert [each["from"] for each in json.loads(done.stdout)["tensors"]] == ["second"]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("args", "says"),
     [
-        (
-            '[["(", "x"]]',
-            "option of importer.plain 'rules' cannot be [['(', 'x']]: '(' is not a re",
-        ),
-        ('[["qqq", "x"]]', "the rule 'qqq' changes no name; --list shows the names"),
-        ('[["weight", "\\\\7"]]', "importer.rules cannot put '\\\\7' in place: invalid group"),
-        ('[["^.*$", "x"]]', "would have the name of 'state_dict.model.0.weight'; make the rule n"),
-        ('[["^.*$", ""]]', "the tensor 'state_dict.model.0.weight' would have no name"),
+        (("--only", "emma"), "--only 'emma' fits no tensor; did you mean 'ema'"),
+        (("--drop", "qqq"), "--drop 'qqq' fits no tensor; --list shows the names"),
+        (("--drop", "*"), "--only and --drop leave no tensor; drop fewer of them"),
+        (("--map", "em=x"), "--map 'em' fits no tensor; did you mean 'ema'"),
+        (("--map", "ema=ema"), "--map ema=ema changes no name; leave it out"),
+        (("--map", "ema.layers.*=x"), "would have the name of 'ema.layers.0.weight'; make the pa"),
+        (("--map", "ema.layers.0.weight="), "'ema.layers.0.weight' would have no name"),
+        (("--map", "ema"), "option of importer.plain 'map' cannot be ['ema']: 'ema' is not OLD=N"),
+        (("--map", "ema=x.*"), "'ema=x.*' has more * in the new name than in the old one"),
     ],
 )
-def test_a_rule_that_cannot_be_is_told(run: Callable[..., Any], text: str, says: str) -> None:
-    done = run("--list", *rules(text))
+def test_a_pattern_that_cannot_be_is_told(
+    run: Callable[..., Any], args: tuple[str, ...], says: str
+) -> None:
+    done = run("--list", *args)
     assert done.exit_code == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copyreg
 import io
+import json
 import os
 import pickle
 import struct
@@ -541,6 +542,49 @@ def test_structures_without_end_are_told(tmp_path: Path) -> None:
     fails(save(many, tmp_path / "y", 4), "nested without end")
 
 
+def within(pickled: bytes, times: int) -> bytes:
+    """Return a pickle that loads another one from the same bytes so many times."""
+    load = name("torch.storage", "_load_from_bytes")
+    again = (load + b"h\x00\x85R0") * times
+    return b"\x80\x04" + b"B" + struct.pack("<i", len(pickled)) + pickled + b"q\x00" + again + b"N."
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_pickles_within_pickles_are_bounded_in_depth(tmp_path: Path, times: int) -> None:
+    pickled = b"N."
+    for _ in range(30):
+        pickled = within(pickled, times)
+    fails(wrap(pickled, tmp_path / "x", "pickle"), "its pickles are nested more than 4 deep")
+
+
+def test_pickles_within_pickles_are_bounded_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernel_audio_import._machine._STEPS", 50_000)
+    pickled = b"N."
+    for _ in range(4):
+        pickled = within(pickled, 200)
+    fails(wrap(pickled, tmp_path / "x", "pickle"), "its pickle takes more than 50,000 steps")
+
+
+def copies(content: bytes, module: str, function: str) -> bytes:
+    """Return a pickle that keeps 100,000 copies of what `content` puts on the stack."""
+    call = name(module, function) + b"q\x010](" + b"h\x01h\x00\x85R" * 100_000 + b"e."
+    return b"\x80\x04" + content + b"q\x000" + call
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (copies(b"](" + b"N" * 10_000 + b"e", "builtins", "list"), "more than 5,000,000 steps"),
+        (copies(b"X" + struct.pack("<i", 10_000) + b"a" * 10_000, "builtins", "bytes"), "copies m"),
+    ],
+    ids=["list", "text"],
+)
+def test_copies_of_copies_are_bounded(tmp_path: Path, content: bytes, says: str) -> None:
+    fails(wrap(content, tmp_path / "x", "pickle"), says)
+
+
 DEEP = b")" + b"\x85" * 200_000
 """A tuple in a tuple in a tuple: Python's own hash of it overflows the stack of the process."""
 
@@ -577,29 +621,42 @@ def test_shapes_that_cannot_be_are_told(tmp_path: Path, shape: Any, stride: Any,
     fails(save(Lying(), tmp_path / "x", "zip"), says)
 
 
+def safetensors(header: object, content: bytes = bytes(16)) -> bytes:
+    written = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<q", len(written)) + written + content
+
+
+def entry(shape: object, *offsets: object, dtype: object = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (b"\xff" * 20, "it has no header"),
-        (struct.pack("<q", 4) + b"[1]\n", "its header is damaged"),
-        (
-            struct.pack("<q", 70)
-            + b'{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,4]}}'.ljust(70)
-            + bytes(4),
-            "needs more values than",
-        ),
-        (
-            struct.pack("<q", 70)
-            + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(70),
-            "it is cut short",
-        ),
-        (
-            struct.pack("<q", 70)
-            + b'{"w":{"dtype":"F3","shape":[1],"data_offsets":[0,4]}}'.ljust(70),
-            "its header is damaged: 'F3'",
-        ),
+        (safetensors(b"[1]"), "its header is damaged"),
+        (safetensors({"w": 3}), "its header is damaged"),
+        (safetensors({"w": {"dtype": "F32", "shape": [1]}}), "its header is damaged: 'data_offs"),
+        (safetensors(b'{"w":' * 100_000), "its header is damaged: maximum recursion depth"),
+        (safetensors(b'{"w":' + b"9" * 5000 + b"}"), "its header is damaged: Exceeds the limit"),
+        (safetensors({"w": entry([4], 0, 4)}), "of shape (4,) takes 16 bytes and has 4"),
+        (safetensors({"w": entry([1], 0, 8)}), "of shape (1,) takes 4 bytes and has 8"),
+        (safetensors({"w": entry([1], 0, 4)}, b""), "it is cut short"),
+        (safetensors({"w": entry([8], 0, 32)}), "it is cut short"),
+        (safetensors({"w": entry([1], 0, 4, dtype="F3")}), "its header is damaged: 'F3'"),
+        (safetensors({"w": entry([1], 0, 4, dtype=[])}), "its header is damaged: unhashable"),
+        (safetensors({"w": entry([True], 0, 4)}), "a tensor has no shape"),
+        (safetensors({"w": entry([-1], 0, 4)}), "a tensor has no shape"),
+        (safetensors({"w": entry([1.0], 0, 4)}), "a tensor has no shape"),
+        (safetensors({"w": entry([2**70], 0, 4)}), "a tensor has no shape"),
+        (safetensors({"w": entry([1, "a", 10**15], 0, 4)}), "a tensor has no shape"),
+        (safetensors({"w": entry([2**62, 2**62], 0, 4)}), "bytes and has 4"),
+        (safetensors({"w": entry([1], -4, 0)}), "a tensor has no shape"),
+        (safetensors({"w": entry([1], 4, 0)}), "takes 4 bytes and has -4"),
+        (safetensors({"w": entry([1], 0, 2**70)}), "a tensor has no shape"),
+        (safetensors({"w": entry([1], 0)}), "its header is damaged"),
+        (safetensors({"w": entry([2], 0, 8), "v": entry([2], 4, 12)}), "its tensors overlap"),
     ],
-    ids=["no header", "no mapping", "too large", "cut short", "no type"],
 )
 def test_damaged_safetensors_are_told(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
