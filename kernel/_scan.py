@@ -1,9 +1,9 @@
 """One pass over the metadata of everything installed; nothing is imported.
 
-Every listing waits for this pass, so that it reads the bytes of each `entry_points.txt` and parses
-those that mention us. The `entrypoints` library, which loads what was selected, would parse all of
-them: with 300 distributions it takes 29 ms of CPU in place of 3, and it gives up where one file of
-a stranger is malformed.
+Every listing waits for this pass: it reads the bytes of each `entry_points.txt` and parses those
+that mention us, line by line as `importlib.metadata` does. The `entrypoints` library, which loads
+what was selected, would parse all of them: with 300 distributions it takes 29 ms of CPU in place of
+3, and it gives up where one file of a stranger is malformed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from io import FileIO
+from stat import S_ISREG
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-_GROUP = re.compile(r"kernel\.v([1-9][0-9]*)")
-_FIELD = re.compile(rb"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_GROUP = re.compile(r"kernel\.v([1-9][0-9]{0,8})")
+_FIELD = re.compile(rb"^(Name|Version):[ \t]*([A-Za-z0-9][\w.+!-]{0,99})[ \t\r]*$", re.MULTILINE)
 _REMOVED = "~"
 """How pip begins the names of folders that it was about to remove when it was interrupted."""
 
@@ -27,14 +28,14 @@ _REMOVED = "~"
 class Installed(NamedTuple):
     """A distribution that registers plugins: entries are (API major, entry name, entry value).
 
-    `unreadable` says why there are no entries, or fewer than there should be.
+    `doubt` says why there are no entries, or fewer than there should be.
     """
 
     distribution: str
     version: str
     place: str
-    entries: tuple[tuple[int, str, str], ...] = ()
-    unreadable: str = ""
+    entries: tuple[tuple[int, str, str], ...]
+    doubt: str
 
 
 def canonical(distribution: str) -> str:
@@ -46,13 +47,39 @@ def canonical(distribution: str) -> str:
 
 
 def distribution(name: str) -> Distribution | None:
-    """Return what is known of an installed distribution, None where it is not installed."""
+    """Return what is known of an installed distribution, None where it is not installed.
+
+    A file of its metadata that cannot be read counts as missing.
+    """
     from importlib import metadata
+    from pathlib import Path
+
+    class Readable(metadata.PathDistribution):
+        def read_text(self, filename: str | os.PathLike[str]) -> str | None:
+            found = content(f"{self._path}/{filename}")
+            return found.decode("utf-8", "replace") if found else None
 
     try:
-        return metadata.distribution(name)
-    except metadata.PackageNotFoundError:
+        found = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
         return None
+    path = getattr(found, "_path", None)
+    return Readable(path) if isinstance(path, Path) else found
+
+
+def content(path: str) -> bytes | None:
+    """Return the bytes of a file, none for a missing one; None for what cannot be read as one."""
+    try:
+        with FileIO(path, opener=_at_once) as file:
+            return file.readall() if S_ISREG(os.fstat(file.fileno()).st_mode) else None
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        return None
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a FIFO waits for a writer
 
 
 def installed(path: Sequence[str] | None = None) -> Iterator[Installed]:
@@ -74,77 +101,78 @@ def installed(path: Sequence[str] | None = None) -> Iterator[Installed]:
 
 
 def _inside(folder: str) -> Iterator[Installed]:
+    root, archive = folder or ".", None
     try:
-        places = [entry.name for entry in os.scandir(folder or ".")]
+        places = {entry.name for entry in os.scandir(root)}
     except NotADirectoryError:
-        yield from _archived(folder)
-        return
+        archive = _archived(root)
+        places = {name.partition("/")[0] for name in archive}
     except OSError:
         return
+
+    def read(name: str) -> bytes | None:
+        return content(f"{root}/{name}") if archive is None else archive.get(name, b"")
+
     for place in places:
-        if place.endswith((".dist-info", ".egg-info", "EGG-INFO")) and place[:1] != _REMOVED:
-            inside = f"{folder or '.'}/{place}"
-            entry_points = _bytes(f"{inside}/entry_points.txt")
-            if b"kernel.v" in entry_points:
-                metadata = _bytes(f"{inside}/METADATA") or _bytes(f"{inside}/PKG-INFO")
-                # Without metadata, a folder's name says both: NAME-VERSION.dist-info.
-                name, _, version = place.rpartition(".")[0].rpartition("-")
-                fields = f"\nName: {name}\nVersion: {version}".encode()
-                yield from _read(entry_points, metadata + fields, folder)
-
-
-def _archived(folder: str) -> Iterator[Installed]:
-    from importlib.metadata import distributions
-
-    for distribution in distributions(path=[folder]):
-        try:
-            entry_points = (distribution.read_text("entry_points.txt") or "").encode()
-            fields = [f"{name}: {distribution.metadata[name]}" for name in ("Name", "Version")]
-        except Exception:
+        if not place.endswith((".dist-info", ".egg-info", "EGG-INFO")) or place[:1] == _REMOVED:
             continue
-        yield from _read(entry_points, "\n".join(fields).encode(), folder)
-
-
-def _read(entry_points: bytes, metadata: bytes, folder: str) -> Iterator[Installed]:
-    """Yield a distribution if its entry points are for us; what is there twice in it is told."""
-    # The first of each counts: what follows the fields may look like one.
-    fields = dict(reversed(_FIELD.findall(metadata)))
-    name = canonical(fields.get(b"Name", b"").decode("utf-8", "replace") or "unnamed")
-    version = fields.get(b"Version", b"").decode("utf-8", "replace") or "unknown"
-    text = entry_points.decode("utf-8-sig", "replace")
-    if not _GROUP.search(text):
-        return
-    from configparser import ConfigParser, DuplicateOptionError, DuplicateSectionError, Error
-
-    doubt = ""
-    for strict in (True, False):
-        parser = ConfigParser(delimiters=("=",), strict=strict, interpolation=None)
-        parser.optionxform = str  # type: ignore[method-assign,assignment]
+        given = read(f"{place}/entry_points.txt")
         try:
-            parser.read_string(text)
-            break
-        except DuplicateSectionError:
-            continue
-        except DuplicateOptionError as error:
-            if _GROUP.fullmatch(error.section):
-                doubt = f"{error.option!r} is there twice, and the last one counts"
-        except Error as error:
-            yield Installed(name, version, folder, unreadable=" ".join(str(error).split()))
-            return
-    entries = tuple(
-        (int(match[1]), name, value)
-        for section in parser.sections()
-        if (match := _GROUP.fullmatch(section))
-        for name, value in sorted(parser.items(section, raw=True))
-    )
-    if entries:
-        yield Installed(name, version, folder, entries, doubt)
+            text = None if given is None or b"\0" in given else given.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = None
+        if text is None or "kernel.v" in text.lower():
+            metadata = read(f"{place}/METADATA") or read(f"{place}/PKG-INFO") or b""
+            # Without the NULs, text in UTF-16 and UTF-32 reads as in ASCII.
+            seen = (given or b"").replace(b"\0", b"").lower()
+            if b"kernel.v" in seen or b"kernel-audio" in metadata.replace(b"\0", b""):
+                yield from _read(place, metadata, text, folder)
 
 
-def _bytes(path: str) -> bytes:
-    """Return the content of a file, nothing for one that cannot be read."""
+def _archived(path: str) -> dict[str, bytes]:
+    """Return the metadata in a ZIP archive by name, nothing of what is no such archive."""
+    from zipfile import ZipFile
+
+    wanted = ("/entry_points.txt", "/METADATA", "/PKG-INFO")
     try:
-        with FileIO(path) as file:
-            return file.readall()
-    except OSError:
-        return b""
+        with ZipFile(path) as archive:
+            return {
+                each: archive.read(each) for each in archive.namelist() if each.endswith(wanted)
+            }
+    except Exception:  # encrypted, damaged, or no archive
+        return {}
+
+
+def _read(place: str, metadata: bytes, text: str | None, folder: str) -> Iterator[Installed]:
+    """Yield a distribution if its entry points are for us; what is wrong in them is told."""
+    # A folder's name says both, NAME-VERSION.dist-info, where the metadata does not.
+    stem = place.rpartition(".")[0].strip("-") or place
+    stem = "".join(letter if letter.isprintable() else "?" for letter in stem)
+    name, _, version = stem.rpartition("-")
+    # The first of each counts: what follows the fields may look like one.
+    fields = {key: value.decode() for key, value in reversed(_FIELD.findall(metadata))}
+    name = canonical(fields.get(b"Name") or name or version)
+    version = fields.get(b"Version") or (version if version != stem else "unknown")
+    entries: dict[tuple[int, str], str] = {}
+    doubts = [] if text is not None else ["it is no UTF-8 text"]
+    section, major = "", 0
+    for line in map(str.strip, (text or "").splitlines()):
+        if line.startswith("["):
+            section = line[1:].removesuffix("]").strip()
+            match = _GROUP.fullmatch(section) if line.endswith("]") else None
+            major = int(match[1]) if match else 0
+            if not match and section.lower().startswith("kernel.v"):
+                doubts.append(f"{line!r:.80} is no group of plugins; write '[kernel.v1]'")
+        elif (major or not section) and line and line[0] not in "#;":
+            key, equals, value = map(str.strip, line.partition("="))
+            if not section:
+                doubts.append(f"{line!r:.80} stands in no group")
+            elif not equals:
+                doubts.append(f"{line!r:.80} is not of the form KIND.NAME = MODULE")
+            else:
+                if (major, key) in entries:
+                    doubts.append(f"{key!r:.80} is there twice, and the last one counts")
+                entries[major, key] = value
+    if entries or doubts:
+        every = tuple((major, key, value) for (major, key), value in sorted(entries.items()))
+        yield Installed(name, version, folder, every, "; ".join(doubts[:3]))

@@ -113,7 +113,7 @@ def _requirement(name: str, found: metadata.Distribution) -> str:
     given = _direct_url(found)
     url = given.get("url")
     if url is None:
-        return f"{name}=={found.version}"
+        return f"{name}=={found.version}" if found.version else name
     if _editable(found):
         return f"-e {shlex.quote(url2pathname(urlsplit(url).path))}"
     fragments = []

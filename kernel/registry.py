@@ -106,10 +106,10 @@ class Registry(NamedTuple):
                         "uninstall it until it is gone, then install it again"
                     )
                 continue
-            if found.unreadable:
+            if found.doubt:
                 problems.add(
                     f"the entry points of {found.distribution} {found.version} in {found.place} "
-                    f"are malformed ({found.unreadable}); reinstall it"
+                    f"are malformed ({found.doubt}); reinstall it"
                 )
             for entry in found.entries:
                 read = _read(found, *entry)
@@ -259,14 +259,14 @@ def _parse(spelling: str, kind: str | None) -> _Spelling:
 def _read(found: Installed, api: int, entry: str, target: str) -> PluginInfo | str:
     kind, _, name = entry.partition(".")
     info = PluginInfo(kind, name, found.distribution, found.version, target, api)
-    entry_of = f"the entry point {entry!r} of {info.distribution} {info.version}"
+    entry_of = f"the entry point {entry!r:.80} of {info.distribution} {info.version}"
     if api != kernel.API:
         return info
     if not _NAME.fullmatch(name):
         return f"{entry_of} is not named KIND.NAME; its author has to rename it"
     if kind not in KINDS:
         near = did_you_mean(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
-        return f"{entry_of} has the unknown kind {kind!r}{near}"
+        return f"{entry_of} has the unknown kind {kind!r:.80}{near}"
     if not _MODULE.fullmatch(target):
-        return f"{entry_of} points at {target!r}, which is not the name of a module"
+        return f"{entry_of} points at {target!r:.80}, which is not the name of a module"
     return info

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
+
+from kernel._scan import content
 
 _OURS = ("kernel_audio-", "~")
 """Our own metadata, and what pip renamed so and did not get to remove."""
@@ -37,10 +38,7 @@ def second_owner() -> str | None:
         for entry in entries:
             if not entry.endswith(".dist-info") or entry.startswith(_OURS):
                 continue
-            try:
-                record = Path(folder, entry, "RECORD").read_bytes()
-            except OSError:
-                continue
+            record = content(f"{folder or '.'}/{entry}/RECORD") or b""
             if _FILE in b"\n" + record:
                 return entry.partition("-")[0].replace("_", "-")
     return None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -132,6 +133,16 @@ def test_metadata_without_a_record_counts_as_editable(site: Any) -> None:
 def test_an_unreadable_direct_url_is_no_reason_to_fail(site: Any) -> None:
     (install(site) / "direct_url.json").write_text("{")
     assert described(site)["editable"] is False
+
+
+def test_metadata_that_cannot_be_read_counts_as_missing(site: Any) -> None:
+    info = install(site)
+    (info / "METADATA").write_text((info / "METADATA").read_text(), "utf-16")
+    for name in ("RECORD", "direct_url.json"):
+        (info / name).unlink(missing_ok=True)
+        os.mkfifo(info / name)
+    assert described(site)["editable"] is True
+    assert mine(requirements(["lab-b"])) == "lab-b"
 
 
 def test_a_preference_is_recorded(site: Any) -> None:

@@ -137,6 +137,60 @@ def test_unreadable_metadata_of_a_plugin_is_a_problem(site: Any) -> None:
     assert registry.problems[0].endswith("reinstall it")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("also", ["METADATA", "RECORD"])
+def test_entry_points_in_another_encoding_are_told_with_their_owner(
+    site: Any, encoding: str, also: str
+) -> None:
+    info = site.install("lab-b", {"solver.x": "lab_b"}, version="2.1")
+    for name in ("entry_points.txt", also):
+        (info / name).write_text((info / name).read_text(), encoding)
+    assert Registry.scan(path=site.path).problems == (
+        f"the entry points of lab-b 2.1 in {site.folder} are malformed (it is no UTF-8 text); "
+        "reinstall it",
+    )
+
+
+def test_entry_points_that_are_no_text_are_told_where_they_are_for_us(site: Any) -> None:
+    info = site.install("lab-b", "")
+    (info / "entry_points.txt").write_bytes(b"\x1f\x8b\x08\xff")
+    assert Registry.scan(path=site.path).problems == ()
+    with (info / "METADATA").open("a") as file:
+        file.write("Requires-Dist: kernel-audio\n")
+    assert "entry points of lab-b 1.0" in Registry.scan(path=site.path).problems[0]
+
+
+@pytest.mark.parametrize("missing", ["a FIFO", "5,000 digits"])
+def test_metadata_that_says_nothing_leaves_the_folders_name(site: Any, missing: str) -> None:
+    info = site.install("lab-b", {"solver.x": "lab_b"}, version="2.1")
+    (info / "METADATA").unlink()
+    if missing == "a FIFO":
+        os.mkfifo(info / "METADATA")
+    else:
+        (info / "METADATA").write_text(f"Name: lab-b\nVersion: {'1' * 5000}\n")
+    site.install("lab-b", {"solver.x": "lab_b"}, version="2.0")
+    registry = Registry.scan(path=site.path)
+    assert [info[:4] for info in registry.plugins] == [("solver", "x", "lab-b", "2.1")]
+    assert "lab-b is installed twice, 2.1 in" in registry.problems[0]
+
+
+@pytest.mark.parametrize("header", ["[kernel.v1", "[kernel.v01]", "[kernel.v]", "[Kernel.V1]"])
+def test_a_group_that_is_nearly_ours_is_a_problem(site: Any, header: str) -> None:
+    site.install("lab-b", f"{header}\nsolver.x = lab_b\n")
+    (problem,) = Registry.scan(path=site.path).problems
+    assert f"{header!r} is no group of plugins; write '[kernel.v1]'" in problem
+
+
+def test_plugins_in_an_archive_are_found(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "lab.zip", "w") as archive:
+        archive.writestr("lab_b-2.1.dist-info/entry_points.txt", "[kernel.v1]\nsolver.x = lab_b\n")
+        archive.writestr("lab_b-2.1.dist-info/METADATA", "Name: lab-b\nVersion: 2.1\n")
+    (tmp_path / "no.zip").write_bytes(b"PK")
+    registry = Registry.scan(path=[str(tmp_path / "lab.zip"), str(tmp_path / "no.zip")])
+    assert [info[:4] for info in registry.plugins] == [("solver", "x", "lab-b", "2.1")]
+    assert registry.problems == ()
+
+
 @pytest.mark.parametrize(
     ("entry", "target", "says"),
     [
