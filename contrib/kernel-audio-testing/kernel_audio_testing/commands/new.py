@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from kernel import Command, hookimpl
+from kernel import Command, UsageError, hookimpl
 from kernel.kinds import KINDS
 
 EPILOG = f"""\b
 Examples:
   kernel new kernel-audio-ab2 --kind solver
+  kernel new kernel-audio-lab --kind solver --name ab2
+  kernel new --into kernel-audio-lab --kind schedule --name steep
   kernel new kernel-audio-bells --kind model --out ~/plugins
 
 The kinds are {", ".join(KINDS)}.
@@ -21,24 +23,46 @@ for weights of your own, see `kernel export`.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("name")
+@click.argument("distribution", metavar="[DISTRIBUTION]", required=False)
 @click.option("-k", "--kind", required=True, help="What the plugin is, e.g. --kind solver.")
+@click.option(
+    "--name",
+    help="What the component is called.  [default: the distribution without kernel-audio-]",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Add the component to the project in a folder.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path(),
     help="Folder to make the project in, e.g. --out plugins.  [default: this one]",
 )
-def new(name: str, kind: str, out: Path) -> None:
+def new(
+    distribution: str | None, kind: str, name: str | None, into: Path | None, out: Path | None
+) -> None:
     """Write the project of a plugin of your own, with a component that works.
 
-    NAME is that of the distribution, e.g. kernel-audio-ab2; what it offers is then called ab2.
+    DISTRIBUTION is what others install, e.g. kernel-audio-ab2; its component is then called ab2.
+    With --into, a project that is there gets a component more: a module, an entry point and a test.
     """
     from kernel_audio_testing.commands._project import tell
-    from kernel_audio_testing.projects import Names, new_project
+    from kernel_audio_testing.projects import Names, addition, new_project
 
-    project = new_project(Names.of(name), kind)
-    tell(project, project.write(out))
+    if (distribution is None) == (into is None):
+        raise UsageError(
+            "name a new distribution, e.g. kernel-audio-ab2, or the folder of a project with --into"
+        )
+    if distribution is not None:
+        project = new_project(Names.of(distribution, name), kind)
+        tell(project, project.write(out or Path()))
+    elif into is not None:
+        if out is not None:
+            raise UsageError("--out is for a new project; leave it out beside --into")
+        added = addition(into, kind, name)
+        tell(added, added.write(), "now has")
 
 
 class New(Command):

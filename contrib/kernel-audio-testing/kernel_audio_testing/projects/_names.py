@@ -13,46 +13,53 @@ from packaging.utils import is_normalized_name
 from kernel.errors import UsageError
 from kernel.locate import locate
 
-__all__ = ["Names"]
+__all__ = ["Names", "component_name"]
+
+
+_PREFIXES = ("kernel-audio-", "kernel-")
 
 
 @attrs.frozen
 class Names:
-    """The name of a distribution, and those that follow from it."""
+    """The name of a distribution, of its components and of its package.
+
+    Without a `name` the components are called as the distribution is, without `kernel-audio-` or
+    `kernel-`.
+    """
 
     distribution: str
+    name: str = attrs.field()
+    package: str = attrs.field()
+
+    @name.default
+    def _name(self) -> str:
+        fitting = (prefix for prefix in _PREFIXES if self.distribution.startswith(prefix))
+        return self.distribution.removeprefix(next(fitting, ""))
+
+    @package.default
+    def _package(self) -> str:
+        return self.distribution.replace("-", "_")
 
     @classmethod
-    def of(cls, distribution: str) -> Self:
+    def of(cls, distribution: str, name: str | None = None) -> Self:
         """Return the names of a new distribution. Raises UsageError for one that cannot be."""
         if not is_normalized_name(distribution) or not distribution[0].isalpha():
             raise UsageError(
                 f"a distribution cannot be called {distribution!r} here; use lower-case letters, "
                 "digits and single hyphens and begin with a letter, e.g. kernel-audio-ab2"
             )
-        names = cls(distribution)
+        names = cls(distribution) if name is None else cls(distribution, component_name(name))
         if not names.name[0].isalpha():
             raise UsageError(
                 f"{distribution} would offer something called {names.name!r}, which begins with a "
-                "digit; choose a name that goes on with a letter, e.g. kernel-audio-ab2"
+                "digit; choose a name that begins with a letter, e.g. --name ab2"
             )
         if names._taken():
             raise UsageError(
                 f"the name {distribution} is taken by something that Python finds already; choose "
-                "another name, or uninstall what has it"
+                "another name, or uninstall what has it (--into FOLDER adds to a project)"
             )
         return names
-
-    @property
-    def name(self) -> str:
-        """Return what its components are called: the name without `kernel-` or `kernel-audio-`."""
-        prefix = "kernel-audio-" if self.distribution.startswith("kernel-audio-") else "kernel-"
-        return self.distribution.removeprefix(prefix)
-
-    @property
-    def package(self) -> str:
-        """Return the name of its package."""
-        return self.distribution.replace("-", "_")
 
     @property
     def identifier(self) -> str:
@@ -72,3 +79,13 @@ class Names:
         except metadata.PackageNotFoundError:
             return locate(self.package) is not None
         return True
+
+
+def component_name(name: str) -> str:
+    """Return the name of a component. Raises UsageError for one that cannot be."""
+    if not is_normalized_name(name) or not name[0].isalpha():
+        raise UsageError(
+            f"a component cannot be called {name!r}; use lower-case letters, digits and single "
+            "hyphens and begin with a letter, e.g. --name ab2"
+        )
+    return name

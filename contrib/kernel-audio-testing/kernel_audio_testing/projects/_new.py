@@ -16,7 +16,7 @@ from kernel.models import MANIFEST, WEIGHTS
 from kernel_audio_testing.projects._names import Names
 from kernel_audio_testing.projects._project import Project
 
-__all__ = ["new_project"]
+__all__ = ["check_kind", "modules", "new_project", "use"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGE = "kernel_audio_testing.projects.templates"
@@ -33,11 +33,13 @@ SYSTEM = ("objective", "schedule", "recipe", "solver", "guidance", "backbone", "
 """What a model needs, and what trains it."""
 
 PLAY = {
-    "objective": "kernel train --plugins schedule.edm,dit,mel,labelled,{} -o task.path=FOLDER",
-    "backbone": "kernel train --plugins edm,mel,labelled,{} -o task.path=FOLDER",
-    "codec": "kernel train --plugins edm,dit,labelled,{} -o task.path=FOLDER",
-    "recipe": "kernel train --plugins edm,dit,mel,labelled,{} -o task.path=FOLDER",
-    "task": "kernel train --plugins edm,dit,mel,{}",
+    "objective": (
+        "kernel train --plugins schedule.edm,dit,mel,labelled,unipc,{} -o task.path=FOLDER"
+    ),
+    "backbone": "kernel train --plugins edm,mel,labelled,unipc,{} -o task.path=FOLDER",
+    "codec": "kernel train --plugins edm,dit,labelled,unipc,{} -o task.path=FOLDER",
+    "recipe": "kernel train --plugins edm,dit,mel,labelled,unipc,{} -o task.path=FOLDER",
+    "task": "kernel train --plugins edm,dit,mel,unipc,{}",
     "wrapper": "kernel train --plugins {} --model digits-edm -o task.path=FOLDER",
     "command": "kernel {name} --help",
     "encoder": "kernel run --plugins embedder -i SOUND -o task.encoder={name}",
@@ -82,10 +84,21 @@ def new_project(names: Names, kind: str) -> Project:
 
     Raises UsageError for a kind that there is not, or a name that a template cannot take.
     """
+    check_kind(kind)
+    return _system(names) if kind == "model" else _component(names, kind)
+
+
+def check_kind(kind: str) -> None:
+    """Raise UsageError for a kind that there is not."""
     if kind not in KINDS:
         near = did_you_mean(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
         raise UsageError(f"there is no kind of plugin {kind!r}{near}")
-    return _system(names) if kind == "model" else _component(names, kind)
+
+
+def use(names: Names, kind: str) -> str:
+    """Return the command that uses a component of a kind."""
+    spelling = f"{kind}.{names.name}"
+    return PLAY.get(kind, "kernel run --plugins {}").format(spelling, name=names.name)
 
 
 def _component(names: Names, kind: str) -> Project:
@@ -97,9 +110,9 @@ def _component(names: Names, kind: str) -> Project:
         description=f"{article} {kind} for kernel-audio.",
         about=ABOUT.format(package=names.package, kind=kind, title=names.title),
         check=spelling,
-        play=PLAY.get(kind, "kernel run --plugins {}").format(spelling, name=names.name),
+        play=use(names, kind),
         entries={spelling: f"{names.package}.{kind}"},
-        files=_modules(names, (kind,)),
+        files=modules(names, (kind,)),
     )
 
 
@@ -121,18 +134,17 @@ def _system(names: Names) -> Project:
         check=names.name,
         play=f"kernel run --plugins {names.name}",
         entries=entries | {f"model.{names.name}": f"{names.package}.model"},
-        files=_modules(names, SYSTEM) | pack,
+        files=modules(names, SYSTEM) | pack,
     )
 
 
-def _modules(names: Names, kinds: Sequence[str]) -> dict[str, bytes]:
+def modules(names: Names, kinds: Sequence[str]) -> dict[str, bytes]:
+    """Return the modules of the components of some kinds, and that of the package."""
     what = "A component" if len(kinds) == 1 else "Components"
     start = f'"""{what} for kernel-audio."""\n'
     places = [f"{module}.py" for kind in kinds for module in (kind, *HELPERS.get(kind, ()))]
-    modules = {place: _renamed(place, names) for place in places}
-    return {"__init__.py": start.encode()} | {
-        place: text.encode() for place, text in modules.items()
-    }
+    texts = {place: _renamed(place, names) for place in places}
+    return {"__init__.py": start.encode()} | {place: text.encode() for place, text in texts.items()}
 
 
 def _renamed(place: str, names: Names) -> str:
@@ -141,7 +153,7 @@ def _renamed(place: str, names: Names) -> str:
     if place.endswith(".py") and (iskeyword(names.title) or names.title in _used(text)):
         raise UsageError(
             f"a class {names.title} would hide something else that {place} calls so; choose "
-            f"another name than {names.distribution}"
+            f"another name than {names.name} with --name"
         )
     text = text.replace(PACKAGE, names.package)
     text = re.sub(r"\bMine(?=[A-Z]|\b)", names.title, text)

@@ -136,7 +136,7 @@ def _codec_weights(told: Mapping[Any, str], registry: Registry) -> bytes:
 
 def _train(names: Names, manifest: Manifest) -> str:
     codec = manifest.plugins["codec"]
-    return f"kernel train --plugins edm,dit,labelled,codec.{codec} -o codec.pack={names.name}"
+    return f"kernel train --plugins edm,dit,labelled,unipc,codec.{codec} -o codec.pack={names.name}"
 
 
 def _requirements(

@@ -13,7 +13,7 @@ import kernel
 from kernel.files import output_error, staged
 from kernel_audio_testing.projects._names import Names
 
-__all__ = ["Project"]
+__all__ = ["TEST", "TEST_LINE", "Project"]
 
 TOX = """\
 [tox]
@@ -44,8 +44,8 @@ TEST = '''\
 
 from kernel_audio_testing import conformance
 
-test_{identifier} = conformance("{check}@{distribution}")
 '''
+TEST_LINE = 'test_{identifier} = conformance("{check}@{distribution}")\n'
 
 
 @attrs.frozen
@@ -90,18 +90,15 @@ class Project:
 
     def _everything(self) -> dict[str, bytes]:
         names = self.names
-        test = TEST.format(
-            name=names.name,
-            identifier=names.identifier,
-            check=self.check,
-            distribution=names.distribution,
+        line = TEST_LINE.format(
+            identifier=names.identifier, check=self.check, distribution=names.distribution
         )
         texts = {
             "pyproject.toml": tomli_w.dumps(self._metadata()),
             "README.md": self._readme(),
             "tox.ini": TOX.format(name=names.name),
             ".gitignore": IGNORED,
-            "tests/test_conformance.py": test,
+            "tests/test_conformance.py": TEST.format(name=names.name) + line,
         }
         package = {f"{names.package}/{place}": content for place, content in self.files.items()}
         return {place: text.encode() for place, text in texts.items()} | package

@@ -35,9 +35,33 @@ def test_new_writes_where_it_is_told(site: Any, tmp_path: Path) -> None:
     assert (out / "kernel-audio-zig" / "pyproject.toml").is_file()
 
 
+def test_new_adds_to_a_project(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = site.invoke("new", "lab-parts", "-k", "solver", "--name", "ab2")
+    assert done.exit_code == 0, done.output
+    assert next_lines(done.stdout)[1:] == [
+        "kernel check solver.ab2",
+        "kernel run --plugins solver.ab2",
+    ]
+    done = site.invoke("new", "--into", "lab-parts", "-k", "codec", "--name", "bands")
+    assert done.exit_code == 0, done.output
+    assert "./lab-parts now has codec.bands; next:" in done.stdout
+    assert next_lines(done.stdout) == [
+        "pip install -e ./lab-parts",
+        "kernel check codec.bands",
+        "kernel train --plugins edm,dit,labelled,unipc,codec.bands -o task.path=FOLDER",
+    ]
+    assert (tmp_path / "lab-parts" / "lab_parts" / "codec.py").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (("--kind", "solver"), 2, "name a new distribution, e.g. kernel-audio-ab2, or the folder"),
+        (("zig", "--into", "there", "-k", "solver"), 2, "name a new distribution, e.g. kernel-au"),
+        (("--into", "there", "-k", "solver", "--out", "x"), 2, "--out is for a new project; leave"),
+        (("--into", "there", "-k", "solver"), 4, "there/pyproject.toml is not the metadata of a"),
+        (("zig", "-k", "solver", "--name", "2m"), 2, "a component cannot be called '2m'"),
         (("Ab2", "--kind", "solver"), 2, "cannot be called 'Ab2' here; use lower-case letters"),
         (("zig", "--kind", "sovler"), 2, "no kind of plugin 'sovler'; did you mean 'solver'?"),
         (("torch", "--kind", "solver"), 2, "the name torch is taken"),

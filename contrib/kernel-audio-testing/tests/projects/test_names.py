@@ -49,3 +49,16 @@ def test_a_component_begins_with_a_letter() -> None:
 def test_a_name_that_is_taken(taken: str) -> None:
     with pytest.raises(UsageError, match=f"the name {taken} is taken .* choose another name"):
         Names.of(taken)
+
+
+def test_a_component_may_have_a_name_of_its_own() -> None:
+    names = Names.of("lab-parts", "zig-zag")
+    assert (names.distribution, names.package) == ("lab-parts", "lab_parts")
+    assert (names.name, names.identifier, names.title) == ("zig-zag", "zig_zag", "ZigZag")
+    assert Names.of("kernel-audio-2m", "two-m").name == "two-m"
+
+
+@pytest.mark.parametrize("name", ["", "Zig", "2m", "a.b", "a_b", "../x", "-x"])
+def test_a_name_that_no_component_should_have(name: str) -> None:
+    with pytest.raises(UsageError, match=r"a component cannot be called '.*'; use lower-case"):
+        Names.of("lab-parts", name)

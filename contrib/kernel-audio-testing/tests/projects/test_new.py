@@ -15,7 +15,9 @@ from kernel import UsageError
 from kernel.errors import OutputError
 from kernel.kinds import KINDS
 from kernel.kinds.model import Manifest
+from kernel.registry import Registry
 from kernel_audio_testing.projects import Names, new_project
+from kernel_audio_testing.projects._new import use
 
 NAMES = Names("kernel-audio-zig-zag")
 COMMON = {"pyproject.toml", "README.md", "tox.ini", ".gitignore", "tests/test_conformance.py"}
@@ -118,6 +120,26 @@ def test_its_readme_says_what_to_type(written: tuple[str, Path]) -> None:
     assert ("kernel export" in readme) == (kind == "model")
     if kind != "model":
         assert "`ZigZag`" in readme
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "train" in use(NAMES, kind)])
+def test_a_training_names_a_solver_and_plugins_that_there_are(kind: str) -> None:
+    words = use(NAMES, kind).split()
+    names = words[words.index("--plugins") + 1].split(",")
+    names.remove(f"{kind}.zig-zag")
+    registry = Registry.scan()
+    found = [registry.find(name) for name in names]
+    assert all(found), names
+    assert "--model" in words or any(info.kind == "solver" for each in found for info in each)
+
+
+def test_a_component_may_be_called_otherwise_than_its_distribution(tmp_path: Path) -> None:
+    folder = new_project(Names.of("lab-parts", "zig-zag"), "solver").write(tmp_path)
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["entry-points"]["kernel.v1"] == {"solver.zig-zag": "lab_parts.solver"}
+    assert "class ZigZag(Solver)" in (folder / "lab_parts" / "solver.py").read_text("utf-8")
+    test = (folder / "tests" / "test_conformance.py").read_text("utf-8")
+    assert 'test_zig_zag = conformance("solver.zig-zag@lab-parts")' in test
 
 
 def test_a_model_names_its_own_components(tmp_path: Path) -> None:
