@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from kernel.errors import KernelError
 from kernel.trees import flat, mapped
-from kernel.values import Condition, ConditionSpec, LatentSpec, Prepared
-from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
+from kernel_audio_testing import _hearing
+from kernel_audio_testing._network import cast, masking, scenes, with_part
+from kernel_audio_testing._subject import Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
     generator_untouched,
@@ -26,125 +26,21 @@ from kernel_audio_testing._tools import (
 
 __all__ = ["CHECKS"]
 
-LATENTS = {1: LatentSpec(3, (24,)), 2: LatentSpec(2, (12, 10))}
-EVERYTHING = ConditionSpec(vector=4, sequence=5, aligned=3, origin=ConditionSpec.LATENT)
-SINGLE = (
-    ConditionSpec(vector=4),
-    ConditionSpec(sequence=5),
-    ConditionSpec(aligned=3),
-    ConditionSpec(origin=ConditionSpec.LATENT),
-)
-
-
-@attrs.frozen(eq=False)
-class Scene:
-    """A network, perturbed so that no layer is zero, and what it was built for."""
-
-    module: Any
-    latent: LatentSpec
-    spec: ConditionSpec
-    times: int = 1
-
-    def inputs(
-        self, size: tuple[int, ...] | None = None, length: int = 3, seed: int = 0
-    ) -> tuple[Tensor, Tensor, Condition]:
-        """Return x, c_noise and a condition for a batch of three, in float64."""
-        size = size or self.latent.size
-        x = normal(3, self.latent.channels, *size, seed=seed)
-        c_noise = torch.tensor([-0.7, 0.1, 0.6]).double()
-        if self.times == 2:
-            c_noise = torch.stack([c_noise, c_noise / 2], 1)
-        return x, c_noise, self.condition(size, length, seed + 1)
-
-    def condition(self, size: tuple[int, ...], length: int, seed: int) -> Condition:
-        """Return a condition with the parts that the network was built for."""
-        spec = self.spec
-        return Condition(
-            vector=normal(3, spec.vector, seed=seed) if spec.vector else None,
-            sequence=normal(3, length, spec.sequence, seed=seed + 1) if spec.sequence else None,
-            mask=torch.ones(3, length, dtype=torch.bool) if spec.sequence else None,
-            aligned=normal(3, spec.aligned, *size, seed=seed + 2) if spec.aligned else None,
-            origin=normal(3, spec.origin, *size, seed=seed + 3) if spec.origin else None,
-        )
-
-    def tree(self, condition: Condition) -> Any:
-        """Return what the network is handed of a condition."""
-        return Prepared.of(self.module.prepare(condition), condition).tree
-
-    def __call__(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
-        """Return F."""
-        result: Tensor = self.module(x, c_noise, self.tree(condition))
-        return result
-
-
-def _build(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene:
-    """Return a network built from a fixed seed, with constant parameters perturbed."""
-    backbone, spec = subject.make(), spec.of(latent)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = backbone.build(latent, spec)
-    with torch.no_grad():
-        for index, parameter in enumerate(module.parameters()):
-            if bool((parameter == parameter.flatten()[0]).all()):
-                parameter += 0.1 * normal(*parameter.shape, seed=index, dtype=parameter.dtype)
-    times = 2 if "two-times" in backbone.offers else 1
-    return Scene(module.double().eval(), latent, spec, times)
-
-
-def _scenes(subject: Subject) -> Iterator[Scene]:
-    """Yield a network for each number of axes, with every part of a condition that it takes.
-
-    A backbone that does not take all parts at once is built for each part that it does take.
-    """
-    dims = subject.make().dims
-    require(bool(dims) and set(dims) <= set(LATENTS), f"dims is {dims}, not some of (1, 2)")
-    for latent in (LATENTS[axes] for axes in dims):
-        try:
-            yield _build(subject, latent, EVERYTHING)
-            continue
-        except KernelError:
-            singles = [_attempt(subject, latent, spec) for spec in SINGLE]
-        taken = [scene for scene in singles if scene is not None]
-        yield from taken or [_build(subject, latent, ConditionSpec())]
-
-
-def _attempt(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene | None:
-    try:
-        return _build(subject, latent, spec)
-    except KernelError:
-        return None
-
-
-def _with_part(subject: Subject, *parts: str) -> Iterator[Scene]:
-    scenes = [s for s in _scenes(subject) if not parts or any(getattr(s.spec, p) for p in parts)]
-    if not scenes:
-        raise Inapplicable(f"the backbone takes no {' or '.join(parts)} in a condition")
-    yield from scenes
-
 
 @torch.no_grad()
 def check_shapes(subject: Subject) -> str | None:
     """Check that F has the shape and the dtype of x, is finite, and depends on x."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         for dtype in (torch.float32, torch.float64):
             x, *_ = inputs = scene.inputs()
             scene.module.to(dtype)
-            found = scene(*_cast(dtype, *inputs))
+            found = scene(*cast(dtype, *inputs))
             require(
                 (found.shape, found.dtype) == (x.shape, dtype),
                 f"F is {tuple(found.shape)} {found.dtype} for x {tuple(x.shape)} {dtype}",
             )
             finite(found, f"F in {dtype}")
     return f"{_count(scene.module) / 1e6:.2f} M parameters"
-
-
-def _cast(
-    dtype: torch.dtype, x: Tensor, c_noise: Tensor, condition: Condition
-) -> tuple[Tensor, Tensor, Condition]:
-    def cast(part: Tensor) -> Tensor:
-        return part.to(dtype) if part.is_floating_point() else part
-
-    return cast(x), cast(c_noise), condition.map(cast)
 
 
 def _count(module: Any) -> int:
@@ -154,7 +50,7 @@ def _count(module: Any) -> int:
 @torch.no_grad()
 def check_sizes(subject: Subject) -> str | None:
     """Check that other lengths than that of training work, odd ones and a single frame too."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         for last in (1, 7, 13, 32):
             x, c_noise, condition = scene.inputs((*scene.latent.size[:-1], last))
             found = scene(x, c_noise, condition)
@@ -165,7 +61,7 @@ def check_sizes(subject: Subject) -> str | None:
 
 def check_items_apart(subject: Subject) -> str | None:
     """Check that no item depends on another, and each depends on all of its own inputs."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         for training in (False, True):
             scene.module.train(training)
             x, c_noise, condition = scene.inputs()
@@ -203,7 +99,7 @@ def _nonzero(gradient: Tensor) -> list[bool]:
 @torch.no_grad()
 def check_null_condition(subject: Subject) -> str | None:
     """Check that conditions of zeros give one and the same finite F, unlike a real one."""
-    for scene in _with_part(subject, "vector", "sequence", "aligned"):
+    for scene in with_part(subject, "vector", "sequence", "aligned"):
         x, c_noise, condition = scene.inputs(length=3)
         null = scene(x, c_noise, condition.dropped())
         finite(null, "F under the null condition")
@@ -223,9 +119,9 @@ def check_null_condition(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_mask(subject: Subject) -> str | None:
     """Check that what is masked in a sequence is not heard."""
-    scenes = list(_with_part(subject, "sequence"))
-    _masking(subject)
-    for scene in scenes:
+    taken = list(with_part(subject, "sequence"))
+    masking(subject)
+    for scene in taken:
         x, c_noise, condition = scene.inputs(length=4)
         assert condition.sequence is not None and condition.mask is not None
         mask = condition.mask.clone()
@@ -241,16 +137,11 @@ def check_mask(subject: Subject) -> str | None:
     return None
 
 
-def _masking(subject: Subject) -> None:
-    if not subject.make().masks:
-        raise Inapplicable("the backbone cannot mask (`masks` is false), and gets equal lengths")
-
-
 @torch.no_grad()
 def check_valid(subject: Subject) -> str | None:
     """Check that neither padding nor its length changes F where an item holds something."""
-    _masking(subject)
-    for scene in _scenes(subject):
+    masking(subject)
+    for scene in scenes(subject):
         frames = scene.latent.size[-1]
         lengths = (frames, frames - 3, 5)
         x, c_noise, condition = scene.inputs()
@@ -281,7 +172,7 @@ def check_valid(subject: Subject) -> str | None:
 
 def check_gradient(subject: Subject) -> str | None:
     """Check that a finite gradient reaches every parameter once none of them is constant."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         scene.module.train()
         x, c_noise, condition = scene.inputs()
         with torch.random.fork_rng(devices=[]):
@@ -303,7 +194,7 @@ def check_gradient(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_prepared(subject: Subject) -> str | None:
     """Check that a prepared condition can be used again and again, at any noise level."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         prepared = scene.tree(condition)
         first = scene.module(x, c_noise, prepared)
@@ -317,7 +208,7 @@ def check_prepared(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_tree(subject: Subject) -> str | None:
     """Check that a prepared condition is a tree of tensors, and conditions differ in them alone."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         _, _, other = scene.inputs(seed=7)
         wanted, tree = scene.tree(other), scene.tree(condition)
@@ -341,11 +232,11 @@ def check_tree(subject: Subject) -> str | None:
 def check_precision(subject: Subject) -> str | None:
     """Check that float32 and float64 agree."""
     worst = 0.0
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         inputs = scene.inputs()
         exact = scene(*inputs)
         scene.module.float()
-        rough = scene(*_cast(torch.float32, *inputs)).double()
+        rough = scene(*cast(torch.float32, *inputs)).double()
         worst = max(worst, float((rough - exact).abs().max() / exact.abs().max()))
     require(worst < 1e-3, f"they differ by {worst:.2g} of the largest value")
     return f"differ by {worst:.1e}"
@@ -354,7 +245,7 @@ def check_precision(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_device(subject: Subject) -> str | None:
     """Check that F is computed where x is, without looking at values."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         scene.module.to("meta")
         with on_meta("the network"):
@@ -365,7 +256,7 @@ def check_device(subject: Subject) -> str | None:
 
 def check_meta(subject: Subject) -> str | None:
     """Check that it can be built without memory and be filled from a checkpoint alone."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         with torch.device("meta"):
             empty = subject.make().build(scene.latent, scene.spec)
         state = empty.state_dict()
@@ -378,7 +269,7 @@ def check_meta(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_state(subject: Subject) -> str | None:
     """Check that its state dict, loaded into another network, gives the same F."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             other = subject.make().build(scene.latent, scene.spec).double().eval()
@@ -391,7 +282,7 @@ def check_state(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_pure(subject: Subject) -> str | None:
     """Check that an evaluation changes nothing in place, draws nothing random, and repeats."""
-    for scene in _scenes(subject):
+    for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         parts = {
             name: part
@@ -424,4 +315,5 @@ CHECKS = (
     check_meta,
     check_state,
     check_pure,
+    *_hearing.CHECKS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from pydantic import Field
@@ -12,11 +13,26 @@ from torch import Tensor, nn
 from kernel import Backbone, Condition, ConditionSpec, LatentSpec
 
 
+def beside(x: Tensor) -> Tensor:
+    """Return [B, C, *S] with half of both neighbours along each axis added."""
+    for axis in range(2, x.ndim):
+        none, count = torch.zeros_like(x.narrow(axis, 0, 1)), x.shape[axis] - 1
+        before = torch.cat([none, x.narrow(axis, 0, count)], axis)
+        after = torch.cat([x.narrow(axis, 1, count), none], axis)
+        x = x + (before + after) / 2
+    return x
+
+
 class Net(nn.Module):
-    """A pointwise network whose faults can be switched on."""
+    """A network of neighbours whose faults can be switched on."""
 
     def __init__(
-        self, latent: LatentSpec, spec: ConditionSpec, faults: frozenset[str], times: int
+        self,
+        latent: LatentSpec,
+        spec: ConditionSpec,
+        faults: frozenset[str],
+        times: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         channels = latent.channels
@@ -29,7 +45,7 @@ class Net(nn.Module):
         self.unused = nn.Linear(2, 2) if "unused" in faults else None
         if "buffer" in faults:
             self.register_buffer("scale", torch.ones(1), persistent=False)
-        self.spec, self.seen = spec, 0
+        self.spec, self.dropout = spec, dropout
 
     def prepare(self, condition: Condition) -> Any:
         vector, sequence = condition.vector, condition.sequence
@@ -43,6 +59,10 @@ class Net(nn.Module):
             count = weight.sum(1, keepdim=True)
             count = count if "null" in self.faults else count.clamp(min=1)
             sequence = (sequence * weight[..., None]).sum(1) / count
+        if "coarse" in self.faults and vector is not None:
+            vector = torch.cat([vector[:, :-1], vector[:, -1:] * 0], 1)
+        if "late" in self.faults and condition.aligned is not None:
+            condition = attrs.evolve(condition, aligned=condition.aligned.roll(1, -1))
         parts = [part for part in (vector, sequence) if part is not None]
         planes = [part for part in (condition.aligned, condition.origin) if part is not None]
         tree = [torch.cat(parts, 1) if parts else None, torch.cat(planes, 1) if planes else None]
@@ -58,6 +78,8 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Any) -> Tensor:
         told, aligned, count = condition
+        if "overwrite" in self.faults:
+            x.mul_(0.5)
         if "apart" in self.faults:
             told, aligned = self.kept
         if "padding" in self.faults and count is not None:
@@ -65,6 +87,22 @@ class Net(nn.Module):
         if "second" in self.faults:
             c_noise = c_noise * c_noise.new_tensor([1.0, 0.0])
         size = x.shape[2:]
+        if "one-sided" in self.faults:
+            c_noise = c_noise.clamp(min=0)
+        if "statistics" in self.faults and self.training:
+            x = x - x.detach().mean(0, keepdim=True)
+        if "dropping" in self.faults:
+            x = nn.functional.dropout(x, self.dropout)
+        if "never" not in self.faults and "dropping" not in self.faults:
+            x = nn.functional.dropout(x, self.dropout, self.training)
+        if "end" in self.faults:
+            x = torch.cat([x[..., :-1], x[..., -1:] * 0], -1) if size[-1] % 2 else x
+        if count is not None:
+            padding = torch.arange(size[-1], device=x.device) >= count[:, None]
+            x = x.masked_fill(padding.view(len(x), *[1] * (x.ndim - 2), -1), 0)
+        x = x if "blind" in self.faults else beside(x)
+        if "told" in self.faults and count is not None:
+            x = x * 1.1
         if "even" in self.faults:
             size = torch.Size([*size[:-1], size[-1] // 2 * 2])
             x = x[..., : size[-1]]
@@ -80,52 +118,60 @@ class Net(nn.Module):
             hidden = hidden * (torch.rand_like(hidden) > 0.1)
         if "spent" in self.faults:
             condition[0] = None if told is None else told * 0
-        if "overwrite" in self.faults:
-            x.mul_(0.5)
         return self.out(hidden).movedim(-1, 1)
 
 
-class Pointwise(Backbone):
-    """Look at each position alone."""
+class Beside(Backbone):
+    """Look at each position and at those beside it."""
 
     masks = True
 
     faults: tuple[str, ...] = Field((), description="what is broken")
     times: int = Field(1, description="times that the network is told")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
 
     @property
     def offers(self) -> frozenset[str]:
         return frozenset({"two-times"} if self.times == 2 else ())
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
-        return Net(latent, condition, frozenset(self.faults), self.times)
+        return Net(latent, condition, frozenset(self.faults), self.times, self.dropout)
 
 
 def test_what_is_sound_passes(broken: Any) -> None:
-    assert broken(Pointwise) == set()
-    assert broken(Pointwise, times=2) == set()
+    assert broken(Beside) == set()
+    assert broken(Beside, times=2) == set()
 
 
 @pytest.mark.parametrize(
     ("component", "options", "check"),
     [
-        (Pointwise, {"faults": ["batchnorm"]}, "items_apart"),
-        (Pointwise, {"faults": ["deaf"]}, "items_apart"),
-        (Pointwise, {"faults": ["unused"]}, "gradient"),
-        (Pointwise, {"faults": ["buffer"]}, "meta"),
-        (Pointwise, {"faults": ["mask"]}, "mask"),
-        (Pointwise, {"faults": ["padding"]}, "valid"),
-        (Pointwise, {"faults": ["constant"]}, "tree"),
-        (Pointwise, {"faults": ["record"]}, "tree"),
-        (Pointwise, {"faults": ["apart"]}, "tree"),
-        (Pointwise, {"faults": ["second"], "times": 2}, "items_apart"),
-        (Pointwise, {"faults": ["null"]}, "null_condition"),
-        (Pointwise, {"faults": ["any"]}, "null_condition"),
-        (Pointwise, {"faults": ["waits"]}, "device"),
-        (Pointwise, {"faults": ["even"]}, "sizes"),
-        (Pointwise, {"faults": ["random"]}, "pure"),
-        (Pointwise, {"faults": ["spent"]}, "prepared"),
-        (Pointwise, {"faults": ["overwrite"]}, "pure"),
+        (Beside, {"faults": ["batchnorm"]}, "items_apart"),
+        (Beside, {"faults": ["deaf"]}, "items_apart"),
+        (Beside, {"faults": ["statistics"]}, "alone"),
+        (Beside, {"faults": ["dropping"]}, "dropout"),
+        (Beside, {"faults": ["never"]}, "dropout"),
+        (Beside, {"faults": ["one-sided"]}, "levels"),
+        (Beside, {"faults": ["coarse"]}, "everything"),
+        (Beside, {"faults": ["end"]}, "everything"),
+        (Beside, {"faults": ["blind"]}, "positions"),
+        (Beside, {"faults": ["told"]}, "all_valid"),
+        (Beside, {"faults": ["late"]}, "place"),
+        (Beside, {"faults": ["unused"]}, "gradient"),
+        (Beside, {"faults": ["buffer"]}, "meta"),
+        (Beside, {"faults": ["mask"]}, "mask"),
+        (Beside, {"faults": ["padding"]}, "valid"),
+        (Beside, {"faults": ["constant"]}, "tree"),
+        (Beside, {"faults": ["record"]}, "tree"),
+        (Beside, {"faults": ["apart"]}, "tree"),
+        (Beside, {"faults": ["second"], "times": 2}, "items_apart"),
+        (Beside, {"faults": ["null"]}, "null_condition"),
+        (Beside, {"faults": ["any"]}, "null_condition"),
+        (Beside, {"faults": ["waits"]}, "device"),
+        (Beside, {"faults": ["even"]}, "sizes"),
+        (Beside, {"faults": ["random"]}, "pure"),
+        (Beside, {"faults": ["spent"]}, "prepared"),
+        (Beside, {"faults": ["overwrite"]}, "pure"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
