@@ -19,15 +19,16 @@ from typing import Any
 
 import kernel
 import kernel_audio_testing
-from kernel.cli._explain import explain
+from kernel.cli._explain import _options, explain
 from kernel.kinds import KINDS
+from kernel.kinds import model as records
 from kernel.models import packs
 from kernel.registry import PluginInfo, Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 OURS = "kernel-audio-plugins"
-PARTS = "plugins|template|filled|example|offers|options|names"
+PARTS = "plugins|template|filled|example|offers|options|names|record|manifest"
 PART = re.compile(rf"(<!-- ({PARTS})(?:: ([^>]*))? -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 registry = Registry.scan()
@@ -121,16 +122,30 @@ def names() -> str:
     return "\n".join(rows).replace("`kernel.", "`")
 
 
+def record(name: str) -> str:
+    """Return the fields of a record of `model.toml`: Manifest, Trained or Origin."""
+    return "\n".join(_table("field", _options(getattr(records, name))))
+
+
+def manifest() -> str:
+    """Return the `model.toml` that `kernel new --kind model` writes."""
+    folder = files("kernel_audio_testing.projects").joinpath("templates", "model")
+    return f"```toml\n{folder.joinpath('model.toml').read_text('utf-8').strip()}\n```"
+
+
 def _component(info: PluginInfo) -> str:
     record = explain(info, registry)
     lines = [f"## `{info.name}`", "", _markdown(record["doc"])]
     if record["options"]:
-        lines += ["", "| option | default | what it is |", "|---|---|---|"]
-        lines += [
-            f"| `{option['name']}` | {_default(option)} | {_about(option)} |"
-            for option in record["options"]
-        ]
+        lines += ["", *_table("option", record["options"])]
     return "\n".join(lines)
+
+
+def _table(what: str, options: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        f"| `{option['name']}` | {_default(option)} | {_about(option)} |" for option in options
+    ]
+    return [f"| {what} | default | what it is |", "|---|---|---|", *rows]
 
 
 def _markdown(doc: str) -> str:

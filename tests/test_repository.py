@@ -16,6 +16,7 @@ import pytest
 
 import kernel
 from kernel.kinds import KINDS, hook_modules
+from kernel.kinds.model import Manifest, Origin, Trained
 from kernel.registry import PluginInfo, Registry
 from kernel_audio_testing.projects import Names, new_project
 
@@ -41,6 +42,16 @@ SHIPPED = [
 def test_the_generated_parts_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     runpy.run_path(str(ROOT / "docs" / "generate.py"), run_name="__main__")
+
+
+def test_the_reference_of_model_toml_has_every_field_and_valid_examples() -> None:
+    page = (ROOT / "docs" / "model-toml.md").read_text("utf-8")
+    for record in (Manifest, Trained, Origin):
+        for name, field in record.model_fields.items():
+            assert field.description, f"{record.__name__}.{name}"
+            assert re.search(rf"^\| `{name}` \| .*{re.escape(field.description)}", page, re.M), name
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert Manifest.model_validate(tomllib.loads(example)).network
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

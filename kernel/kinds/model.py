@@ -73,7 +73,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         (), description="tasks besides its own that the model is good for, by the plugins' names"
     )
     steps: int = Field(0, ge=0, description="recommended solver steps; 0 for a codec")
-    trained: Trained
+    trained: Trained = Field(description="how the weights came about")
 
     @property
     def network(self) -> bool:
