@@ -57,36 +57,50 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staged(folder: Path, replace: bool = False) -> Iterator[Path]:
     """Yield an empty hidden sibling of `folder` that takes its name when the block ends well.
 
     Parents are created. When the block raises anything at all, Ctrl-C included, the sibling and
-    what it holds are removed. Should another process take the name meanwhile, the sibling is
-    whole: it is kept, and the error says where.
-    Raises OutputError when `folder` exists or cannot be created.
+    what it holds are removed, and so are the created parents that are empty. Should another process
+    take the name meanwhile, the sibling is whole: it is kept, and the error says where.
+
+    replace: a folder that has the name is removed after the sibling took its place.
+
+    Raises OutputError when `folder` exists, unless it is to be replaced, or cannot be created.
     """
-    if os.path.lexists(folder):
+    if os.path.lexists(folder) and not replace:
         raise OutputError(f"{folder} exists already; choose another name or remove it first")
-    partial = _partial(folder)
+    made = [each for each in folder.parents if not each.exists()]
+    partial, old = _partial(folder), _partial(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-    except OSError as error:
-        raise output_error(folder, error) from error
-    try:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            partial.mkdir()
+        except OSError as error:
+            raise output_error(folder, error) from error
         yield partial
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
         raise
     try:
         if os.path.lexists(folder):
-            raise FileExistsError(errno.ENOTEMPTY, "the name was taken meanwhile")
+            if not replace:
+                raise FileExistsError(errno.ENOTEMPTY, "the name was taken meanwhile")
+            folder.replace(old)
         partial.replace(folder)
-    except OSError as error:
+    except BaseException as error:
+        if os.path.lexists(old) and not os.path.lexists(folder):
+            old.replace(folder)
+        if not isinstance(error, OSError):
+            raise
         raise OutputError(
             f"cannot name the finished folder {folder}: {error.strerror};"
             f" everything is in {partial}, rename it"
         ) from error
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _partial(path: Path) -> Path:

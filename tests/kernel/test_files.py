@@ -175,3 +175,50 @@ def test_staged_says_when_the_place_is_read_only(
     monkeypatch.setattr(Path, "mkdir", broken(errno.EROFS))
     with pytest.raises(OutputError, match="the file system is read-only"), staged(tmp_path / "a"):
         pytest.fail("the block was entered")
+
+
+def test_a_refused_folder_leaves_none_of_the_parents_that_were_made_for_it(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with pytest.raises(ValueError), staged(kept / "runs" / "today" / "first"):
+        raise ValueError
+    assert names(tmp_path) == ["kept"] and names(kept) == []
+
+
+def test_a_parent_that_somebody_else_uses_meanwhile_stays(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), staged(tmp_path / "runs" / "first"):
+        (tmp_path / "runs" / "theirs").mkdir()
+        raise ValueError
+    assert names(tmp_path / "runs") == ["theirs"]
+
+
+def model(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "old").write_bytes(b"")
+    return folder
+
+
+def test_staged_replaces_a_folder_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model")
+    with staged(folder, replace=True) as stage:
+        (stage / "new").write_bytes(b"")
+        assert names(folder) == ["old"]
+    assert names(tmp_path) == ["model"] and names(folder) == ["new"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.EIO, "bad disk")])
+def test_a_folder_that_cannot_be_replaced_is_there_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    folder, replace, moves = model(tmp_path / "model"), Path.replace, []
+
+    def fails_to_name_the_new_one(path: Path, target: Path) -> Path:
+        moves.append(path)
+        if len(moves) == 2:
+            raise error
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", fails_to_name_the_new_one)
+    with pytest.raises((KeyboardInterrupt, OutputError)), staged(folder, replace=True) as stage:
+        (stage / "new").write_bytes(b"")
+    assert moves[:2] == [folder, stage] and names(folder) == ["old"] and names(stage) == ["new"]
