@@ -1,16 +1,16 @@
-"""Weights and training states on disk: safetensors and JSON, written whole or not at all.
+"""Weights and training states on disk: safetensors, written whole or not at all.
 
-A checkpoint is a folder `checkpoints/00000500/` that appears by one rename. Everything random in a
-training derives from the seed and the step, so weights, averages, optimizer state and the step are
-all that resuming exactly needs.
+A checkpoint is a folder `checkpoints/00000500/` that appears by one rename, named after its step.
+Everything random in a training derives from the seed and the step, so weights, averages and
+optimizer state are all else that resuming exactly needs.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernel.errors import InputError
 from kernel.files import staged
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "latest",
+    "checkpoints",
     "load_weights",
-    "read_state",
+    "not_finite",
     "read_tensors",
     "save_checkpoint",
     "write_tensors",
 ]
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file; call inside `staged`, which makes the folder appear whole."""
     from safetensors.torch import save
 
     # Not save_file, which lets nobody but the owner read the file.
     whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    path.write_bytes(save(whole, metadata))
+    path.write_bytes(save(whole, {"format": "pt"}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -50,11 +50,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"weights {path} cannot be read ({error}); get the file again") from None
 
 
+def not_finite(tensors: Mapping[str, Tensor], module: nn.Module) -> str | None:
+    """Return the name of the first of a module's `tensors` that is not finite, or None.
+
+    A buffer may hold infinities, as masks do, but no NaN.
+    """
+    trained = dict(module.named_parameters())
+    for name, values in sorted(tensors.items()):
+        # The sum takes a thirtieth of the time; only where it overflows are values looked at.
+        if not bool(values.sum().isfinite()):
+            wrong = ~values.isfinite() if name in trained else values.isnan()
+            if bool(wrong.any()):
+                return name
+    return None
+
+
 def load_weights(module: nn.Module, path: Path, owner: str) -> None:
     """Load a safetensors file into a module: every name and shape is checked, and every value.
 
-    Raises InputError naming the first tensor that does not fit or is not finite; a buffer may hold
-    infinities, as masks do.
+    Raises InputError naming the first tensor that does not fit or is not finite.
     """
     tensors = read_tensors(path)
     wanted = module.state_dict()
@@ -73,54 +87,29 @@ def load_weights(module: nn.Module, path: Path, owner: str) -> None:
             f"of a trained backbone or codec"
         )
     module.load_state_dict(tensors)
-    trained = dict(module.named_parameters())
-    for name in sorted(wanted):
-        values = wanted[name]
-        # The sum takes a thirtieth of the time; only where it overflows are values looked at.
-        if bool(values.sum().isfinite()):
-            continue
-        if bool((~values.isfinite() if name in trained else values.isnan()).any()):
-            raise InputError(
-                f"{path} of {owner} holds values that are not finite, first in {name!r}; get the "
-                f"file again, or train the model again"
-            )
+    if wrong := not_finite(wanted, module):
+        raise InputError(
+            f"{path} of {owner} holds values that are not finite, first in {wrong!r}; get the "
+            f"file again, or train the model again"
+        )
 
 
 def save_checkpoint(
-    folder: Path,
-    step: int,
-    module: nn.Module,
-    average: dict[str, Tensor],
-    moments: dict[str, Tensor],
-    record: dict[str, Any],
-    keep: int,
+    folder: Path, step: int, keep: int, tensors: Mapping[str, Mapping[str, Tensor]]
 ) -> Path:
-    """Write the checkpoint of `step` and remove all but the newest `keep`; return its folder."""
+    """Write the checkpoint of `step` and remove all but the newest `keep`; return its folder.
+
+    tensors: what stands in each of its files, by the file's name.
+    """
     place = folder / "checkpoints" / f"{step:08d}"
     with staged(place) as stage:
-        write_tensors(stage / "weights.safetensors", module.state_dict(), {})
-        write_tensors(stage / "ema.safetensors", average, {})
-        write_tensors(stage / "optimizer.safetensors", moments, {})
-        (stage / "state.json").write_text(json.dumps({"step": step, **record}, indent=2) + "\n")
-    for old in _complete(folder)[:-keep]:
+        for name, each in tensors.items():
+            write_tensors(stage / f"{name}.safetensors", each)
+    for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return place
 
 
-def latest(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint of a training, or None."""
-    found = _complete(folder)
-    return found[-1] if found else None
-
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Return what `state.json` of a checkpoint says."""
-    state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
-    return state
-
-
-def _complete(folder: Path) -> list[Path]:
-    place = folder / "checkpoints"
-    if not place.is_dir():
-        return []
-    return sorted(path for path in place.iterdir() if path.name.isdigit())
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the complete checkpoints of a training, the newest last; the name is the step."""
+    return sorted(path for path in folder.glob("checkpoints/*") if path.name.isdigit())

@@ -56,11 +56,9 @@ def command(
             raise UsageError(
                 "--resume takes every setting from the training's folder; leave the others out"
             )
-        from kernel.runner.train import read_config
-
-        values = read_config(resume) | {"out": resume, "device": values["device"] or "auto"}
+        before = (resume, record := read_record(resume, TRAINING))
+        values = record.config | {"out": resume, "device": values["device"] or "auto"}
         settings = load(TrainConfig, None, values)
-        before = (resume, read_record(resume, TRAINING))
     else:
         if source is not None:
             before = (source, read_record(source, TRAINING))
@@ -70,19 +68,19 @@ def command(
     from kernel.runner.libraries import check_pair
 
     check_pair()
-    from kernel.runner.train import execute, open_folder
+    from kernel.runner.train import check_folder, execute
 
-    open_folder(settings, resume is not None)
+    check_folder(settings.out, resume is not None)
     show(plan)
     bar = Bar(what="training")
     said: list[str | None] = []
     try:
-        record = execute(settings, plan, (bar, *plan.assembly.observers), said.append)
+        made = execute(settings, plan, (bar, *plan.assembly.observers), said.append)
     finally:
         bar.close()
     solver = "" if plan.selection.of("solver") else " --plugins SOLVER"
     done = (
-        f"{record['parameters'] / 1e6:.2f} M parameters, {settings.steps} steps; "
+        f"{made['parameters'] / 1e6:.2f} M parameters, {settings.steps} steps; "
         f"try: kernel run --model {settings.out / 'model'}{solver}"
     )
     click.echo("; ".join([done, *filter(None, said)]))

@@ -9,7 +9,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from kernel.config import TrainConfig
+from kernel.config import GroupConfig, TrainConfig
 from kernel.errors import PluginError, UsageError, did_you_mean
 from kernel.kinds.recipe import RecipeModule
 
@@ -37,26 +37,24 @@ class Groups(dict[str, Group]):
         super().__init__()
         self._owner = owner
         names = {id(parameter): name for name, parameter in module.named_parameters()}
-        taken: dict[int, str] = {}
+        taken: dict[str, str] = {}
         usual = config.model_dump(include={"learning_rate", "weight_decay", "clip"})
         for group, listed in cast("RecipeModule", module).groups.items():
             # A wrapper may have frozen a part of a network.
-            parameters = [each for each in listed if each.requires_grad]
-            for parameter in parameters:
-                if id(parameter) not in names:
-                    raise self._wrong(f"has a value in group {group!r} that its module lacks")
-                if (first := taken.get(id(parameter))) is not None:
-                    name = names[id(parameter)]
-                    raise self._wrong(f"has {name!r} in the groups {first!r} and {group!r}")
-                taken[id(parameter)] = group
+            parameters = {names.get(id(each), ""): each for each in listed if each.requires_grad}
+            if "" in parameters:
+                raise self._wrong(f"has a value in group {group!r} that its module lacks")
+            if twice := sorted(parameters.keys() & taken):
+                first = taken[twice[0]]
+                raise self._wrong(f"has {twice[0]!r} in the groups {first!r} and {group!r}")
             if not parameters:
                 raise self._wrong(f"has nothing in group {group!r}")
-            own = config.groups.get(group)
-            settings = usual | ({} if own is None else own.model_dump(exclude_none=True))
+            taken |= dict.fromkeys(parameters, group)
+            own = config.groups.get(group, GroupConfig()).model_dump(exclude_none=True)
+            settings = usual | own
             rate, clip = settings.pop("learning_rate"), settings.pop("clip")
-            optimizer = torch.optim.AdamW(parameters, **settings)
-            named = {names[id(each)]: each for each in parameters}
-            self[group] = Group(named, optimizer, rate, clip)
+            optimizer = torch.optim.AdamW(parameters.values(), **settings)
+            self[group] = Group(parameters, optimizer, rate, clip)
         for group in config.groups:
             if group not in self:
                 raise UsageError(
@@ -101,23 +99,21 @@ class Groups(dict[str, Group]):
         """Return the optimizers' moments and counters, `ENTRY/PARAMETER`."""
         # By name, because the order of a network's parameters may change with its code.
         return {
-            f"{entry}/{list(group.parameters)[index]}": value
+            f"{entry}/{name}": value
             for group in self.values()
-            for index, entries in group.optimizer.state_dict()["state"].items()
-            for entry, value in entries.items()
+            for name, parameter in group.parameters.items()
+            for entry, value in group.optimizer.state[parameter].items()
         }
 
     def load(self, moments: Mapping[str, Tensor]) -> None:
         """Restore the optimizers' moments and counters."""
-        found = [(*key.partition("/")[::2], value) for key, value in moments.items()]
-        for group in self.values():
-            indices = {name: index for index, name in enumerate(group.parameters)}
-            state: dict[int, dict[str, Tensor]] = {}
-            for entry, name, value in found:
-                if name in indices:
-                    state.setdefault(indices[name], {})[entry] = value
-            settings = group.optimizer.state_dict()["param_groups"]
-            group.optimizer.load_state_dict({"state": state, "param_groups": settings})
+        homes = {name: group for group in self.values() for name in group.parameters}
+        for key, value in moments.items():
+            entry, _, name = key.partition("/")
+            parameter = homes[name].parameters[name]
+            # AdamW counts the steps on the CPU, whatever the device.
+            at_home = value if entry == "step" else value.to(parameter.device)
+            homes[name].optimizer.state[parameter][entry] = at_home
 
     def _wrong(self, what: str) -> PluginError:
         return PluginError(f"{self._owner} {what}; its author has to mend that")

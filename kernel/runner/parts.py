@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from kernel.runner.device import Machine
 from kernel.values import Condition
 
 Companion = Callable[[str], tuple[Objective, Backbone, nn.Module]]
+Denoise = Callable[[Tensor, Tensor, Condition], Tensor]
 
 
 def alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
@@ -29,96 +31,82 @@ def alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
     raise UsageError(f"model {name!r} is asked for where there is only one")
 
 
-class Provider:
-    """Makes the Parts of a training, and moves the averages that a recipe asked for.
+@attrs.frozen(eq=False)
+class Average:
+    """A frozen copy of a module, which follows it step by step."""
 
-    codec: placed on the machine's device. companion: loads another model by its name.
-    """
-
-    def __init__(
-        self, assembly: Assembly, codec: nn.Module, machine: Machine, companion: Companion
-    ) -> None:
-        self._assembly = assembly
-        self._codec = codec
-        self._machine = machine
-        self._companion = companion
-        self._followers: list[tuple[nn.Module, nn.Module, float]] = []
-        self._plain = False
-
-    @property
-    def averages(self) -> list[nn.Module]:
-        """Return the averages, in the order in which they were asked for."""
-        return [average for average, _, _ in self._followers]
-
-    def parts(self) -> Parts:
-        """Return the parts, with a fresh network where there is a backbone."""
-        assembly = self._assembly
-        schedules = assembly.all(Schedule)
-        return Parts(
-            objective=cast("Objective", next(iter(assembly.all(Objective)), None)),
-            schedule=cast("Schedule", schedules[0].sized(assembly.latent) if schedules else None),
-            task=assembly.task,
-            latent=assembly.latent,
-            codec=self._codec,
-            network=cast("nn.Module", self._build() if assembly.all(Backbone) else None),
-            build_network=self._build,
-            evaluate=self._evaluate,
-            denoiser=lambda network: self._denoiser(assembly.objective, assembly.backbone, network),
-            model=self._model,
-            average=self._average,
-            jvp=self._jvp,
-        )
+    module: nn.Module
+    followed: nn.Module
+    decay: float
 
     def advance(self) -> None:
-        """Move every average towards its module, after a step."""
-        for average, module, decay in self._followers:
-            blend(average.state_dict(), module.state_dict(), decay)
+        """Move towards the module, after a step."""
+        blend(self.module.state_dict(), self.followed, self.decay)
 
-    def _build(self) -> nn.Module:
-        return self._machine.place(self._assembly.build_network(self._assembly.condition))
 
-    def _evaluate(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        usual = self._machine.evaluate(function)
-        plain = attrs.evolve(self._machine, compile=False).evaluate(function)
-        return lambda *arguments: (plain if self._plain else usual)(*arguments)
+@torch.no_grad()
+def blend(average: Mapping[str, Tensor], module: nn.Module, decay: float) -> None:
+    """Move an average towards a module's parameters, in place; its buffers are copied."""
+    for name, value in module.state_dict(keep_vars=True).items():
+        if isinstance(value, nn.Parameter):
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)
 
-    def _denoiser(
-        self, objective: Objective, backbone: Backbone, network: nn.Module
-    ) -> Callable[[Tensor, Tensor, Condition], Tensor]:
-        evaluate = leveled(self._evaluate(network), backbone)
+
+def provide(
+    assembly: Assembly,
+    codec: nn.Module,
+    machine: Machine,
+    averages: list[Average],
+    companion: Companion = alone,
+) -> Parts:
+    """Return the parts of a training, with a fresh network where there is a backbone.
+
+    codec: placed on the machine's device. averages: those that the recipe asks for are added to it.
+    companion: loads another model by its name.
+    """
+
+    def build() -> nn.Module:
+        return machine.place(assembly.build_network(assembly.condition))
+
+    def denoiser(objective: Objective, backbone: Backbone, network: nn.Module) -> Denoise:
+        evaluate = leveled(machine.evaluate(network), backbone)
 
         def denoise(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-            with self._machine.autocast():
+            with machine.autocast():
                 prepared = prepare(cast("NetworkModule", network), condition, backbone)
             return objective.denoise(evaluate, x, sigma, prepared.tree, prepared.origin)
 
         return denoise
 
-    def _model(self, name: str) -> Callable[[Tensor, Tensor, Condition], Tensor]:
-        objective, backbone, network = self._companion(name)
-        placed = self._machine.place(network).eval().requires_grad_(False)
-        return self._denoiser(objective, backbone, placed)
+    def model(name: str) -> Denoise:
+        objective, backbone, network = companion(name)
+        return denoiser(objective, backbone, machine.place(network).eval().requires_grad_(False))
 
-    def _average(self, module: nn.Module, half_life: float) -> nn.Module:
-        average = deepcopy(module).eval().requires_grad_(False)
-        self._followers.append((average, module, 0.5 ** (1 / half_life)))
-        return average
+    def average(module: nn.Module, half_life: float) -> nn.Module:
+        copy = deepcopy(module).eval().requires_grad_(False)
+        averages.append(Average(copy, module, 0.5 ** (1 / half_life)))
+        return copy
 
-    def _jvp(self, function: Any, primals: Any, tangents: Any) -> tuple[Tensor, Tensor]:
-        self._plain = True
-        try:
-            # Fused attention has no forward derivative.
-            with sdpa_kernel(SDPBackend.MATH):
-                return torch.func.jvp(function, primals, tangents)  # type: ignore[return-value]
-        finally:
-            self._plain = False
+    def jvp(function: Any, primals: Any, tangents: Any) -> tuple[Tensor, Tensor]:
+        eager = torch.compiler.set_stance("force_eager") if machine.compile else nullcontext()
+        # Neither compiled networks nor fused attention have a forward derivative.
+        with eager, sdpa_kernel(SDPBackend.MATH):
+            return torch.func.jvp(function, primals, tangents)  # type: ignore[return-value]
 
-
-@torch.no_grad()
-def blend(average: dict[str, Tensor], current: dict[str, Tensor], decay: float) -> None:
-    """Move an average towards the current values, in place; counters are copied."""
-    for name, value in current.items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
+    schedules = assembly.all(Schedule)
+    return Parts(
+        objective=cast("Objective", next(iter(assembly.all(Objective)), None)),
+        schedule=cast("Schedule", schedules[0].sized(assembly.latent) if schedules else None),
+        task=assembly.task,
+        latent=assembly.latent,
+        codec=codec,
+        network=cast("nn.Module", build() if assembly.all(Backbone) else None),
+        build_network=build,
+        evaluate=machine.evaluate,
+        denoiser=lambda network: denoiser(assembly.objective, assembly.backbone, network),
+        model=model,
+        average=average,
+        jvp=jvp,
+    )

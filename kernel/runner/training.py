@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from kernel import checkpoint
 from kernel.assembly import Assembly
+from kernel.checkpoint import (
+    checkpoints,
+    load_weights,
+    not_finite,
+    read_tensors,
+    save_checkpoint,
+)
 from kernel.config import TrainConfig
 from kernel.errors import NumericalError, PluginError
 from kernel.files import write_atomic
@@ -23,7 +33,7 @@ from kernel.kinds.task import Dataset
 from kernel.runner.device import Machine
 from kernel.runner.feed import Feed
 from kernel.runner.groups import Groups
-from kernel.runner.parts import Companion, Provider, alone, blend
+from kernel.runner.parts import Average, Companion, alone, blend, provide
 from kernel.seeds import derive
 
 
@@ -51,86 +61,81 @@ class Trainer:
         if "codec" not in recipe.trains:
             self.codec.eval().requires_grad_(False)
         self._feed = Feed(assembly, data, config, machine, self.codec)
-        self._provider = Provider(assembly, self.codec, machine, companion)
-        self.module: nn.Module = machine.place(recipe.build(self._provider.parts()))
-        for number, average in enumerate(self._provider.averages):
+        self._averages: list[Average] = []
+        self._parts = provide(assembly, self.codec, machine, self._averages, companion)
+        self.module: nn.Module = machine.place(recipe.build(self._parts))
+        for number, average in enumerate(self._averages):
             # One that the recipe did not make a part of its module is saved with it too.
-            if all(average is not each for each in self.module.modules()):
-                self.module.add_module(f"average-{number}", average)
+            if all(average.module is not each for each in self.module.modules()):
+                self.module.add_module(f"average-{number}", average.module)
         owner = assembly.spelling(type(recipe).kind)
-        self.exports: Mapping[str, nn.Module] = cast("RecipeModule", self.module).exports
+        self.exports = nn.ModuleDict(cast("RecipeModule", self.module).exports)
         if sorted(self.exports) != sorted(recipe.trains):
             raise PluginError(
                 f"{owner} exports {sorted(self.exports)} but says that it trains "
                 f"{sorted(recipe.trains)}; its author has to make them agree"
             )
         self._groups = Groups(owner, self.module, config)
-        self._average = {name: value.detach().clone() for name, value in self._exported().items()}
+        self._average = {name: each.clone() for name, each in self.exports.state_dict().items()}
         self.step = 0
-
-    @property
-    def parameters(self) -> int:
-        """Return the number of trained values of what becomes the model."""
-        every = [p for each in self.exports.values() for p in each.parameters()]
-        return sum(each.numel() for each in every if each.requires_grad)
-
-    def averaged(self, kind: str) -> dict[str, Tensor]:
-        """Return the weights of what is exported for a kind: averaged, unless ema is 0."""
-        found = self._average if self._config.ema else self._exported()
-        return {
-            name.removeprefix(f"{kind}."): value
-            for name, value in found.items()
-            if name.startswith(f"{kind}.")
-        }
 
     def resume(self, folder: Path) -> None:
         """Take up the newest checkpoint in `folder`, if there is one."""
-        found = checkpoint.latest(folder)
-        if found is None:
-            return
-        checkpoint.load_weights(self.module, found / "weights.safetensors", str(found))
-        for name, value in checkpoint.read_tensors(found / "ema.safetensors").items():
-            self._average[name].copy_(value)
-        self._groups.load(checkpoint.read_tensors(found / "optimizer.safetensors"))
-        self.step = checkpoint.read_state(found)["step"]
+        for found in checkpoints(folder)[-1:]:
+            load_weights(self.module, found / "weights.safetensors", str(found))
+            for name, value in read_tensors(found / "ema.safetensors").items():
+                self._average[name].copy_(value)
+            self._groups.load(read_tensors(found / "optimizer.safetensors"))
+            self.step = int(found.name)
 
-    def run(self, folder: Path, record: dict[str, Any]) -> float | None:
+    def averaged(self) -> Mapping[str, nn.Module]:
+        """Return what is exported, by kind, with its averaged weights (unless ema is 0) loaded.
+
+        The training cannot go on from there.
+        """
+        if self._config.ema:
+            self.exports.load_state_dict(self._average)
+        return dict(self.exports.items())
+
+    def run(self, folder: Path) -> float | None:
         """Train to the configured step, with a checkpoint every so often and one at the end.
 
-        Returns the mean loss of the last steps, that of the recipe's first group, None when there
-        was nothing left to do. Raises NumericalError at the first loss that is not finite; the last
-        checkpoint stays.
+        Returns the mean loss of the last steps, that of the recipe's first group. An interruption
+        waits for the end of a step and for a checkpoint of it. Raises NumericalError at the first
+        loss, weight or average that is not finite; the last checkpoint stays.
         """
-        config = self._config
-        history = _History(folder / "history.jsonl", self.step)
-        losses: dict[str, list[Tensor]] = {}
-        began = time.monotonic()
-        loss = None
-        while self.step < config.steps:
-            for name, each in self._advance().items():
-                losses.setdefault(name, []).append(each)
-            due = self.step % config.checkpoint_every == 0 or self.step == config.steps
-            if due or self.step % 10 == 0:
-                scalars = self._scalars(losses)
-                losses.clear()
-                loss = scalars.get("loss", loss)
-                history.add(self.step, scalars, time.monotonic() - began)
-                for observer in self._observers:
-                    observer.step(self.step, config.steps, scalars)
-            if due:
-                history.write()
-                place = checkpoint.save_checkpoint(
-                    folder,
-                    self.step,
-                    self.module,
-                    self._average,
-                    self._groups.moments(),
-                    record,
-                    config.keep,
-                )
-                for observer in self._observers:
-                    observer.checkpoint(place)
-        return loss
+        config, path = self._config, folder / "history.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        # The steps after a resumed checkpoint are written anew.
+        history = [each for each in map(json.loads, lines) if each["step"] <= self.step]
+        losses: list[dict[str, Tensor]] = []
+        began, saved, whole = time.monotonic(), self.step, True
+        try:
+            while self.step < config.steps:
+                whole = False
+                with _uninterrupted():
+                    losses.append(self._advance())
+                    whole = True
+                due = self.step % config.checkpoint_every == 0 or self.step == config.steps
+                if due or self.step % 10 == 0:
+                    scalars = self._scalars(losses, folder)
+                    losses.clear()
+                    seconds = round(time.monotonic() - began, 2)
+                    history.append({"step": self.step, **scalars, "seconds": seconds})
+                    for observer in self._observers:
+                        observer.step(self.step, config.steps, scalars)
+                if due:
+                    self._save(folder, history)
+                    saved = self.step
+        except KeyboardInterrupt:
+            if whole and self.step > saved:
+                self._save(folder, history)
+                saved = self.step
+            raise KeyboardInterrupt(
+                f"at step {self.step} of {config.steps}; kernel train --resume {folder} goes on "
+                f"from step {saved}"
+            ) from None
+        return next((each["loss"] for each in reversed(history) if "loss" in each), None)
 
     def _advance(self) -> dict[str, Tensor]:
         """Take one step; return the mean loss of each group that it trained."""
@@ -146,25 +151,45 @@ class Trainer:
                 means[name] = means[name] + share if name in means else share
         self._groups.advance(means, self._rise(self.step))
         self.step += 1
-        self._provider.advance()
+        for average in self._averages:
+            average.advance()
         # A young average must forget its random start faster than an old one forgets anything.
-        blend(self._average, self._exported(), min(config.ema, (1 + self.step) / (10 + self.step)))
+        decay = min(config.ema, (1 + self.step) / (10 + self.step))
+        blend(self._average, self.exports, decay)
         return means
 
-    def _scalars(self, losses: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    def _scalars(self, losses: Sequence[Mapping[str, Tensor]], folder: Path) -> dict[str, float]:
         """Return what is reported: `loss` of the first group and `loss.NAME` of every other."""
         scalars = {}
         for index, name in enumerate(self._groups):
-            if name in losses:
-                mean = torch.stack(list(losses[name])).mean().item()
-                scalars[f"loss.{name}" if index else "loss"] = mean
-                if not math.isfinite(mean):
-                    raise NumericalError(
-                        f"the loss is not finite at step {self.step}; resume from the last "
-                        f"checkpoint with a lower learning_rate or --precision float32"
-                    )
-        rate = self._config.learning_rate * self._rise(self.step - 1)
-        return scalars | {"learning_rate": rate}
+            if found := [each[name] for each in losses if name in each]:
+                key = f"loss.{name}" if index else "loss"
+                scalars[key] = torch.stack(found).mean().item()
+                if not math.isfinite(scalars[key]):
+                    raise self._diverged(key, folder)
+        return scalars | {"learning_rate": self._config.learning_rate * self._rise(self.step - 1)}
+
+    def _save(self, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write a checkpoint and the loss curve, one JSON object a line."""
+        weights = self.module.state_dict()
+        if name := not_finite(weights, self.module):
+            raise self._diverged(f"the weight {name!r}", folder)
+        if name := not_finite(self._average, self.exports):
+            raise self._diverged(f"the averaged weight {name!r}", folder)
+        lines = "".join(f"{json.dumps(entry)}\n" for entry in history)
+        write_atomic(folder / "history.jsonl", lines.encode())
+        tensors = {"weights": weights, "ema": self._average, "optimizer": self._groups.moments()}
+        place = save_checkpoint(folder, self.step, self._config.keep, tensors)
+        for observer in self._observers:
+            observer.checkpoint(place)
+
+    def _diverged(self, what: str, folder: Path) -> NumericalError:
+        last = next(reversed(checkpoints(folder)), None)
+        good = f"the last good checkpoint is {last}" if last else "there is no checkpoint"
+        return NumericalError(
+            f"{what} is not finite at step {self.step}; {good}; train anew with a lower "
+            f"learning_rate or --precision float32 (kernel train --from {folder} --out OTHER)"
+        )
 
     def _rise(self, step: int) -> float:
         """Return the share of the peak learning rate at a step."""
@@ -175,25 +200,31 @@ class Trainer:
         part = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
         return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
-    def _exported(self) -> dict[str, Tensor]:
-        return {
-            f"{kind}.{name}": value
-            for kind, module in self.exports.items()
-            for name, value in module.state_dict().items()
-        }
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back the signals that end a training until the block is done; a second one goes through.
 
-class _History:
-    """The loss curve, one JSON object a line; steps after a resumed checkpoint are written anew."""
+    Only the main thread is sent signals; in another nothing is changed.
+    """
+    usual: dict[signal.Signals, Any] = {}
+    held: list[signal.Signals] = []
 
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._lines = [line for line in lines if json.loads(line)["step"] <= step]
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            usual[signal.Signals(number)](number, frame)
+        held.append(signal.Signals(number))
 
-    def add(self, step: int, scalars: dict[str, float], seconds: float) -> None:
-        entry = {"step": step, **scalars, "seconds": round(seconds, 2)}
-        self._lines.append(json.dumps(entry))
-
-    def write(self) -> None:
-        write_atomic(self._path, "".join(f"{line}\n" for line in self._lines).encode())
+    if threading.current_thread() is threading.main_thread():
+        ending = ("SIGINT", "SIGTERM", "SIGHUP")
+        known = [each for each in signal.Signals if each.name in ending]
+        usual = {each: old for each in known if callable(old := signal.getsignal(each))}
+    for each in usual:
+        signal.signal(each, hold)
+    try:
+        yield
+    finally:
+        for each, old in usual.items():
+            signal.signal(each, old)
+    for each in held[:1]:
+        usual[each](each, None)

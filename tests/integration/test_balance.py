@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kernel.checkpoint import latest
+from kernel.checkpoint import checkpoints
 from kernel_plugins.recipes._balance import Balance
 
 Train = Callable[..., Path]
@@ -19,9 +19,7 @@ LEARNED = {"recipe": {"weighting": "learned"}}
 
 
 def tensors(training: Path, name: str = "weights") -> dict[str, torch.Tensor]:
-    found = latest(training)
-    assert found is not None
-    return load_file(found / f"{name}.safetensors")
+    return load_file(checkpoints(training)[-1] / f"{name}.safetensors")
 
 
 def expected(balance: Balance, sigma: torch.Tensor) -> torch.Tensor:
@@ -102,8 +100,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(train: Train, tmp_path: Pat
     with pytest.raises(Crash):
         train(cut, [StopAt()], steps=4, checkpoint_every=2, options=LEARNED)
     train(cut, steps=4, checkpoint_every=2, options=LEARNED)
-    one, other = latest(whole), latest(cut)
-    assert one is not None and other is not None
+    one, other = checkpoints(whole)[-1], checkpoints(cut)[-1]
     for file in ("weights", "ema", "optimizer"):
         name = f"{file}.safetensors"
         assert (one / name).read_bytes() == (other / name).read_bytes()

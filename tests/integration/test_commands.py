@@ -73,7 +73,11 @@ def test_a_run_can_be_read_by_a_program(command: Command, model: Path, tmp_path:
         (["run", "--out", "file/runs"], 5, "a part of its path is not a directory"),
         (["run", "-i", "song.wav"], 2, "takes no input"),
         (["train", "--plugins", "edm,dit,mel"], 2, "no task was named and no model recommends one"),
-        (["train", "--resume", "absent"], 4, "absent holds no training to resume"),
+        (
+            ["train", "--resume", "absent"],
+            4,
+            "absent holds no record to go by (train.json is missing)",
+        ),
         (["train", "--resume", "absent", "--steps", "9"], 2, "--resume takes every setting from"),
         (["rnu"], 2, "there is no command 'rnu'; did you mean 'run'"),
     ],

@@ -237,7 +237,7 @@ def test_training_gives_the_network_the_state_of_the_process(
     settings = {"steps": 250, "batch": 8, "learning_rate": 0.1, "warmup": 1, "weight_decay": 0.0}
     config = TrainConfig.model_validate({**settings, "ema": 0.0, "out": tmp_path, "device": "cpu"})
     trainer = Trainer(assembly, Data(), config, MACHINE)
-    trainer.run(tmp_path, {})
+    trainer.run(tmp_path)
 
     scale = objective.precondition(sigma)
     a, b = scale.c_in, scale.c_origin

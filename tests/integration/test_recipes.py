@@ -25,7 +25,7 @@ from kernel import (
     UsageError,
 )
 from kernel.assembly import Assembly, Part
-from kernel.checkpoint import latest, read_tensors
+from kernel.checkpoint import checkpoints, read_tensors
 from kernel.config import RunConfig, TrainConfig, load
 from kernel.errors import PluginError
 from kernel.registry import PluginInfo
@@ -165,7 +165,7 @@ def test_a_step_is_the_same_however_it_is_cut(recipe: Recipe, size: int, tmp_pat
     whole, cut = trainer(recipe, tmp_path), trainer(recipe, tmp_path, micro_batch=size)
     for each, folder in ((whole, "whole"), (cut, "cut")):
         (tmp_path / folder).mkdir()
-        each.run(tmp_path / folder, {})
+        each.run(tmp_path / folder)
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(cut)[name], value, rtol=1e-9, atol=1e-12)
 
@@ -177,7 +177,7 @@ def test_every_loss_is_for_its_own_group_at_the_same_weights(tmp_path: Path) -> 
     for name, network in (("network", module.network), ("other", module.other)):
         (wanted,) = torch.autograd.grad(losses[name].mean(), network.w, retain_graph=True)
         if name == "network":
-            tested.run(tmp_path, {})
+            tested.run(tmp_path)
         group = tested._groups[name]
         (state,) = group.optimizer.state.values()
         torch.testing.assert_close(state["exp_avg"], 0.1 * wanted)
@@ -186,7 +186,7 @@ def test_every_loss_is_for_its_own_group_at_the_same_weights(tmp_path: Path) -> 
 def test_a_group_may_have_settings_of_its_own(tmp_path: Path) -> None:
     groups = {"other": {"learning_rate": 1e-3, "weight_decay": 0.5, "betas": (0.1, 0.2)}}
     tested = trainer(Pair(), tmp_path, groups=groups, decay="constant")
-    tested.run(tmp_path, {})
+    tested.run(tmp_path)
     (own,), (usual,) = (
         tested._groups[name].optimizer.param_groups for name in ("other", "network")
     )
@@ -208,12 +208,11 @@ def test_the_settings_of_a_group_stand_on_the_command_line() -> None:
 def test_an_average_that_no_module_holds_is_saved_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     whole = trainer(Pair(), tmp_path)
-    whole.run(tmp_path / "whole", {})
+    whole.run(tmp_path / "whole")
     halfway = trainer(Pair(), tmp_path, steps=2, decay="constant")
     (tmp_path / "cut").mkdir()
-    halfway.run(tmp_path / "cut", {})
-    found = latest(tmp_path / "cut")
-    assert found is not None
+    halfway.run(tmp_path / "cut")
+    (found,) = checkpoints(tmp_path / "cut")
     kept = read_tensors(found / "weights.safetensors")
     assert not torch.equal(kept["average-0.w"], kept["network.w"])
     resumed = trainer(Pair(), tmp_path)
@@ -224,14 +223,14 @@ def test_an_average_that_no_module_holds_is_saved_and_resumed(tmp_path: Path) ->
 
 def test_an_average_comes_half_as_near_within_its_half_life(tmp_path: Path) -> None:
     tested = trainer(Pair(), tmp_path)
-    (average,) = tested._provider.averages
+    (average,) = tested._averages
     start = weights(tested)["network.w"]
     with torch.no_grad():
         tested.module.network.w.add_(1.0)
-    assert not any(each.requires_grad for each in average.parameters())
+    assert not any(each.requires_grad for each in average.module.parameters())
     for _ in range(2):
-        tested._provider.advance()
-    torch.testing.assert_close(average.w, start + 0.5)
+        average.advance()
+    torch.testing.assert_close(average.module.w, start + 0.5)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +249,7 @@ def test_a_recipe_that_breaks_its_promises_is_named(
     wrong: str, sentence: str, tmp_path: Path
 ) -> None:
     with pytest.raises(PluginError, match=sentence):
-        trainer(Pair(wrong=wrong), tmp_path).run(tmp_path, {})
+        trainer(Pair(wrong=wrong), tmp_path).run(tmp_path)
 
 
 def test_settings_of_a_group_that_there_is_not_are_refused(tmp_path: Path) -> None:
@@ -259,7 +258,7 @@ def test_settings_of_a_group_that_there_is_not_are_refused(tmp_path: Path) -> No
 
 
 def test_another_model_is_asked_for_where_there_is_none(tmp_path: Path) -> None:
-    parts = trainer(Pair(), tmp_path)._provider.parts()
+    parts = trainer(Pair(), tmp_path)._parts
     with pytest.raises(UsageError, match="model 'x' is asked for where there is only one"):
         parts.model("x")
 
@@ -275,7 +274,7 @@ def test_a_derivative_along_a_direction_is_that_of_finite_differences(tmp_path: 
     with torch.no_grad():
         for each in network.parameters():
             each.copy_(0.2 * torch.randn(each.shape, generator=draws))
-    parts = tested._provider.parts()
+    parts = tested._parts
     denoise: Callable[..., Tensor] = parts.denoiser(network)
     condition = Condition(vector=torch.randn(2, 3, generator=draws, dtype=torch.float64))
     shape = (2, *parts.latent.shape)

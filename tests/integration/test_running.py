@@ -393,3 +393,11 @@ def test_every_part_that_a_task_lacks_is_null() -> None:
     null = whole.dropped()
     for part in ("sequence", "mask", "aligned"):
         torch.testing.assert_close(getattr(found, part), getattr(null, part))
+
+
+def test_the_items_of_every_batch_are_counted(planned: Planned) -> None:
+    config, plan = planned(count=3, batch=2)
+    sampler = Sampler.of(plan.assembly, plan.model, Machine.choose(config))
+    list(sampler.sounds(plan.assembly.task.requests((), 3), plan.steps, 0, config.batch))
+    branches = 2  # of the guidance
+    assert sampler.network_items == sampler.evaluations * 3 * branches

@@ -3,32 +3,32 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kernel import UsageError
-from kernel.checkpoint import latest, load_weights, read_state, read_tensors
+from kernel.checkpoint import checkpoints, load_weights, read_tensors
 from kernel.config import TrainConfig
 from kernel.errors import InputError, MisfitError, NumericalError, OutputError
 from kernel.registry import Registry
+from kernel.repeat import TRAINING, read_record
 from kernel.runner.plan import plan_training
-from kernel.runner.train import open_folder, read_config
+from kernel.runner.train import check_folder, execute
+from kernel.runner.training import Trainer
 
 Train = Callable[..., Path]
 
 
 def weights(training: Path, name: str = "weights") -> dict[str, torch.Tensor]:
-    found = latest(training)
-    assert found is not None
-    return load_file(found / f"{name}.safetensors")
+    return load_file(checkpoints(training)[-1] / f"{name}.safetensors")
 
 
 def half(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -74,7 +74,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
     cut = tmp_path / "cut"
     with pytest.raises(Stop):
         train(cut, [StopAt(4)], steps=6, checkpoint_every=2, options=options)
-    assert read_state(latest(cut) or cut)["step"] == 2
+    assert [each.name for each in checkpoints(cut)] == ["00000002"]
     train(cut, steps=6, checkpoint_every=2, options=options)
     assert same(weights(whole, file), weights(cut, file))
 
@@ -147,30 +147,106 @@ def test_a_process_towards_an_origin_needs_a_task_that_gives_one(
         plan_training(training(tmp_path, plugins=plugins), registry)
 
 
-def test_a_training_in_the_way_is_not_overwritten(
-    train: Train, training: Callable[..., object], tmp_path: Path
-) -> None:
+def test_a_training_in_the_way_is_not_overwritten(train: Train, tmp_path: Path) -> None:
     folder = train(tmp_path / "t")
     with pytest.raises(OutputError, match="holds a training already; add --resume"):
-        open_folder(training(folder), resume=False)  # type: ignore[arg-type]
-
-
-def test_a_resume_with_other_settings_is_refused(
-    train: Train, training: Callable[..., object], tmp_path: Path
-) -> None:
-    folder = train(tmp_path / "t")
-    with pytest.raises(UsageError, match=r"another learning_rate \(0.0005, now 0.1\)"):
-        open_folder(training(folder, learning_rate=0.1), resume=True)  # type: ignore[arg-type]
+        check_folder(folder, resume=False)
 
 
 def test_a_folder_without_a_training_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no training to resume \(train.json is missing\)"):
-        read_config(tmp_path)
+    with pytest.raises(InputError, match=r"holds no record to go by \(train.json is missing\)"):
+        read_record(tmp_path, TRAINING)
+
+
+@pytest.mark.parametrize("inside", ["checkpoints/00000500/weights", "model/notes.txt", ".hidden"])
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path, inside: str) -> None:
+    theirs = tmp_path / "t" / inside
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match=r"is no folder of a training and .*; choose another"):
+        check_folder(tmp_path / "t", resume=False)
+    with pytest.raises(OutputError, match=r"is no folder of a training and .*; choose another"):
+        check_folder(theirs, resume=False)
+    assert theirs.read_text() == "mine"
+
+
+def test_an_empty_folder_and_one_that_is_not_there_may_hold_a_training(tmp_path: Path) -> None:
+    check_folder(tmp_path, resume=False)
+    check_folder(tmp_path / "a" / "b", resume=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_no_training_wrote_is_not_replaced_by_the_model(
+    train: Train, tmp_path: Path, beside: bool
+) -> None:
+    folder = train(tmp_path / "t")
+    if not beside:
+        shutil.rmtree(folder / "model")
+        (folder / "model").mkdir()
+    theirs = folder / "model" / "notes.txt"
+    theirs.write_text("mine")
+    for again in (lambda: check_folder(folder, resume=True), lambda: train(folder)):
+        with pytest.raises(OutputError, match=r"no training wrote .*notes.txt; move it aw"):
+            again()
+    assert theirs.read_text() == "mine"
+
+
+def test_a_finished_training_resumed_writes_the_same_model(train: Train, tmp_path: Path) -> None:
+    folder = train(tmp_path / "t")
+    before = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
+    train(folder)
+    assert {path.name: path.read_bytes() for path in (folder / "model").iterdir()} == before
+    assert b"\nloss = " in before["model.toml"]
+
+
+def test_a_refused_training_leaves_nothing(
+    train: Train, training: Callable[..., TrainConfig], registry: Registry, tmp_path: Path
+) -> None:
+    config = training(tmp_path / "a" / "t", options={"task": {"path": str(tmp_path / "absent")}})
+    with pytest.raises(InputError, match="absent"):
+        execute(config, plan_training(config, registry))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Path) -> None:
-    with pytest.raises(NumericalError, match=r"loss is not finite at step \d+; resume from"):
+    said = r"^loss is not finite at step (\d+); the last good checkpoint is .*; train anew with .* "
+    with pytest.raises(NumericalError, match=f"{said}.kernel train --from .*/t --out OTHER"):
         train(tmp_path / "t", steps=10, learning_rate=1e30, clip=1e30, checkpoint_every=1)
+
+
+def spoilt(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    """Have trainings end with a value in the first weight of their network."""
+    averaged = Trainer.averaged
+
+    def wrong(self: Trainer) -> Mapping[str, torch.nn.Module]:
+        exports = averaged(self)
+        next(exports["backbone"].parameters()).data.view(-1)[0] = value
+        return exports
+
+    monkeypatch.setattr(Trainer, "averaged", wrong)
+
+
+def test_a_model_that_is_not_finite_is_not_written_over_another(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = train(tmp_path / "t")
+    before = (folder / "model" / "model.safetensors").read_bytes()
+    spoilt(monkeypatch, math.nan)
+    with pytest.raises(NumericalError, match=r"^no model is written, for its weight '.*' is not f"):
+        train(folder)
+    assert (folder / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_a_tensor_beyond_float16_keeps_its_precision(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt(monkeypatch, 1e5)
+    folder = train(tmp_path / "t")
+    found = load_file(folder / "model" / "model.safetensors")
+    (large,) = (name for name, each in found.items() if each.dtype == torch.float32)
+    assert found[large].view(-1)[0] == 1e5
+    assert {each.dtype for name, each in found.items() if name != large} == {torch.float16}
 
 
 def test_weights_of_another_shape_name_the_tensor(tmp_path: Path) -> None:
@@ -227,11 +303,11 @@ def test_a_killed_training_resumes_to_the_same_weights(
     started = [kernel, "train", "-c", settings, "--out", cut]
     process = subprocess.Popen(started, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 90
-    while latest(cut) is None and process.poll() is None and time.monotonic() < deadline:
+    while not checkpoints(cut) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    killed_at = read_state(latest(cut) or cut)["step"]
+    killed_at = int(checkpoints(cut)[-1].name)
     assert 0 < killed_at < 60
     assert not (cut / "model").exists()
     subprocess.run([kernel, "train", "--resume", cut], check=True, env=environment)

@@ -22,7 +22,7 @@ class Masked(nn.Module):
 
 
 def written(folder: Path, module: nn.Module) -> Path:
-    write_tensors(folder / "model.safetensors", module.state_dict(), {})
+    write_tensors(folder / "model.safetensors", module.state_dict())
     return folder / "model.safetensors"
 
 

@@ -79,7 +79,7 @@ class Pack:
         path = self.folder / "model.safetensors"
         tensors = read_tensors(path) if path.exists() else dict(self.network().state_dict())
         change(tensors)
-        write_tensors(path, tensors, {})
+        write_tensors(path, tensors)
 
 
 @pytest.fixture

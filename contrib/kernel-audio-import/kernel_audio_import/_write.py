@@ -64,7 +64,7 @@ def write(path: Path, tensors: dict[str, Tensor], registry: Registry) -> bool:
     try:
         with TemporaryDirectory(prefix=f".{path.name}.partial-", dir=path.parent) as folder:
             partial = Path(folder, path.name)
-            write_tensors(partial, tensors, {"format": "pt"})
+            write_tensors(partial, tensors)
             if tried:
                 with _told(beside, "mend it, or write the weights elsewhere"):
                     manifest = _manifest(tomllib.loads(beside.read_text("utf-8")))
@@ -87,7 +87,7 @@ def write_pack(
     from kernel.models import MANIFEST, WEIGHTS
 
     with staged(folder) as stage:
-        write_tensors(stage / WEIGHTS, tensors, {})
+        write_tensors(stage / WEIGHTS, tensors)
         with _told(folder / MANIFEST, "report it to the importer's author"):
             manifest = _manifest({"parameters": 0, **configuration})
         network, owners = _fit(stage / WEIGHTS, manifest, f"model {folder}", registry)

@@ -22,7 +22,7 @@ from kernel.kinds.task import Task
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
-from kernel.runner.parts import Provider
+from kernel.runner.parts import provide
 from kernel.seeds import generator
 from kernel.values import (
     AudioSpec,
@@ -187,7 +187,7 @@ class Bench:
             codec.eval().requires_grad_(False)
         teacher = (assembly.objective, network, network.build(assembly.latent, ConditionSpec()))
         machine = Machine.choose(RunConfig(device="cpu"))
-        parts = Provider(assembly, codec, machine, lambda name: teacher).parts()
+        parts = provide(assembly, codec, machine, [], lambda name: teacher)
         return cls(recipe, parts, recipe.build(parts).double(), network.given)
 
     def losses(

@@ -92,6 +92,6 @@ def test_the_loss_sees_an_origin_at_the_scale_of_the_clean_sound(
     seen: list[Batch] = []
     trainer.module.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     config.out.mkdir()
-    trainer.run(config.out, {})
+    trainer.run(config.out)
     (batch,) = seen
     assert batch.condition.origin is not None and torch.equal(batch.x0, batch.condition.origin)
