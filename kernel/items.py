@@ -71,14 +71,14 @@ class Request:
     sample_rate: int | None = None
     subtype: str = "PCM_16"
 
-    def finished(self, audio: Tensor, sample_rate: int) -> Sound:
-        """Return audio [C, L] as the sound of the request.
+    def finished(self, audio: Tensor, sample_rate: int, notes: tuple[str, ...] = ()) -> Sound:
+        """Return audio [C, L] as the sound of the request, with sentences for the user.
 
         sample_rate: the model's, which is that of the audio where the request names none.
         """
         rate = self.sample_rate or sample_rate
         told = (self.text, self.given, self.reference, self.spans)
-        return Sound(self.name, audio, rate, *told, subtype=self.subtype)
+        return Sound(self.name, audio, rate, *told, subtype=self.subtype, notes=notes)
 
 
 Making = Generator[list[Window], list["Tensor"], list[Sound]]

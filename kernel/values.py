@@ -340,7 +340,7 @@ class Sound:
     was made from. reference: audio [C, L'] at the model's rate that it should equal. spans:
     (start, stop) in seconds of the parts that were made anew. pictures: (title, values) of what
     should be seen beside it, values [rows, columns] from 0 to 1, the first row on top. subtype: a
-    name of libsndfile's, of the file.
+    name of libsndfile's, of the file. notes: sentences for the user, such as what was clipped.
     """
 
     name: str
@@ -352,3 +352,4 @@ class Sound:
     spans: tuple[tuple[float, float], ...] = ()
     pictures: tuple[tuple[str, Tensor], ...] = ()
     subtype: str = "PCM_16"
+    notes: tuple[str, ...] = ()

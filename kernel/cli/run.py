@@ -70,6 +70,8 @@ def command(
     if as_json:
         click.echo(to_json(record | {"folder": str(folder)}))
         return
+    for note in record["warnings"][len(plan.notes) :]:
+        click.echo(f"note: {note}", err=True)
     if record["scores"]:
         click.echo(scores(record["scores"]))
     sampling = record["sampling"]

@@ -76,6 +76,7 @@ def execute(
             compared = resample(sound.audio, sound.sample_rate, rate)
             entry["scores"] = dict(evaluation.add(sound.name, compared, sound.reference))
             items.append(entry)
+            record["warnings"] += [f"{sound.name}: {note}" for note in sound.notes]
             for observer in observers:
                 observer.sound(sound, entry)
         record["items"] = items

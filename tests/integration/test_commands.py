@@ -12,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
-from kernel.cli import COMMANDS
+from kernel import Making, Request, Task
+from kernel.cli import COMMANDS, main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -165,3 +168,20 @@ def test_help_shows_an_example_of_every_command(command: Command, tmp_path: Path
         done = command(name, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert f"kernel {name}" in done.stdout.split("Example", 1)[1]
+
+
+def test_what_a_task_notes_of_a_sound_is_told_and_recorded(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(self: Task, request: Request) -> Making:
+        (sound,) = yield from Task.make(self, request)
+        return [attrs.evolve(sound, notes=("3 of 9 samples were clipped",))]
+
+    monkeypatch.setattr("kernel_plugins.tasks.labelled.Labelled.make", make)
+    monkeypatch.chdir(tmp_path)
+    words = ("run", "--model", str(model), "--steps", "2", "-n", "1", "--name", "r")
+    done = CliRunner().invoke(main, [*words, "--device", "cpu"], prog_name="kernel")
+    assert done.exit_code == 0, done.output
+    said = "00-high: 3 of 9 samples were clipped"
+    assert done.stderr.splitlines()[-1] == f"note: {said}"
+    assert json.loads(Path("runs/r/run.json").read_text())["warnings"][-1] == said

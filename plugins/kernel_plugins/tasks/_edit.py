@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from pydantic import Field
 
 from kernel import (
     InputError,
-    Item,
-    LatentSpace,
     Making,
-    Measurement,
     Request,
+    Sound,
     UsageError,
     Window,
     read_audio,
     resample,
 )
-from kernel_plugins.tasks._applied import EXACTLY, AppliedTask
+from kernel_plugins.tasks._applied import AppliedTask
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CONTEXT = 8
-"""A gap leaves 1 / CONTEXT of its window known on each side, as far as there is sound."""
 
 _EXACT = ("PCM_16", "PCM_24")
 """Subtypes whose samples a float32 holds and the kernel writes as they were read."""
@@ -208,7 +203,7 @@ class Edit(AppliedTask):
         """Make all windows of a recording, and one sound of them."""
         edit = cast(Edited, request)
         made = yield self.windows(edit)
-        return [edit.finished(self.finish(self.joined(made, edit), edit), self.sample_rate)]
+        return [self.sound(self.finish(self.joined(made, edit), edit), edit)]
 
     def windows(self, edit: Edited, first: int = 0) -> list[Window]:
         """Return the windows of each cut, lane after lane, all lanes with the same noise.
@@ -248,111 +243,18 @@ class Edit(AppliedTask):
         return lanes[0] if len(edit.sound) == self.channels else lanes.mean(1)
 
     def finish(self, audio: Tensor, edit: Edited) -> Tensor:
-        """Return the audio [C, L] at the file's own rate and level, none of it above full scale."""
-        return self.made(audio, edit).clamp(-1, 1)
+        """Return the audio [C, L] at the file's own rate and level, which may exceed full scale."""
+        return self.made(audio, edit)
+
+    def sound(self, audio: Tensor, edit: Edited) -> Sound:
+        """Return finished audio [C, L] as the sound. The kernel scales it down to full scale."""
+        return edit.finished(audio, self.sample_rate)
 
     def made(self, audio: Tensor, edit: Edited) -> Tensor:
         """Return what was made, [C, L], at the file's own rate and level."""
         assert edit.sample_rate is not None
         audio = resample(audio / edit.gain, self.sample_rate, edit.sample_rate)
         return audio[:, : edit.sound.shape[-1]]
-
-
-class GapEdit(Edit):
-    """Keep a recording as it is but for some gaps, and make what belongs there.
-
-    What is known is measured in the audio where the codec returns it as it was, else in those
-    frames of its latent that see nothing of a gap.
-    """
-
-    recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
-
-    crossfade: float = Field(
-        0.01, ge=0, le=1, description="seconds over which new sound is fitted to what stays"
-    )
-    domain: Literal["auto", "audio", "latent"] = Field(
-        "auto", description="where what is known is measured; auto: as the codec allows"
-    )
-
-    @property
-    def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
-        return frozenset({"measurement"})
-
-    def gapped(
-        self,
-        recording: Recording,
-        gaps: Sequence[tuple[int, int]],
-        heard: Tensor | None = None,
-    ) -> Edited:
-        """Return the edit of a recording with gaps, each a first sample and one after the last.
-
-        Without `heard` [C, L] the model hears nothing of what is in them. Raises UsageError for a
-        gap that does not fit into a window with something known beside it.
-        """
-        import torch
-
-        from kernel_plugins.tasks._seams import mended, runs
-        from kernel_plugins.tasks._windows import around
-
-        sound = recording.audio
-        known = torch.ones(1, sound.shape[-1], dtype=torch.bool)
-        for start, stop in gaps:
-            known[:, start:stop] = False
-        if not known.any():
-            raise UsageError(
-                f"all of {recording.path} is to be made and nothing of it is known; leave a part,"
-                " or use the task 'variation'"
-            )
-        if heard is None:
-            fade = round(self.crossfade * recording.sample_rate)
-            heard = mended(sound, torch.zeros_like(sound), known, fade)
-        edit = self.edited(recording, heard, known, sound)
-        ratio = self.sample_rate / recording.sample_rate
-        for start, stop in gaps:
-            edit.keep[math.floor(start * ratio) : math.ceil(stop * ratio)] = False
-        for start, stop in runs(~edit.keep):
-            self._fits(recording, start, stop, edit.samples)
-        rate = recording.sample_rate
-        spans = tuple((start / rate, stop / rate) for start, stop in gaps)
-        return attrs.evolve(edit, cuts=around(edit.keep, self.samples), spans=spans)
-
-    def _fits(self, recording: Recording, start: int, stop: int, samples: int) -> None:
-        """Raise UsageError unless a window has room for a gap; all in samples of the model."""
-        from kernel_plugins.tasks._windows import room
-
-        rate, window = self.sample_rate, self.samples
-        sides = (start > 0) + (stop < samples)
-        most = room(window, sides)
-        if stop - start > most:
-            raise UsageError(
-                f"the gap {start / rate:.3g}:{stop / rate:.3g} of {recording.path} is too long: of"
-                f" the model's window of {window / rate:.3g} s,"
-                f" {(window - most) / rate:.3g} s stay as context, which leaves room for"
-                f" {most / rate:.3g} s"
-            )
-
-    def finish(self, audio: Tensor, edit: Edited) -> Tensor:
-        """Return the audio [C, L] at the file's own rate and level, what is known as it was read.
-
-        What is new does not exceed full scale and meets the known samples without a step.
-        """
-        from kernel_plugins.tasks._seams import mended
-
-        assert edit.known is not None and edit.sample_rate is not None
-        fade = round(self.crossfade * edit.sample_rate)
-        return mended(edit.sound, self.made(audio, edit), edit.known, fade)
-
-    def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the known samples of the windows are what they are."""
-        import torch
-
-        from kernel_plugins.tasks._known import known_samples
-
-        windows = cast("Sequence[Part]", items)
-        sound = torch.stack([window.sound for window in windows])
-        keep = torch.stack([window.keep for window in windows])
-        return known_samples(space, sound, keep, self.domain)
 
 
 def start_from(share: float) -> float:

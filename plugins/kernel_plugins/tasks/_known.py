@@ -9,7 +9,8 @@ from torch import Tensor
 
 from kernel import LatentSpace, Measurement
 from kernel_plugins.mathematics.losses import l1
-from kernel_plugins.tasks._operators import Mask, measure
+from kernel_plugins.tasks._measure import measure
+from kernel_plugins.tasks._operators import Mask
 
 TOLERANCE = 1e-3
 """Of a latent's standard deviation, or of a sound's peak: what counts as no difference."""

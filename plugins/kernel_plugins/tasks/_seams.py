@@ -31,7 +31,7 @@ def mended(sound: Tensor, made: Tensor, known: Tensor, fade: int) -> Tensor:
     the more they surprise it, beyond its usual error, the more the gap is cross-faded with what was
     predicted. Noise, which is always a surprise, is left alone.
 
-    What is made is held within full scale. sound, made: [C, L]; known: [C or 1, L], bool.
+    sound, made: [C, L]; known: [C or 1, L], bool.
     """
     known = known.expand(sound.shape)
     result = torch.where(known, sound, made)
@@ -43,7 +43,7 @@ def mended(sound: Tensor, made: Tensor, known: Tensor, fade: int) -> Tensor:
             gap = _fitted(given[end:start], new[end:start], new[start:stop], fade)
             after, beside = given[stop:following].flip(0), new[stop:following].flip(0)
             mixed[start:stop] = _fitted(after, beside, gap.flip(0), fade).flip(0)
-    return torch.where(known, sound, result.clamp(-1, 1))
+    return result
 
 
 def runs(flags: Tensor) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,8 @@ import attrs
 from pydantic import Field, field_validator
 
 from kernel import UsageError
-from kernel_plugins.tasks._edit import GapEdit, Recording
+from kernel_plugins.tasks._edit import Recording
+from kernel_plugins.tasks._gap_edit import GapEdit
 
 _ROUNDING = 0.0005
 """Seconds by which a span may exceed a recording: ends are read off players and rounded."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from kernel_plugins.tasks._edit import CONTEXT, Cut
+from kernel_plugins.tasks._edit import Cut
+from kernel_plugins.tasks._gap_edit import CONTEXT
 from kernel_plugins.tasks._seams import runs
 
 

@@ -69,7 +69,8 @@ class Bandwidth(Edit):
         """Return that the windows below the cut-off are as given."""
         import torch
 
-        from kernel_plugins.tasks._operators import LowPass, measure
+        from kernel_plugins.tasks._filters import LowPass
+        from kernel_plugins.tasks._measure import measure
 
         windows = cast("Sequence[Part]", items)
         cutoffs = [cast(Narrow, window.whole).cutoff for window in windows]
@@ -80,13 +81,13 @@ class Bandwidth(Edit):
         """Return the audio [C, L], its low frequencies as they were read."""
         import torch
 
-        from kernel_plugins.tasks._operators import LowPass
+        from kernel_plugins.tasks._filters import LowPass
 
         narrow = cast(Narrow, edit)
         assert edit.sample_rate is not None
         made = super().finish(audio, edit)
         low_pass = LowPass(torch.tensor(2 * narrow.cutoff / edit.sample_rate))
-        return low_pass.project(made, edit.sound).clamp(-1, 1)
+        return low_pass.project(made, edit.sound)
 
     def _cutoff(self, recording: Recording) -> float:
         from kernel_plugins.tasks._estimates import cutoff

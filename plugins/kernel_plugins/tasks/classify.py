@@ -61,7 +61,7 @@ class Classify(HeardTask):
         import torch
 
         from kernel_plugins.mathematics.losses import bce
-        from kernel_plugins.tasks._operators import on_device
+        from kernel_plugins.tasks._measure import on_device
 
         hear = self.heard(space)
 

@@ -9,7 +9,8 @@ import attrs
 from pydantic import Field
 
 from kernel import InputError, Making, Request, Task, UsageError, hookimpl
-from kernel_plugins.tasks._edit import CONTEXT, Cut, Edited, GapEdit, Recording
+from kernel_plugins.tasks._edit import Cut, Edited, Recording
+from kernel_plugins.tasks._gap_edit import CONTEXT, GapEdit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,13 +60,17 @@ class Continuation(GapEdit):
 
     def make(self, request: Request) -> Making:
         """Make the windows one after another, and one sound of them."""
+        from torch.nn.functional import pad
+
         edit = first = cast(Continued, request)
         for number in range(len(first.ends)):
             made = yield self.windows(edit, number)
             audio = self.finish(self.joined(made, edit), edit)
             if edit.ends[1:]:
                 edit = self._extended(edit.recording, audio, edit.context, edit.ends[1:], edit.gain)
-        return [first.finished(audio, self.sample_rate)]
+        assert first.known is not None
+        known = pad(first.known, (0, audio.shape[-1] - first.known.shape[-1]))
+        return [self.sound(audio, attrs.evolve(first, known=known))]
 
     def _extended(
         self,

@@ -106,7 +106,8 @@ class Declip(Edit):
         """Return that the windows, when they are clipped, are as given."""
         import torch
 
-        from kernel_plugins.tasks._operators import Clip, measure
+        from kernel_plugins.tasks._measure import measure
+        from kernel_plugins.tasks._operators import Clip
 
         windows = cast("Sequence[Part]", items)
         bounds = [cast(Clipped, window.whole).bounds for window in windows]

@@ -85,7 +85,8 @@ class Denoise(Edit):
         """Return that the windows, with noise, are as given; both are filtered to make it white."""
         import torch
 
-        from kernel_plugins.tasks._operators import Whitened, measure
+        from kernel_plugins.tasks._filters import Whitened
+        from kernel_plugins.tasks._measure import measure
 
         windows = cast("Sequence[Part]", items)
         spectrum = torch.stack([cast(Noisy, window.whole).spectrum for window in windows])

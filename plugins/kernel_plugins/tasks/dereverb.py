@@ -87,7 +87,8 @@ class Dereverb(Edit):
         """Return that the windows, played in the room, are as given."""
         import torch
 
-        from kernel_plugins.tasks._operators import RoomResponse, measure
+        from kernel_plugins.tasks._filters import RoomResponse
+        from kernel_plugins.tasks._measure import measure
 
         windows = cast("Sequence[Part]", items)
         response = cast(Reverberant, windows[0].whole).response

@@ -68,7 +68,7 @@ class Embedder(HeardTask):
         import torch
 
         from kernel_plugins.mathematics.losses import l2
-        from kernel_plugins.tasks._operators import on_device
+        from kernel_plugins.tasks._measure import on_device
 
         hear = self.heard(space)
         examples = [cast(Likeness, item).example for item in items]

@@ -90,7 +90,8 @@ class Separate(Edit):
         """Return that the windows of a joint, which are neighbours, have a certain sum."""
         import torch
 
-        from kernel_plugins.tasks._operators import SumOfSources, measure
+        from kernel_plugins.tasks._measure import measure
+        from kernel_plugins.tasks._operators import SumOfSources
 
         windows = cast("Sequence[Part]", items)
         mixture = torch.stack([window.sound for window in windows])

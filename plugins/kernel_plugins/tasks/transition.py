@@ -11,7 +11,8 @@ import attrs
 from pydantic import Field
 
 from kernel import InputError, Task, UsageError, hookimpl, resample
-from kernel_plugins.tasks._edit import CONTEXT, Edited, GapEdit, Recording, start_from
+from kernel_plugins.tasks._edit import Edited, Recording, start_from
+from kernel_plugins.tasks._gap_edit import CONTEXT, GapEdit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +58,9 @@ class Transition(GapEdit):
 
         rate, channels = first.sample_rate, max(len(first.audio), len(second.audio))
         before, after = _widened(first, channels), _widened(second, channels)
-        after = resample(after, second.sample_rate, rate).clamp(-1, 1)
+        if second.sample_rate != rate:
+            after = resample(after, second.sample_rate, rate)
+            after = after / max(1.0, float(after.abs().max()))
         fade = round(self._seconds(first, second) * rate)
         angle = (torch.arange(fade) + 0.5) * (math.pi / 2 / fade)
         middle = before[:, -fade:] * angle.cos() + after[:, :fade] * angle.sin()

@@ -66,7 +66,10 @@ Runs = Callable[..., list[Tensor]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Runs:
-    """Return a function from a task and its files to the sounds of a run, written and read."""
+    """Return a function from a task and its files to the sounds of a run, written and read.
+
+    They have the level that they had before a file turned them down to full scale.
+    """
 
     def made(
         task: Task,
@@ -97,8 +100,8 @@ def run(tmp_path: Path) -> Runs:
         for _, sound in sampler.sounds(task.requests(files, count), steps, seed=0, batch=4):
             path = tmp_path / "out" / f"{sound.name}.wav"
             path.parent.mkdir(exist_ok=True)
-            assert write_audio(path, sound.audio, sound.sample_rate, sound.subtype) == 1
-            sounds.append(read_audio(path)[0])
+            gain = write_audio(path, sound.audio, sound.sample_rate, sound.subtype)
+            sounds.append(read_audio(path)[0] / gain)
         return sounds
 
     return made

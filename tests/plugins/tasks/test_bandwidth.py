@@ -75,6 +75,14 @@ def test_what_is_below_the_cutoff_is_kept_at_the_files_own_rate(
     assert below(new, 3700, 16000).std() > 0.02 > 1e-3 > (new - below(new, 4300, 16000)).std()
 
 
+def test_low_frequencies_are_kept_where_the_sound_becomes_too_loud(save: Save) -> None:
+    loud = white() / float(white().abs().max())
+    request = one(bandwidth(cutoff=2000), save(below(loud, 2000), subtype="FLOAT"))
+    found = bandwidth().finish(50 * white(seed=1) * request.gain, request)
+    assert float(found.abs().max()) > 2
+    torch.testing.assert_close(below(found, 1990), below(loud, 1990), rtol=0, atol=1e-4)
+
+
 def test_the_measurement_is_that_of_the_whole_sound(
     save: Save, space: Callable[[Task], LatentSpace]
 ) -> None:

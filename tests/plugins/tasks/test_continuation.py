@@ -49,6 +49,21 @@ def test_the_recording_is_written_as_it_was_read_with_more_after_it(
     assert float(found[:, length:].square().mean().sqrt()) > 0.1
 
 
+def test_all_that_is_clipped_is_counted_over_all_windows(save: Save) -> None:
+    task = continuation(context=0.25, more=0.5)
+    making = task.make(one(task, save(tones(1.0), subtype="FLOAT")))
+    windows = next(making)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            windows = making.send([torch.full((1, 4000), 400.0) for _ in windows])
+    (sound,) = end.value.value
+    assert torch.equal(sound.audio[:, :8000], tones(1.0))
+    assert float(sound.audio.abs().max()) == 1
+    (note,) = sound.notes
+    count, _, whole, *_ = note.split()
+    assert 3000 < int(count) <= int(whole) == 4000
+
+
 def test_the_new_part_starts_without_a_click(save: Save, run: Run) -> None:
     path = save(tones(1.0))
     (found,) = run(continuation(), [path], std=1e-4)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kernel import ConditionSpec, InputError, UsageError, resample
+from kernel.audio import read_audio, write_audio
 from kernel_plugins.tasks._edit import Edit, Edited
 from kernel_plugins.tasks._windows import around, cover, joined
 
@@ -135,10 +136,15 @@ def test_the_format_is_kept_where_it_holds_every_sample(
     assert one(edit(), save(noise(5000), name, subtype=subtype)).subtype == kept
 
 
-def test_what_is_made_stays_within_full_scale(save: Save) -> None:
-    request = one(edit(), save(noise(3000)))
-    found = edit().finish(torch.full((1, 3000), 50.0), request)
-    assert float(found.max()) == 1
+def test_what_is_too_loud_is_scaled_down_as_a_whole(save: Save, tmp_path: Path) -> None:
+    request = one(edit(), save(tone(3000)))
+    loud = 20 * tone(3000) * request.gain
+    sound = edit().sound(edit().finish(loud, request), request)
+    assert sound.notes == ()
+    gain = write_audio(tmp_path / "loud.wav", sound.audio, RATE, sound.subtype)
+    assert gain == pytest.approx(float(1 / (20 * tone(3000)).abs().max()), rel=1e-4)
+    written, _ = read_audio(tmp_path / "loud.wav")
+    torch.testing.assert_close(written, 20 * tone(3000) * gain, rtol=0, atol=1e-4)
 
 
 def test_a_short_recording_is_padded_with_silence_that_is_known(save: Save) -> None:

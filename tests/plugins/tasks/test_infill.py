@@ -63,6 +63,25 @@ def test_what_is_known_is_written_as_it_was_read(
     assert float((gap - sound[:, ~known]).abs().max()) > 0.01
 
 
+def test_a_fill_that_is_too_loud_is_clipped_and_says_so(save: Save) -> None:
+    task = infill("0.4:0.5")
+    request = one(task, save(tones(RATE, channels=2), subtype="FLOAT"))
+    assert request.known is not None
+    known = request.known[0]
+    made = torch.full((2, RATE), 0.5)
+    made[0, 3500:3510], made[1, 3500] = 2.0, -4.0
+    sound = task.sound(task.finish(made * request.gain, request), request)
+    assert torch.equal(sound.audio[:, known], request.sound[:, known])
+    assert float(sound.audio.max()) == 1 and float(sound.audio.min()) == -1
+    (note,) = sound.notes
+    assert note == (
+        "11 of 1600 new samples exceed full scale, by up to 12.0 dB, and were clipped because known"
+        " samples keep their level; lower the recording by 12.0 dB and edit it again"
+    )
+    quiet = task.sound(task.finish(0.5 * tones(RATE, channels=2) * request.gain, request), request)
+    assert quiet.notes == ()
+
+
 def test_full_scale_samples_are_not_turned_down(
     save: Save, run: Callable[..., list[Tensor]]
 ) -> None:

@@ -12,25 +12,26 @@ from torch import Tensor
 from kernel import AudioSpec, Item, LatentSpace, LatentSpec, Measurement, UsageError, resample
 from kernel_plugins.guidance.dps import Dps
 from kernel_plugins.guidance.projection import Projection
+from kernel_plugins.mathematics.losses import l1, l2
 from kernel_plugins.tasks._edit import Edit, Edited
+from kernel_plugins.tasks._filters import (
+    Filter,
+    LowPass,
+    Resample,
+    RoomResponse,
+    StftMagnitude,
+    Whitened,
+    low_pass_taps,
+)
+from kernel_plugins.tasks._measure import measure
 from kernel_plugins.tasks._operators import (
     Clip,
-    Filter,
     Linear,
-    LowPass,
     Mask,
     MonoFromStereo,
     Operator,
     Quantise,
-    Resample,
-    RoomResponse,
-    StftMagnitude,
     SumOfSources,
-    Whitened,
-    l1,
-    l2,
-    low_pass_taps,
-    measure,
 )
 
 ITEMS, CHANNELS, SAMPLES = 4, 2, 96

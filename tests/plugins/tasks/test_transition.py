@@ -95,6 +95,16 @@ def test_a_second_file_is_brought_to_the_rate_and_channels_of_the_first(save: Sa
     torch.testing.assert_close(after, wanted.expand(2, -1), rtol=0, atol=1e-6)
 
 
+def test_a_second_file_that_overshoots_at_another_rate_is_scaled_down(save: Save) -> None:
+    square = tones(5000, 700, rate=11025).sign() * 0.999
+    files = save(tones(4000), "a.wav"), save(square, "b.wav", 11025, "FLOAT")
+    raised = resample(square, 11025, RATE)
+    peak = float(raised.abs().max())
+    assert peak > 1.1
+    given = passage(transition(length=0.2), *files).sound
+    torch.testing.assert_close(given[:, 4000:], raised[:, 1600:] / peak, rtol=0, atol=1e-6)
+
+
 def test_one_is_named_after_both(save: Save) -> None:
     files = [save(tones(8000), name) for name in ("one.wav", "two.wav")]
     names = [request.name for request in transition().requests(files, 2)]
