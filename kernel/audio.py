@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,16 @@ __all__ = ["read_audio", "resample", "wav_bytes", "write_audio"]
 
 # libsndfile shortens the sizes in a cut file's header to what is there and says so in its log only.
 _SHORTENED = re.compile(
-    r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M
+    r"^\s*(?:data|SSND|BODY|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M
 )
+_TRUNCATED = "Seems to be a truncated file"  # the log's word for VOC
 # Programs that write to a pipe leave a size near 2^31 or 2^32 where the length is not yet known.
 _UNKNOWN_SIZE = 0x7FFFF000
 _BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _OGG_PAGE = 27 + 255 + 255 * 255  # the longest page, RFC 3533, section 6
+_RATES = range(1_000, 768_001)
+_WEIGHTS = 2**24  # of a resampling at most that are in memory at a time
+_CROSSINGS, _ROLLOFF, _BETA = 64, 0.9475937167399596, 14.769656459379492
 
 
 def read_audio(
@@ -33,8 +39,9 @@ def read_audio(
 
     With `channels`, many become one by their mean and one becomes many by copying. With
     `sample_rate`, the audio is resampled to it and that is the rate returned.
-    Raises InputError when the file is missing, not audio, cut short, empty, holds NaN or infinite
-    samples or has channels that cannot become `channels`.
+    Raises InputError when the file is missing, not a regular file, not audio, cut short, empty, has
+    a rate outside 1,000 to 768,000 Hz, holds NaN or infinite samples or has channels that cannot
+    become `channels`. An MP3 file without a header that says its length may be cut.
     """
     import torch
 
@@ -63,6 +70,10 @@ def resample(audio: Tensor, source: int, target: int) -> Tensor:
     """
     if source == target:
         return audio
+    common = math.gcd(source, target)
+    # The library's kernel has a row for each phase, which reaches over all of them.
+    if (_taps(source, target) + source // common) * (target // common) > _WEIGHTS:
+        return _resample_apart(audio, source, target)
     from torchaudio.functional import resample as sinc
 
     # Typed here because torchaudio's own signature comes without a return type in some releases.
@@ -70,12 +81,42 @@ def resample(audio: Tensor, source: int, target: int) -> Tensor:
         audio,
         source,
         target,
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
+        lowpass_filter_width=_CROSSINGS,
+        rolloff=_ROLLOFF,
         resampling_method="sinc_interp_kaiser",
-        beta=14.769656459379492,
+        beta=_BETA,
     )
     return result
+
+
+def _taps(source: int, target: int) -> int:
+    """Return how many samples at the rate `source` make one at `target`."""
+    return 2 * math.ceil(_CROSSINGS * source / (_ROLLOFF * min(source, target)))
+
+
+def _resample_apart(audio: Tensor, source: int, target: int) -> Tensor:
+    """Be `resample` for rates of so many phases that their weights together fill the memory."""
+    import torch
+    from torch.nn.functional import pad
+
+    fine = 4096  # values of the windowed sinc a crossing, of which two are mixed: 2e-8 off at most
+    t = torch.arange(_CROSSINGS * fine + 2, dtype=torch.float64) / fine
+    shape = _BETA * (1 - (t / _CROSSINGS).square()).clamp(min=0).sqrt()
+    sinc = torch.sinc(t) * torch.i0(shape) / torch.i0(shape[0])
+    scale = _ROLLOFF * min(source, target) / source
+    taps = _taps(source, target)
+    around, padded = torch.arange(1 - taps // 2, 1 + taps // 2), pad(audio, (taps, taps))
+    length, parts = -(-audio.shape[-1] * target // source), []
+    for start in range(0, length, 2**22 // taps):
+        some = torch.arange(start, min(start + 2**22 // taps, length))
+        # In whole numbers, so that no phase is rounded.
+        phase = (some * source % target).double()[:, None] / target
+        place = ((around - phase).abs() * scale).clamp(max=_CROSSINGS) * fine
+        below = place.long()
+        weights = torch.lerp(sinc[below], sinc[below + 1], place - below) * scale
+        heard = padded[..., taps + (some * source // target)[:, None] + around]
+        parts.append((heard * weights).sum(-1))
+    return torch.cat(parts, -1).to(audio.dtype)
 
 
 def write_audio(path: Path, audio: Tensor, sample_rate: int, subtype: str = "PCM_16") -> float:
@@ -119,39 +160,48 @@ def wav_bytes(audio: Tensor, sample_rate: int) -> bytes:
     return _encode("a sound", audio, sample_rate, "WAV", "PCM_16")[0]
 
 
+class _Endless(io.FileIO):
+    """A file that seems longer than it is.
+
+    libsndfile estimates the length of an MP3 file that does not say it from that of the file, tags
+    included, and reads no further.
+    """
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place; where the end itself is asked for, beyond it."""
+        beyond = 2**33 if (offset, whence) == (0, os.SEEK_END) else 0
+        return super().seek(offset + beyond, whence)
+
+
 def _decode(path: Path) -> tuple[Any, int]:
     """Return the samples [L, C] (float32 array) and the rate of a file that is whole."""
     import soundfile
 
+    _check_file(path)
     try:
-        with path.open("rb"):
-            pass
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder, not an audio file; name one of its files") from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path} does not exist; check the spelling of the path") from None
+        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
+            promised, rate, kind = sound.frames, sound.samplerate, sound.format
+            log = sound.extra_info
+            if rate not in _RATES:
+                raise InputError(
+                    f"{path} has a rate of {rate} Hz in its header, and only {_RATES[0]} to"
+                    f" {_RATES[-1]} Hz are read; correct the header, or copy the file again"
+                )
+            counted = kind != "MP3" or _has_count(path)
+            samples = _samples(path, sound) if counted else None
+        if samples is None:
+            with _Endless(path) as endless, soundfile.SoundFile(endless) as sound:
+                promised, samples = 0, _samples(path, sound)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check its permissions") from error
-    try:
-        file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty (0 bytes); copy it again or remove it") from None
         raise InputError(
             f"cannot read {path} as audio ({_reason(error)});"
             " convert it to WAV or FLAC, or copy it again if it is damaged"
         ) from None
-    with file:
-        promised, rate, kind, log = file.frames, file.samplerate, file.format, file.extra_info
-        try:
-            samples = file.read(dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise InputError(
-                f"{path} is damaged or cut short ({_reason(error)}); copy it again or remove it"
-            ) from None
     sizes = (map(int, found.groups()) for found in _SHORTENED.finditer(log))
     cut = len(samples) < promised or any(there < said < _UNKNOWN_SIZE for said, there in sizes)
-    if cut or (kind == "OGG" and not _has_last_page(path)):
+    if cut or _TRUNCATED in log or (kind == "OGG" and not _has_last_page(path)):
         raise InputError(
             f"{path} is cut short: it breaks off after {len(samples) / rate:.3f} s;"
             " copy it again or remove it"
@@ -159,6 +209,52 @@ def _decode(path: Path) -> tuple[Any, int]:
     if not len(samples):
         raise InputError(f"{path} holds no samples; record it again or remove it")
     return samples, rate
+
+
+def _check_file(path: Path) -> None:
+    """Raise InputError unless a file is there that can be opened and has a header."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise InputError(f"{path} does not exist; check the spelling of the path") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path} is a folder, not an audio file; name one of its files")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{path} is a pipe or a device, not an audio file; write the sound to a file first"
+        )
+    if status.st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy it again or remove it")
+    if path.suffix.lower() == ".raw":
+        raise InputError(f"{path} has no header that says its rate; convert it to WAV or FLAC")
+
+
+def _samples(path: Path, sound: Any) -> Any:
+    """Return the samples [L, C] of an open file, whatever length its header claims."""
+    import numpy as np
+    import soundfile
+
+    found = [np.zeros((0, sound.channels), np.float32)]
+    try:
+        while len(block := sound.read(2**20, dtype="float32", always_2d=True)):
+            found.append(block)
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"{path} is damaged or cut short ({_reason(error)}); copy it again or remove it"
+        ) from None
+    return np.concatenate(found)
+
+
+def _has_count(path: Path) -> bool:
+    """Return whether an MP3 file says how long it is, in the first frame after its ID3v2 tag."""
+    with path.open("rb") as file:
+        tag = file.read(10)
+        if tag[:3] == b"ID3":  # ID3v2.3, section 3.1: the size has seven bits a byte
+            file.seek(sum(byte << 7 * place for place, byte in enumerate(tag[:5:-1])), os.SEEK_CUR)
+        frame = tag[3:] + file.read(64)
+    return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _has_last_page(path: Path) -> bool:
@@ -174,6 +270,10 @@ def _has_last_page(path: Path) -> bool:
 
 
 def _reason(error: Any) -> str:
+    if "SF_INFO" in error.error_string:
+        return f"its header has no channels, or no rate of {_RATES[0]} to {_RATES[-1]} Hz"
+    if "(possibly a pipe?)" in error.error_string:
+        return "its content is damaged"
     return str(error.error_string).removeprefix("Error :").strip(" .")
 
 

@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 from kernel import InputError, UsageError, read_audio, resample
-from kernel.audio import wav_bytes, write_audio
+from kernel.audio import _resample_apart, wav_bytes, write_audio
 from kernel.errors import NumericalError, OutputError
 
 
@@ -78,6 +78,21 @@ def test_resampling_keeps_a_tone(source: int, target: int) -> None:
     assert error[:, target // 8 : -target // 8].abs().max() < 1e-6
 
 
+@pytest.mark.parametrize(("source", "target"), [(44101, 8000), (8000, 22255), (44100, 16001)])
+def test_rates_without_a_common_factor_take_little_memory(source: int, target: int) -> None:
+    made = resample(sine(rate=source), source, target)
+    assert made.shape == (1, target)
+    error = made - sine(rate=target)
+    assert error[:, target // 8 : -target // 8].abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("source", "target"), [(44100, 8000), (8000, 44100), (16000, 8000)])
+def test_resampling_is_the_same_in_pieces(source: int, target: int) -> None:
+    noise = torch.randn(2, 20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    apart = _resample_apart(noise, source, target)
+    torch.testing.assert_close(apart, resample(noise, source, target), rtol=0, atol=1e-6)
+
+
 def test_resampling_removes_what_would_alias() -> None:
     left = resample(sine(rate=16000, hertz=4400), 16000, 8000)
     assert left[:, 1000:-1000].abs().max() < 1e-4
@@ -101,6 +116,68 @@ def test_a_path_below_a_file_does_not_exist(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder, not an audio file; name one of its files"):
         read_audio(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(InputError, match=r"a\.wav is a pipe or a device, .*; write the sound to"):
+        read_audio(tmp_path / "a.wav")
+
+
+def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(b"\1\0" * 100)
+    with pytest.raises(InputError, match=r"a\.raw has no header that says its rate; convert it"):
+        read_audio(tmp_path / "a.raw")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    path.write_bytes(save(tmp_path / "a.wav", sine()).read_bytes())
+    assert read_audio(path)[0].shape == (1, 16000)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 768001, 2**31 - 1])
+def test_a_rate_out_of_range_is_refused_with_the_range(tmp_path: Path, rate: int) -> None:
+    path = relabelled(save(tmp_path / "a.wav", sine()), rate)
+    with pytest.raises(InputError, match=rf"a rate of {rate} Hz in its header, .* 1000 to 768000"):
+        read_audio(path, 8000)
+
+
+@pytest.mark.parametrize("rate", [0, 2**31, 2**32 - 1])
+def test_a_rate_that_cannot_be_is_refused_with_the_range(tmp_path: Path, rate: int) -> None:
+    path = relabelled(save(tmp_path / "a.wav", sine()), rate)
+    with pytest.raises(InputError, match=r"has no channels, or no rate of 1000 to 768000 Hz"):
+        read_audio(path, 8000)
+
+
+def relabelled(path: Path, rate: int) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[:24] + rate.to_bytes(4, "little") + data[28:])
+    return path
+
+
+TAG = b"ID3\3\0\0" + bytes([0, 0, 100, 0]) + bytes(12800)  # of 12,800 bytes, 7 bits a byte
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+@pytest.mark.parametrize(("before", "after"), [(b"", b""), (TAG, b""), (b"", b"TAG" + b"x" * 125)])
+@pytest.mark.parametrize("counted", [True, False])
+def test_an_mp3_file_is_read_whole_whatever_tags_it_has(
+    tmp_path: Path, mode: str, before: bytes, after: bytes, counted: bool
+) -> None:
+    path = tmp_path / "a.mp3"
+    noise = np.random.default_rng(0).normal(scale=0.1, size=44100)
+    how = {"subtype": "MPEG_LAYER_III", "compression_level": 0.5, "bitrate_mode": mode}
+    soundfile.write(path, noise, 44100, format="MP3", **how)
+    data = path.read_bytes()
+    if not counted:  # The first frame holds the number of frames in place of sound.
+        data = data[data.index(data[:2], 4) :]
+    path.write_bytes(before + data + after)
+    length = read_audio(path)[0].shape[1]
+    # Without the header, nothing says what the encoder added at both ends.
+    assert length == 44100 if counted else 44100 < length < 44100 + 3 * 1152
 
 
 def test_a_file_without_permission_is_named(
@@ -139,7 +216,9 @@ def test_a_file_that_is_not_audio_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [0.5, 0.99, 0.9999])
-@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.w64", "a.flac", "a.ogg", "a.mp3"])
+@pytest.mark.parametrize(
+    "name", ["a.wav", "a.aiff", "a.au", "a.w64", "a.flac", "a.ogg", "a.mp3", "a.voc", "a.svx"]
+)
 def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, name: str, part: float) -> None:
     noise = 0.1 * torch.randn(1, 80000, generator=torch.Generator().manual_seed(0))
     path = cut(save(tmp_path / name, noise), part)
