@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from kernel.registry import PluginInfo
 
 
+def owners(info: PluginInfo, component: type[Component]) -> set[str]:
+    """Return the distributions whose models a component belongs to: its own and earlier ones."""
+    return {canonical(name) for name in (info.distribution, *component.formerly)}
+
+
 def trained_options(
     manifest: Manifest | None, info: PluginInfo, component: type[Component]
 ) -> tuple[dict[str, Any], str]:
@@ -33,8 +38,7 @@ def trained_options(
         return {}, ""
     own = info.name in manifest.names(info.kind)
     owner = manifest.distributions.get(info.spelling, info.distribution)
-    theirs = {canonical(name) for name in (info.distribution, *component.formerly)}
-    at_home = canonical(owner) in theirs
+    at_home = canonical(owner) in owners(info, component)
     if info.kind == "task" and not (own and at_home):
         # What a model knows of its audio holds for every task that it is used for.
         given = manifest.options.get("task", {})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from kernel._identity import owners
 from kernel._scan import canonical
 from kernel.errors import PluginError, UsageError, did_you_mean
 from kernel.kinds import added
@@ -16,30 +17,6 @@ from kernel.registry import PluginInfo, Registry, Selection
 if TYPE_CHECKING:
     from kernel.kinds._component import Component
     from kernel.kinds.model import Manifest
-
-    Load = Callable[[PluginInfo], type[Component]]
-
-
-def complete(
-    registry: Registry,
-    load: Load,
-    selection: Selection,
-    kinds: Sequence[str],
-    manifest: Manifest | None,
-    without: Collection[str] = (),
-) -> Selection:
-    """Return the selection with its open kinds filled, and the wrappers of a model's weights.
-
-    without: KIND.NAME of what is left out, whoever brings it.
-
-    A part is asked after those that were named or recommended before it, and its kinds in
-    alphabetical order; the first part that recommends anything of a kind decides that kind. The
-    model is asked when no named part, and none that these recommend, has anything more to say.
-    Raises UsageError when what a part recommends is not installed, and for one of `without` that is
-    neither recommended nor named; PluginError when what a model was trained with is not installed:
-    nothing stands in for that which the user did not name.
-    """
-    return _Completion(registry, load, kinds, manifest, without).fill(selection)
 
 
 def owned(registry: Registry, distribution: str, spelling: str) -> str:
@@ -66,11 +43,11 @@ def listening(
     """
     for asker, component in asking:
         for spelling in component.encoders:
-            if any(means(spelling, info) for info in selection.of("encoder")):
-                continue
             name = f"encoder.{spelling.removeprefix('encoder.')}"
             owner = manifest.distributions.get(name, "") if manifest else ""
             try:
+                if Registry(selection.plugins).find(name):
+                    continue
                 found = registry.pick(owned(registry, owner, name), "encoder")
             except UsageError as error:
                 raise UsageError(f"{asker.spelling} names an encoder, but {error}") from None
@@ -78,26 +55,35 @@ def listening(
     return selection
 
 
-def means(spelling: str, info: PluginInfo) -> bool:
-    """Return whether `[encoder.]NAME[@DISTRIBUTION]` may stand for a plugin."""
-    name, _, distribution = spelling.strip().removeprefix("encoder.").partition("@")
-    return (info.kind, info.name) == ("encoder", name) and distribution in ("", info.distribution)
-
-
 @attrs.frozen
-class _Completion:
+class Completion:
+    """Fills the kinds that a selection leaves open, and adds the wrappers of a model's weights.
+
+    without: KIND.NAME of what is left out, whoever brings it.
+
+    A part is asked after those that were named or recommended before it, and its kinds in
+    alphabetical order; the first part that recommends anything of a kind decides that kind. The
+    model is asked when no named part, and none that these recommend, has anything more to say.
+    """
+
     registry: Registry
-    load: Load
+    load: Callable[[PluginInfo], type[Component]]
     kinds: Sequence[str]
     manifest: Manifest | None
-    without: Collection[str]
+    without: Collection[str] = ()
     met: set[str] = attrs.field(factory=set)
     """KIND.NAME of everything that was named or recommended."""
 
     def fill(self, selection: Selection) -> Selection:
+        """Return the whole selection.
+
+        Raises UsageError when what a part recommends is not installed, and for one of `without`
+        that is neither recommended nor named; PluginError when what a model was trained with is not
+        installed: nothing stands in for that which the user did not name.
+        """
         self.met.update(info.spelling for info in selection.plugins)
         kept = tuple(each for each in selection.plugins if each.spelling not in self.without)
-        selection = self._with_wrappers(Selection(kept, selection.replaced))
+        selection = self._with_wrappers(selection._replace(plugins=kept))
         for asked in count():
             if asked == len(selection.plugins):
                 selection = selection.union(self._of_model(selection))
@@ -163,12 +149,11 @@ class _Completion:
     def _trained(self, manifest: Manifest, spelling: str) -> str:
         """Return the spelling of what a model was trained with, or of what took that over."""
         owner = canonical(manifest.distributions.get(spelling, ""))
+        if not owner or spelling in self.registry.prefer:
+            return spelling
         others = self.registry.find(spelling)
-        settled = not owner or spelling in self.registry.prefer
-        if settled or owner in [info.distribution for info in others]:
-            return owned(self.registry, owner, spelling)
-        for info in others:
-            if owner in map(canonical, self.load(info).formerly):
+        for info in [each for each in others if each.distribution == owner] or others:
+            if owner in owners(info, self.load(info)):
                 return info.qualified
         another = " or ".join(info.qualified for info in others)
         another = another or f"another {spelling.partition('.')[0]}"

@@ -11,11 +11,10 @@ from pydantic import ValidationError
 
 from kernel._identity import refuse_changes, trained_options
 from kernel._load import Hooks, owned, wraps
-from kernel._recommend import complete, listening, means
+from kernel._recommend import Completion, listening
 from kernel.codecs import named_manifest
 from kernel.config import explain
 from kernel.errors import MisfitError, PluginError, UsageError, did_you_mean
-from kernel.kinds import KINDS, accumulates
 from kernel.kinds._component import Component
 from kernel.kinds.backbone import Backbone
 from kernel.kinds.codec import Codec
@@ -102,24 +101,21 @@ class Assembly:
 
     def get(self, base: type[ComponentT]) -> ComponentT:
         """Return the one component of a kind. Raises UsageError when nobody named one."""
-        found = self.all(base)
-        if not found:
-            raise UsageError(
-                f"no {base.kind} was named and no model recommends one; add {base.kind}.NAME to "
-                f"--plugins (`kernel plugins` lists them)"
-            )
-        return found[0]
+        for found in self.all(base):
+            return found
+        raise UsageError(
+            f"no {base.kind} was named and no model recommends one; add {base.kind}.NAME to "
+            f"--plugins (`kernel plugins` lists them)"
+        )
 
     def all(self, base: type[ComponentT]) -> tuple[ComponentT, ...]:
         """Return every component of a kind, in order."""
-        return tuple(part.component for part in self.parts if isinstance(part.component, base))
+        return tuple(self.named(base).values())
 
-    def _named(self, base: type[ComponentT]) -> dict[str, ComponentT]:
-        return {
-            part.info.name: part.component
-            for part in self.parts
-            if isinstance(part.component, base)
-        }
+    def named(self, base: type[ComponentT]) -> dict[str, ComponentT]:
+        """Return every component of a kind by its name, in order."""
+        found = ((part.info.name, part.component) for part in self.parts)
+        return {name: each for name, each in found if isinstance(each, base)}
 
     def swap(self, component: Component) -> Assembly:
         """Return the assembly with the one component of that kind replaced by `component`."""
@@ -155,18 +151,19 @@ class Assembly:
     @property
     def guidances(self) -> dict[str, Guidance]:
         """Return the guidances by name, in the order in which they take effect."""
-        named = self._named(Guidance).items()
+        named = self.named(Guidance).items()
         return dict(sorted(named, key=lambda pair: (STAGES.index(pair[1].stage), pair[0])))
 
     @property
     def metrics(self) -> dict[str, Metric]:
         """Return the metrics by name."""
-        return self._named(Metric)
+        return self.named(Metric)
 
     def encoder(self, spelling: str) -> tuple[str, Encoder]:
         """Return an encoder, with its qualified name. Raises PluginError when nobody names it."""
+        found = Registry(tuple(part.info for part in self.parts)).find(spelling, "encoder")
         for part in self.parts:
-            if means(spelling, part.info) and isinstance(part.component, Encoder):
+            if part.info in found and isinstance(part.component, Encoder):
                 return part.info.qualified, part.component
         raise PluginError(
             f"the encoder {spelling!r} is asked for by a component that does not declare it; its "
@@ -190,6 +187,8 @@ class Assembly:
 
     def build_network(self, condition: ConditionSpec) -> nn.Module:
         """Return the backbone's network for the codec's latents, freshly initialised."""
+        from torch import nn
+
         latent = self.latent
         if latent.dims not in self.backbone.dims:
             takes = " or ".join(f"{dims}-D" for dims in self.backbone.dims)
@@ -198,11 +197,13 @@ class Assembly:
                 f"{self.spelling('backbone')} takes {takes}; choose another of the two, or "
                 f"another layout of the codec"
             )
-        return self._build_module(self.backbone, latent=latent, condition=condition)
+        return self._build(self.backbone, nn.Module, latent=latent, condition=condition)
 
     def build_codec(self) -> nn.Module:
         """Return the codec's module for this task's audio."""
-        return self._build_module(self.codec, audio=self.task.audio)
+        from torch import nn
+
+        return self._build(self.codec, nn.Module, audio=self.task.audio)
 
     @property
     def wrapped(self) -> dict[str, list[str]]:
@@ -246,14 +247,9 @@ class Assembly:
                 nobody = f"none of {others} offers" if others else "nothing here offers"
                 raise MisfitError(f"{part.info.spelling} needs {need!r}, which {nobody}; {remedy}")
 
-    def _build_module(self, component: Component, **given: Any) -> nn.Module:
-        from torch import nn
-
-        return self._build(component, nn.Module, **given)
-
     def _build(self, component: Component, wanted: type[BuiltT], **given: Any) -> BuiltT:
-        around = ", ".join(part.info.qualified for part in self.wrappers(component.kind))
         (info,) = (part.info for part in self.parts if part.info.kind == component.kind)
+        around = ", ".join(part.info.qualified for part in self.wrappers(component.kind))
         what = f"building it with {around} around it" if around else "building it"
         with owned(info, what, SystemExit):
             built = self.hooks.build(component, **given)
@@ -290,7 +286,7 @@ def assemble(
     plugin.
     """
     hooks = Hooks()
-    selection = complete(registry, hooks.load, selection, kinds, manifest, without)
+    selection = Completion(registry, hooks.load, kinds, manifest, without).fill(selection)
     parts: list[Part] = []
     notes: list[str] = []
     # Options of what is left out may stay where they were written.
@@ -318,7 +314,15 @@ def assemble(
                 note = note or refuse_changes(info, own, configured, forced)
             notes += [note] if note else []
             parts.append(Part(info, configured))
-    _refuse_unused(options, used, parts, kinds)
+    for key in sorted(options.keys() - used):
+        option = f"option {key}.{next(iter(options[key]), '')}"
+        if several := [part.info.spelling for part in parts if part.info.kind == key]:
+            raise UsageError(
+                f"{option} could belong to any of {', '.join(several)}; write the name too"
+            )
+        near = did_you_mean(key, [*kinds, *(part.info.spelling for part in parts)])
+        near = near or f"; the kinds here are {', '.join(kinds)}"
+        raise UsageError(f"{option} belongs to no selected component{near}")
     _wrap(hooks, parts, manifest.names("wrapper") if manifest else (), load)
     ordered = sorted(parts, key=lambda part: kinds.index(part.info.kind))
     return Assembly(tuple(ordered), hooks, tuple(notes)), selection
@@ -356,23 +360,3 @@ def _configure(component: type[Component], info: PluginInfo, given: Mapping[str,
     except ValidationError as error:
         sentence = explain(error, component, f"option of {info.spelling}")
         raise UsageError(f"{sentence} (`kernel plugins {info.name}` lists the options)") from None
-
-
-def _refuse_unused(
-    options: Mapping[str, Mapping[str, Any]],
-    used: set[str],
-    parts: Sequence[Part],
-    kinds: Sequence[str],
-) -> None:
-    for key in sorted(set(options) - used):
-        if key in KINDS and accumulates(key) and any(part.info.kind == key for part in parts):
-            names = ", ".join(p.info.spelling for p in parts if p.info.kind == key)
-            raise UsageError(
-                f"option {key}.{next(iter(options[key]))} could belong to any of {names}; "
-                f"write the name too"
-            )
-        known = [*kinds, *(part.info.spelling for part in parts)]
-        raise UsageError(
-            f"option {key}.{next(iter(options[key]), '')} belongs to no selected component"
-            f"{did_you_mean(key, known) or '; the kinds here are ' + ', '.join(kinds)}"
-        )
