@@ -22,7 +22,7 @@ import kernel_audio_testing
 from kernel.cli._explain import _options, explain
 from kernel.kinds import KINDS
 from kernel.kinds import model as records
-from kernel.models import packs
+from kernel.models import survey
 from kernel.registry import PluginInfo, Registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +48,7 @@ def plugins() -> str:
             rows.append(f"| {kind} | {', '.join(names)} |")
     models = [
         f"`{pack.name}` ({pack.manifest.title}; {pack.manifest.parameters / 1e6:.1f} M parameters)"
-        for pack in packs(registry)
+        for pack in survey(registry)[0]
         if pack.info and pack.info.distribution == OURS
     ]
     return "\n".join([*rows, f"| model | {', '.join(models)} |"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kernel.checkpoint import load_weights
 from kernel.errors import MisfitError, PluginError, UsageError
-from kernel.kinds.codec import Codec, TrainedCodec
+from kernel.kinds.codec import TrainedCodec
 from kernel.kinds.recipe import Recipe
 from kernel.models import ModelPack, find_pack
 from kernel.provenance import content_hash
@@ -51,14 +51,28 @@ def furnish(
     the network was trained with. Raises UsageError when no pack is named and PluginError when that
     of a network is not installed.
     """
-    codec = next(iter(assembly.all(Codec)), None)
-    if not isinstance(codec, TrainedCodec):
+    codec = next(iter(assembly.all(TrainedCodec)), None)
+    if codec is None:
         return None, ()
     learns = any("codec" in each.trains for each in assembly.all(Recipe))
-    found = _found(codec, registry, pack)
-    if found is None:
-        if learns:
-            return None, ()
+    told: Mapping[Any, str] = pack.manifest.trained.codec if pack else {}
+    own = pack is not None and codec.pack == pack.manifest.options.get("codec", {}).get("pack")
+    if pack is not None and own and pack.codec.is_file():
+        found = pack
+    elif codec.pack is not None:
+        name = codec.pack
+        if own and "distribution" in told:
+            name = f"{told['name']}@{told['distribution']}"
+            if not registry.find(name, "model"):
+                raise PluginError(
+                    f"model {pack and pack.name} was trained with the codec of model "
+                    f"{told['name']}, which is not installed; `pip install {told['distribution']}` "
+                    f"brings it (version {told['version']} was used)"
+                )
+        found = find_pack(registry, name)
+    elif learns:
+        return None, ()
+    else:
         raise UsageError(
             f"{assembly.spelling('codec')} has weights of its own, and no pack of them is named; "
             f"set codec.pack to a model that `kernel models` lists, or to a trained folder"
@@ -73,7 +87,6 @@ def furnish(
         return module if plain else Standardised(cast("Any", module), codec.mean, codec.std)
 
     assembly.hooks.load_weights("codec", load)
-    told = pack.manifest.trained.codec if pack else {}
     was, now = told.get("hash"), content_hash(found.codec) or ""
     if pack is None or was in (None, now):
         return found, ()
@@ -81,20 +94,3 @@ def furnish(
         f"the codec weights of {found.name} are not those that {pack.name} was trained with "
         f"({was:.19}, now {now:.19})",
     )
-
-
-def _found(codec: TrainedCodec, registry: Registry, pack: ModelPack | None) -> ModelPack | None:
-    told = pack.manifest.trained.codec if pack else {}
-    own = pack.manifest.options.get("codec", {}).get("pack") if pack else None
-    if pack is not None and pack.codec.is_file() and codec.pack == own:
-        return pack
-    if codec.pack is None or pack is None or codec.pack != own or "distribution" not in told:
-        return None if codec.pack is None else find_pack(registry, codec.pack)
-    spelling = f"{told['name']}@{told['distribution']}"
-    if not registry.find(spelling, "model"):
-        raise PluginError(
-            f"model {pack.name} was trained with the codec of model {told['name']}, which is not "
-            f"installed; `pip install {told['distribution']}` brings it (version "
-            f"{told['version']} was used)"
-        )
-    return find_pack(registry, spelling)

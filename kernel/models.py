@@ -1,15 +1,8 @@
-"""Model packs: folders of data, installed like plugins, from which no code is run.
-
-An entry point `model.NAME = "some.package"` names a folder that holds `model.toml`, the manifest,
-`model.safetensors`, the weights of a network, and `codec.safetensors`, those of a trained codec. A
-network that was trained with the codec of another pack need not hold these. The folder needs no
-`__init__.py`.
-"""
+"""Model packs: folders of data, installed like plugins, as `kernel.kinds.model` says."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +25,6 @@ __all__ = [
     "WEIGHTS",
     "ModelPack",
     "find_pack",
-    "fitting",
-    "packs",
     "survey",
 ]
 
@@ -86,10 +77,9 @@ class ModelPack:
     @property
     def heritage(self) -> dict[str, str]:
         """Return what a model says of this one that was trained from it; never a path."""
-        known = self.describe() if self.info else self.describe() | {"name": self.manifest.title}
-        return {
-            key: known[key] for key in ("name", "distribution", "version", "hash") if key in known
-        }
+        known = self.describe() | ({} if self.info else {"name": self.manifest.title})
+        told = ("name", "distribution", "version", "hash")
+        return {key: known[key] for key in told if key in known}
 
     @property
     def codec_heritage(self) -> dict[str, str]:
@@ -106,11 +96,6 @@ class ModelPack:
         }
 
 
-def packs(registry: Registry) -> list[ModelPack]:
-    """Return the installed packs that are whole, sorted by name; `survey` tells of the others."""
-    return survey(registry)[0]
-
-
 def survey(registry: Registry) -> tuple[list[ModelPack], list[str]]:
     """Return the installed packs that are whole, and one sentence for each that is not.
 
@@ -120,12 +105,11 @@ def survey(registry: Registry) -> tuple[list[ModelPack], list[str]]:
     broken: list[str] = []
     for info in registry.plugins:
         preferred = registry.prefer.get(info.spelling, info.distribution)
-        if info.kind != "model" or preferred != info.distribution:
-            continue
-        try:
-            whole.append(_installed(info, registry))
-        except KernelError as error:
-            broken.append(str(error))
+        if info.kind == "model" and preferred == info.distribution:
+            try:
+                whole.append(_installed(info, registry))
+            except KernelError as error:
+                broken.append(str(error))
     return whole, broken
 
 
@@ -140,11 +124,6 @@ def find_pack(registry: Registry, name: str | Path) -> ModelPack:
     if is_path or (path.is_dir() and not registry.find(str(name), "model")):
         return ModelPack(None, path, _read(path, f"model {name}", InputError))
     return _installed(registry.pick(str(name), "model"), registry)
-
-
-def fitting(packs: Sequence[ModelPack], selection: Selection) -> list[ModelPack]:
-    """Return the packs that were trained with what was selected, where anything was."""
-    return [pack for pack in packs if not pack.strangers(selection)]
 
 
 def _installed(info: PluginInfo, registry: Registry) -> ModelPack:

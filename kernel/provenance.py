@@ -8,7 +8,7 @@ import platform
 import shlex
 from collections.abc import Iterable
 from functools import cache
-from importlib import metadata
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -37,12 +37,10 @@ def describe(info: PluginInfo, registry: Registry) -> dict[str, Any]:
     distribution.
     """
     record = {"kind": info.kind, "name": info.name, **origin(info)}
-    sources = record["editable"]
     package = info.target.partition(".")[0]
-    record["hash"] = _sources_hash(package) if sources else _installed_hash(info.distribution)
-    if registry.prefer.get(info.spelling) == info.distribution:
-        record["preferred"] = True
-    return record
+    found = _sources_hash(package) if record["editable"] else _installed_hash(info.distribution)
+    preferred = registry.prefer.get(info.spelling) == info.distribution
+    return record | {"hash": found} | ({"preferred": True} if preferred else {})
 
 
 def describe_kernel() -> dict[str, Any]:
@@ -52,8 +50,7 @@ def describe_kernel() -> dict[str, Any]:
 
 def origin(info: PluginInfo) -> dict[str, Any]:
     """Return the distribution of a plugin, its version and whether the installation is editable."""
-    found = _distribution(info.distribution)
-    editable = found is None or _editable(found)
+    editable = _editable(_distribution(info.distribution))
     return {"distribution": info.distribution, "version": info.version, "editable": editable}
 
 
@@ -109,21 +106,19 @@ def requirements(distributions: Iterable[str]) -> list[str]:
     return [_requirement(name, each) for name, each in sorted(found.items()) if each is not None]
 
 
-def _requirement(name: str, found: metadata.Distribution) -> str:
+def _requirement(name: str, found: Distribution) -> str:
     given = _direct_url(found)
     url = given.get("url")
     if url is None:
         return f"{name}=={found.version}" if found.version else name
     if _editable(found):
         return f"-e {shlex.quote(url2pathname(urlsplit(url).path))}"
-    fragments = []
     if vcs := given.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    if folder := given.get("subdirectory"):
-        fragments.append(f"subdirectory={folder}")
-    if digest := given.get("archive_info", {}).get("hashes", {}).get("sha256"):
-        fragments.append(f"sha256={digest}")
-    return f"{name} @ {url}" + ("#" + "&".join(fragments) if fragments else "")
+    digest = given.get("archive_info", {}).get("hashes", {}).get("sha256")
+    fragments = {"subdirectory": given.get("subdirectory"), "sha256": digest}
+    fragment = "&".join(f"{key}={value}" for key, value in fragments.items() if value)
+    return f"{name} @ {url}" + (f"#{fragment}" if fragment else "")
 
 
 @cache
@@ -133,7 +128,8 @@ def _installed_hash(name: str) -> str:
     What an installer adds (scripts with the path of an interpreter, its own notes) is left out, so
     that the same wheel has the same hash everywhere. A file that is gone counts as empty.
     """
-    files = metadata.distribution(name).files or []
+    found = _distribution(name)
+    files = (found and found.files) or []
     return _hash(
         (file.as_posix(), Path(str(file.locate())))
         for file in files
@@ -146,9 +142,7 @@ def _installed_hash(name: str) -> str:
 @cache
 def _sources_hash(package: str) -> str | None:
     place = locate(package)
-    if place is None:
-        return None
-    return folder_hash(place) if place.is_dir() else _hash([(place.name, place)])
+    return content_hash(place) if place else None
 
 
 def _hash(files: Iterable[tuple[str, Path]]) -> str:
@@ -165,13 +159,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _editable(found: metadata.Distribution) -> bool:
+def _editable(found: Distribution | None) -> bool:
     """Return whether the code runs from its sources: PEP 610, or no RECORD as with egg-info."""
-    editable = _direct_url(found).get("dir_info", {}).get("editable", False)
-    return bool(editable) or found.read_text("RECORD") is None
+    if found is None or found.read_text("RECORD") is None:
+        return True
+    return bool(_direct_url(found).get("dir_info", {}).get("editable", False))
 
 
-def _direct_url(found: metadata.Distribution) -> dict[str, Any]:
+def _direct_url(found: Distribution) -> dict[str, Any]:
     """Return where an installer says that it got the distribution (PEP 610), {} for an index."""
     try:
         given = json.loads(found.read_text("direct_url.json") or "{}")

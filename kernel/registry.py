@@ -98,22 +98,28 @@ class Registry(NamedTuple):
         problems: set[str] = set()
         for found in installed(path):
             owner = owners.setdefault(found.distribution, found)
-            if owner is not found:
-                if (owner.version, owner.entries) != (found.version, found.entries):
-                    problems.add(
-                        f"{found.distribution} is installed twice, {owner.version} in "
-                        f"{owner.place} and {found.version} in {found.place}: the first is used; "
-                        "uninstall it until it is gone, then install it again"
-                    )
-                continue
+            if owner[:2] + owner[3:] != found[:2] + found[3:]:
+                problems.add(
+                    f"{found.distribution} is installed twice, {owner.version} in {owner.place} "
+                    f"and {found.version} in {found.place}: the first is used; uninstall it until "
+                    "it is gone, then install it again"
+                )
+        for found in owners.values():
             if found.doubt:
                 problems.add(
                     f"the entry points of {found.distribution} {found.version} in {found.place} "
                     f"are malformed ({found.doubt}); reinstall it"
                 )
-            for entry in found.entries:
-                read = _read(found, *entry)
-                (problems if isinstance(read, str) else plugins).add(read)  # type: ignore[arg-type]
+            for api, entry, target in found.entries:
+                kind, _, name = entry.partition(".")
+                info = PluginInfo(kind, name, found.distribution, found.version, target, api)
+                if wrong := _wrong(info):
+                    problems.add(
+                        f"the entry point {entry!r:.80} of {info.distribution} {info.version} "
+                        f"{wrong}"
+                    )
+                else:
+                    plugins.add(info)
         ordered = sorted(plugins)
         return cls(
             tuple(info for info in ordered if info.api == kernel.API),
@@ -165,7 +171,7 @@ class Registry(NamedTuple):
 
     def _resolve(self, wanted: _Spelling, matches: list[PluginInfo]) -> list[PluginInfo]:
         if not matches:
-            raise self._unknown(wanted)
+            raise self.unknown(wanted.text, wanted.kind)
         settled = [info for info in matches if self.prefer.get(info.spelling) == info.distribution]
         kinds = {info.kind for info in settled}
         rest = [info for info in matches if info.kind not in kinds]
@@ -183,9 +189,7 @@ class Registry(NamedTuple):
 
     def unknown(self, spelling: str, kind: str | None = None) -> UsageError:
         """Return the error for a spelling that `find` finds nothing for, with near misses."""
-        return self._unknown(_parse(spelling, kind))
-
-    def _unknown(self, wanted: _Spelling) -> UsageError:
+        wanted = _parse(spelling, kind)
         what = f"there is no {wanted.kind or 'plugin'} {wanted.name!r}"
         if wanted.distribution:
             what += f" in the distribution {wanted.distribution!r}"
@@ -256,17 +260,15 @@ def _parse(spelling: str, kind: str | None) -> _Spelling:
     return _Spelling(text, kind or named, rest if named else name, canonical(distribution))
 
 
-def _read(found: Installed, api: int, entry: str, target: str) -> PluginInfo | str:
-    kind, _, name = entry.partition(".")
-    info = PluginInfo(kind, name, found.distribution, found.version, target, api)
-    entry_of = f"the entry point {entry!r:.80} of {info.distribution} {info.version}"
-    if api != kernel.API:
-        return info
-    if not _NAME.fullmatch(name):
-        return f"{entry_of} is not named KIND.NAME; its author has to rename it"
-    if kind not in KINDS:
-        near = did_you_mean(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
-        return f"{entry_of} has the unknown kind {kind!r:.80}{near}"
-    if not _MODULE.fullmatch(target):
-        return f"{entry_of} points at {target!r:.80}, which is not the name of a module"
-    return info
+def _wrong(info: PluginInfo) -> str:
+    """Return what keeps a plugin for this kernel from being used; "" for any other."""
+    if info.api != kernel.API:
+        return ""
+    if not _NAME.fullmatch(info.name):
+        return "is not named KIND.NAME; its author has to rename it"
+    if info.kind not in KINDS:
+        near = did_you_mean(info.kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
+        return f"has the unknown kind {info.kind!r:.80}{near}"
+    if not _MODULE.fullmatch(info.target):
+        return f"points at {info.target!r:.80}, which is not the name of a module"
+    return ""

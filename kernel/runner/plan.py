@@ -17,7 +17,7 @@ from kernel.kinds import base, model_kinds, run_kinds, training_kinds
 from kernel.kinds.backbone import Backbone
 from kernel.kinds.objective import Objective
 from kernel.kinds.recipe import Recipe
-from kernel.models import ModelPack, find_pack, fitting, packs
+from kernel.models import ModelPack, find_pack, survey
 from kernel.provenance import (
     content_hash,
     describe,
@@ -282,13 +282,13 @@ def _choose_pack(
     """Return the pack of a run, and those that would do as well where none was named."""
     if config.model is not None:
         return _named_pack(config.model, registry, selection, played=True), []
-    every = [pack for pack in packs(registry) if pack.manifest.network]
+    every = [pack for pack in survey(registry)[0] if pack.manifest.network]
     if not every:
         raise UsageError(
             "no model is installed; install a distribution with a model pack, or name a trained "
             "folder with --model"
         )
-    fits = fitting(every, selection)
+    fits = [pack for pack in every if not pack.strangers(selection)]
     wanted = {info.name for info in selection.of("task")}
     made = [each for each in fits if wanted & {each.manifest.plugins["task"], *each.manifest.tasks}]
     if not fits:

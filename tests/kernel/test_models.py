@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import InputError, PluginError, UsageError
-from kernel.models import MANIFEST, WEIGHTS, find_pack, fitting, packs, survey
+from kernel.models import MANIFEST, WEIGHTS, find_pack, survey
 from kernel.registry import Registry
 
 MODEL = """
@@ -44,7 +44,7 @@ def registry(site: Any) -> Registry:
 def test_a_pack_is_read_without_importing_it(site: Any) -> None:
     folder = install(site, "edm", MODEL.format(objective="edm"))
     (folder / "__init__.py").write_text("raise SystemExit(3)")
-    (pack,) = packs(Registry.scan(path=site.path))
+    (pack,) = survey(Registry.scan(path=site.path))[0]
     assert (pack.name, pack.folder, pack.weights) == ("edm", folder, folder / WEIGHTS)
     assert pack.manifest.plugins["guidance"] == ["cfg", "limit"]
     assert pack.manifest.options["guidance.cfg"] == {"guidance_scale": 2.0}
@@ -53,7 +53,7 @@ def test_a_pack_is_read_without_importing_it(site: Any) -> None:
 
 
 def test_packs_are_sorted_by_name(registry: Registry) -> None:
-    assert [pack.name for pack in packs(registry)] == ["edm", "rf"]
+    assert [pack.name for pack in survey(registry)[0]] == ["edm", "rf"]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_packs_are_sorted_by_name(registry: Registry) -> None:
 def test_fitting_packs_agree_with_every_part_that_weights_belong_to(
     registry: Registry, selected: list[str], fit: list[str]
 ) -> None:
-    found = fitting(packs(registry), registry.select(selected))
+    found = [pack for pack in survey(registry)[0] if not pack.strangers(registry.select(selected))]
     assert [pack.name for pack in found] == fit
 
 
@@ -121,8 +121,8 @@ def test_two_distributions_with_a_model_are_a_conflict_that_a_preference_settles
     with pytest.raises(UsageError, match=r"model.x@lab-a, model.x@lab-b"):
         find_pack(registry, "x")
     settled = Registry.scan({"model.x": "lab-b"}, site.path)
-    assert find_pack(settled, "x").info == packs(settled)[0].info == registry.plugins[1]
-    assert len(packs(settled)) == 1
+    assert find_pack(settled, "x").info == survey(settled)[0][0].info == registry.plugins[1]
+    assert len(survey(settled)[0]) == 1
 
 
 GOOD = MODEL.format(objective="edm")
