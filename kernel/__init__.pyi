@@ -4,9 +4,8 @@ from kernel.audio import read_audio as read_audio, resample as resample
 from kernel.errors import InputError as InputError, KernelError as KernelError
 from kernel.errors import OutputError as OutputError, UsageError as UsageError
 from kernel.errors import did_you_mean as did_you_mean
-from kernel.hooks import hookimpl as hookimpl
 from kernel.items import Item as Item, Making as Making, Request as Request, Window as Window
-from kernel.kinds._component import Component as Component
+from kernel.kinds._component import Component as Component, hookimpl as hookimpl
 from kernel.kinds.backbone import Backbone as Backbone, NetworkModule as NetworkModule
 from kernel.kinds.codec import Codec as Codec, CodecModule as CodecModule
 from kernel.kinds.codec import TrainedCodec as TrainedCodec

@@ -19,8 +19,8 @@ from entrypoints import EntryPoint
 
 from kernel._scan import distribution
 from kernel.errors import PluginError, did_you_mean
-from kernel.hooks import PROJECT, hookimpl
 from kernel.kinds import KINDS, base, hook_modules
+from kernel.kinds._component import PROJECT, hookimpl
 from kernel.locate import locate
 
 if TYPE_CHECKING:

@@ -163,7 +163,6 @@ ROOMS = {
     "kinds, values": [
         "kernel/kinds",
         "kernel/__init__",
-        "kernel/hooks",
         "kernel/items",
         "kernel/values",
     ],

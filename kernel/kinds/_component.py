@@ -13,7 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
+import pluggy
 from pydantic import BaseModel, ConfigDict
+
+PROJECT = "kernel"
+"""The word that marks our hooks; each kind specifies its own, in its file.
+
+An implementation takes the `name` it is asked for, or leaves the argument out when its module
+offers only one component of that kind.
+"""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Component(BaseModel):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from kernel.hooks import hookimpl, hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookimpl, hookspec
 from kernel.values import Condition, ConditionSpec, LatentSpec
 
 if TYPE_CHECKING:

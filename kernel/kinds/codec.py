@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from pydantic import Field
 
-from kernel.hooks import hookimpl, hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookimpl, hookspec
 from kernel.values import AudioSpec, LatentSpec
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from kernel.hooks import hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 
 if TYPE_CHECKING:
     import click

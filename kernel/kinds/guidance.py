@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kernel.hooks import hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 from kernel.values import Context, Denoise, GuidedDenoise, Pull
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 from kernel.errors import InputError
-from kernel.hooks import hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kernel.hooks import hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 from kernel.values import NativePath, Network, Preconditioning
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
 
-from kernel.hooks import hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 from kernel.kinds.objective import Objective
 from kernel.kinds.schedule import Schedule
 from kernel.kinds.task import Task

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from kernel.errors import UsageError
-from kernel.hooks import hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 from kernel.values import LatentSpec, NativePath
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, ClassVar, final
 
-from kernel.hooks import hookimpl, hookspec
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookimpl, hookspec
 from kernel.values import Denoise, NativePath, Noise, Step
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from kernel.errors import UsageError
-from kernel.hooks import hookspec
 from kernel.items import Item, Making, Request
-from kernel.kinds._component import Component
+from kernel.kinds._component import Component, hookspec
 from kernel.values import AudioSpec, Condition, ConditionSpec, LatentSpace, Measurement
 
 if TYPE_CHECKING:
