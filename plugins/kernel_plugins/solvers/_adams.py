@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar
 
 from pydantic import Field
 
+from kernel_plugins.solvers._leap import carried
 from kernel_plugins.solvers._linear import Linear, Update
 from kernel_plugins.solvers._multistep import Interval, Prediction
 
@@ -18,7 +20,9 @@ class Adams(Linear):
     """Step by the quadrature of the last `points` evaluations, one of them new.
 
     The first steps have fewer evaluations behind them and use those; the last, to sigma 0, returns
-    D. So the order of a whole run is at most 2, although later steps have the order `points`.
+    D. So the order of a whole run is at most 2, although later steps have the order `points`. A
+    line that is left of a parabola by a leap is integrated by the rule that extrapolates it less:
+    the half rule for x0, the exact one for the noise.
     """
 
     prediction: ClassVar[Prediction]
@@ -50,7 +54,13 @@ class Adams(Linear):
             interval = self.interval(sigma, following)
             count = min(index + 1, self.evaluations(len(sigmas) - 1 - index))
             nodes = [interval.node(sigmas[index - k]) for k in range(count)]
-            yield Update(interval.scale, tuple(self.weights(interval, nodes)), interval.up)
+            kept = carried(partial(self.weights, interval), nodes, self.leap_ratio)
+            if kept == count:
+                weights = self.weights(interval, nodes)
+            else:
+                moments = interval.line_moments(kept, exact=self.prediction == "noise")
+                weights = interval.weights(nodes[:kept], moments)
+            yield Update(interval.scale, tuple(weights), interval.up)
 
 
 class StochasticAdams(Adams):

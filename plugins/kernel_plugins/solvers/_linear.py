@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from kernel import Denoise, Noise, Solver, Step
+from kernel_plugins.solvers._leap import LeapRatio
 from kernel_plugins.solvers._multistep import Prediction, combine
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ class Update:
 class Linear(Solver):
     """Make every step by an update that the grid alone decides.
 
-    The updates are found once for a grid, on the host, before the first step.
+    The updates are found once for a grid, on the host, before the first step. Where a step is a
+    leap, which `leap_ratio` decides, they use fewer evaluations.
     """
+
+    leap_ratio: LeapRatio = 2.0
 
     if TYPE_CHECKING:  # a class variable or an option, whichever suits a solver
 
@@ -45,7 +49,7 @@ class Linear(Solver):
     def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
         """Yield the update of each step, None for a step that returns D.
 
-        An update uses at most one model more than the one before it.
+        Update k uses at most the models of the steps up to k.
         """
         raise NotImplementedError
 
@@ -56,6 +60,7 @@ class Linear(Solver):
         of_noise = self.prediction == "noise"
         models: list[Tensor] = []  # newest first
         updates = _updates(self, tuple(sigmas))
+        kept = max(len(update.weights) for update in updates if update) if any(updates) else 0
         for index, ((sigma, following), update) in enumerate(
             zip(pairwise(sigmas), updates, strict=True)
         ):
@@ -64,8 +69,8 @@ class Linear(Solver):
                 x = x0
             else:
                 model = (x - x0).div_(sigma) if of_noise else x0
-                models = [model, *models[: len(update.weights) - 1]]
-                x = combine(x, update.scale, models, update.weights)
+                models = [model, *models[: kept - 1]]
+                x = combine(x, update.scale, models[: len(update.weights)], update.weights)
                 if update.up > 0:
                     x.add_(noise(sigma, following), alpha=update.up)
             x = yield Step(index, following, x, x0)

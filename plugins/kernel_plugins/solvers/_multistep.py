@@ -22,7 +22,7 @@ import attrs
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Interval", "Prediction", "combine", "moments", "phi", "quadrature"]
+__all__ = ["Interval", "Prediction", "adams_bashforth", "combine", "moments", "phi", "quadrature"]
 
 Prediction = Literal["x0", "noise"]
 """What is taken for a polynomial in lam: the denoised x0 = D, or the noise e = (x - D) / sigma."""
@@ -74,6 +74,11 @@ def quadrature(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
         for j in range(k, last):
             weights[j] -= weights[j + 1]
     return weights
+
+
+def adams_bashforth(nodes: Sequence[float]) -> list[float]:
+    """Return the weights of slopes at `nodes` for a step from 0 to 1 in units of its length."""
+    return quadrature(nodes, [1 / (power + 1) for power in range(len(nodes))])
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from kernel import Solver, hookimpl
 from kernel_plugins.mathematics.vp import STANDARD
+from kernel_plugins.solvers._leap import carried
 from kernel_plugins.solvers._linear import Linear, Update
 from kernel_plugins.solvers._multistep import Interval, Prediction, quadrature
 
@@ -40,23 +41,31 @@ class Deis(Linear):
 
     def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
         """Yield the update of each step."""
-        rules = self._in_time if self.variable == "vp-time" else self._in_log_sigma
-        yield from (Update(1.0, tuple(weights)) for weights in rules(sigmas[:-1]))
+        in_time = self.variable == "vp-time"
+        past: list[float] = []
+        for sigma, following in pairwise(sigmas[:-1]):
+            past = [sigma, *past[: self.points - 1]]
+            nodes, rule = (_in_time if in_time else _in_log_sigma)(past, following)
+            yield Update(1.0, tuple(rule(nodes[: carried(rule, nodes, self.leap_ratio)])))
         yield None
 
-    def _in_log_sigma(self, sigmas: Sequence[float]) -> Iterator[list[float]]:
-        for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            interval = Interval("noise", sigma, following)
-            nodes = [interval.node(sigmas[index - k]) for k in range(min(index + 1, self.points))]
-            yield interval.weights(nodes, interval.moments(len(nodes)))
 
-    def _in_time(self, sigmas: Sequence[float]) -> Iterator[list[float]]:
-        times = [STANDARD.time(sigma) for sigma in sigmas]
-        for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            t, *before = reversed(times[max(index + 1 - self.points, 0) : index + 1])
-            step = times[index + 1] - t
-            nodes = [0.0, *((each - t) / step for each in before)]
-            yield quadrature(nodes, time_moments(sigma, following, len(nodes)))
+Rule = Callable[[Sequence[float]], list[float]]
+
+
+def _in_log_sigma(past: Sequence[float], following: float) -> tuple[list[float], Rule]:
+    """Return where past sigmas, newest first, lie in the step, and the rule for such nodes."""
+    interval = Interval("noise", past[0], following)
+    nodes = [interval.node(sigma) for sigma in past]
+    return nodes, lambda nodes: interval.weights(nodes, interval.moments(len(nodes)))
+
+
+def _in_time(past: Sequence[float], following: float) -> tuple[list[float], Rule]:
+    """Return the same in the time of the process."""
+    first, end = STANDARD.time(past[0]), STANDARD.time(following)
+    nodes = [(STANDARD.time(sigma) - first) / (end - first) for sigma in past]
+    moments = time_moments(past[0], following, len(past))
+    return nodes, lambda nodes: quadrature(nodes, moments[: len(nodes)])
 
 
 @cache

@@ -9,8 +9,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from kernel import Solver, hookimpl
+from kernel_plugins.solvers._leap import carried
 from kernel_plugins.solvers._linear import Linear, Update
-from kernel_plugins.solvers._multistep import Prediction, quadrature
+from kernel_plugins.solvers._multistep import Prediction, adams_bashforth
 
 
 class Lms(Linear):
@@ -18,7 +19,7 @@ class Lms(Linear):
 
     Adams and Bashforth's method with the weights of the grid's own steps (Hairer, Norsett, Wanner,
     Solving ODEs I, section III.5). The first steps, with fewer slopes behind them, are of lower
-    order; all others, that to 0 too, use every slope. One evaluation a step.
+    order, and those that leap; all others, that to 0 too, use every slope. One evaluation a step.
     """
 
     prediction: ClassVar[Prediction] = "noise"
@@ -36,7 +37,7 @@ class Lms(Linear):
             step = following - sigma
             past = range(min(index + 1, self.slopes))
             nodes = [(sigmas[index - k] - sigma) / step for k in past]
-            weights = quadrature(nodes, [1 / (power + 1) for power in past])
+            weights = adams_bashforth(nodes[: carried(adams_bashforth, nodes, self.leap_ratio)])
             yield Update(1.0, tuple(step * weight for weight in weights))
 
 

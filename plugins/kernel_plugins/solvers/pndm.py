@@ -9,8 +9,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from kernel import Solver, hookimpl
+from kernel_plugins.solvers._leap import carried
 from kernel_plugins.solvers._linear import Linear, Update
-from kernel_plugins.solvers._multistep import Prediction
+from kernel_plugins.solvers._multistep import Prediction, adams_bashforth
 
 WEIGHTS = (
     (1.0,),
@@ -44,9 +45,14 @@ class Pndm(Linear):
     def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
         """Yield the update of each step."""
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            parts = WEIGHTS[min(index, self.slopes - 1)]
-            weights = tuple((following - sigma) * part for part in parts)
-            yield None if following == 0 else Update(1.0, weights)
+            if following == 0:
+                yield None
+                continue
+            step = following - sigma
+            past = range(min(index + 1, self.slopes))
+            nodes = [(sigmas[index - k] - sigma) / step for k in past]
+            parts = WEIGHTS[carried(adams_bashforth, nodes, self.leap_ratio) - 1]
+            yield Update(1.0, tuple(step * part for part in parts))
 
 
 @hookimpl

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise, zip_longest
 from typing import Literal
 
 from pydantic import Field
 
 from kernel import Solver, hookimpl
+from kernel_plugins.solvers._leap import carried
 from kernel_plugins.solvers._linear import Linear, Update
 from kernel_plugins.solvers._multistep import Interval, Prediction
 
@@ -75,15 +77,16 @@ class UniPC(Linear):
         if self.lower_order_final:
             p = min(p, len(sigmas) - 1 - index)
         nodes = [interval.node(sigmas[index - k]) for k in range(p)]
-        moments = interval.moments(p + 1)
-        predictor = self._rule(interval, nodes, moments)
+        rule = partial(self._rule, interval, interval.moments(p + 1))
+        nodes = nodes[: carried(rule, nodes, self.leap_ratio)]
+        predictor = rule(nodes)
         if not self.corrector:
             return predictor, []
-        end, *rest = self._rule(interval, [1.0, *nodes], moments)
+        end, *rest = rule([1.0, *nodes])
         return predictor, [end, *(late - new for late, new in zip(rest, predictor, strict=True))]
 
     def _rule(
-        self, interval: Interval, nodes: list[float], moments: Sequence[float]
+        self, interval: Interval, moments: Sequence[float], nodes: Sequence[float]
     ) -> list[float]:
         """Return the quadrature weights of `nodes`, of which two take B(h) / 2 for a moment."""
         if len(nodes) == 2:

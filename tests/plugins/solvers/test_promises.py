@@ -367,7 +367,7 @@ def test_never_waits_for_the_device(solver):
     ids=name,
 )
 def test_a_step_is_a_few_tensor_operations(solver, count):
-    assert (len(operations(solver, 30)) - len(operations(solver, 20))) / 10 == count
+    assert (len(operations(solver, 40)) - len(operations(solver, 30))) / 10 == count
 
 
 @pytest.mark.parametrize("module", MODULES)
