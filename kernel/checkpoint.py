@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "checkpoints",
     "load_weights",
+    "misfit",
     "not_finite",
     "read_tensors",
     "save_checkpoint",
@@ -65,6 +66,18 @@ def not_finite(tensors: Mapping[str, Tensor], module: nn.Module) -> str | None:
     return None
 
 
+def misfit(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> tuple[str, str, str] | None:
+    """Return the first name whose tensor has not the same shape in two states, and what it has."""
+    for name in sorted(one.keys() | other.keys()):
+        here, there = (
+            f"of shape {tuple(each[name].shape)}" if name in each else "missing"
+            for each in (one, other)
+        )
+        if here != there:
+            return name, here, there
+    return None
+
+
 def load_weights(module: nn.Module, path: Path, owner: str) -> None:
     """Load a safetensors file into a module: every name and shape is checked, and every value.
 
@@ -72,19 +85,11 @@ def load_weights(module: nn.Module, path: Path, owner: str) -> None:
     """
     tensors = read_tensors(path)
     wanted = module.state_dict()
-    for name in sorted(wanted.keys() | tensors.keys()):
-        if name not in tensors:
-            problem = f"has no tensor {name!r}"
-        elif name not in wanted:
-            problem = f"has a tensor {name!r} that the network does not have"
-        elif tensors[name].shape != wanted[name].shape:
-            here, there = tuple(tensors[name].shape), tuple(wanted[name].shape)
-            problem = f"has {name!r} of shape {here} where the network has {there}"
-        else:
-            continue
+    if unlike := misfit(tensors, wanted):
+        name, here, there = unlike
         raise InputError(
-            f"{owner} does not fit the network: {path.name} {problem}; do not change the options "
-            f"of a trained backbone or codec"
+            f"{owner} does not fit the network: {name!r} is {here} in {path.name} and {there} in "
+            f"the network; do not change the options of a trained backbone or codec"
         )
     module.load_state_dict(tensors)
     if wrong := not_finite(wanted, module):

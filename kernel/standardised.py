@@ -62,17 +62,19 @@ def measured(
     channel that never changes has the standard deviation 1. Raises NumericalError for latents that
     are not finite.
     """
-    count, total, power = 0, torch.zeros(()), torch.zeros(())
+    sums = torch.zeros(3, 1)
     for sound in sounds:
         centre, spread = parted(codec.encode(sound))
-        rows = centre.double().transpose(0, 1).flatten(1).cpu()
-        wide = 0.0 if spread is None else spread.double().transpose(0, 1).flatten(1).cpu().square()
-        count += rows.shape[1]
-        total = total + rows.sum(1)
-        power = power + (rows.square() + wide).sum(1)
-    mean = total / max(count, 1)
-    variance = (power / max(count, 1) - mean.square()).clamp(min=0)
-    if not count or not bool((mean + variance).isfinite().all()):
+        mean, std = (
+            each.double().transpose(0, 1).flatten(1).cpu()
+            for each in (centre, torch.zeros_like(centre) if spread is None else spread)
+        )
+        parts = (torch.ones_like(mean), mean, mean.square() + std.square())
+        sums = sums + torch.stack([each.sum(1) for each in parts])
+    count, mean, power = sums
+    mean, power = mean / count, power / count
+    variance = (power - mean.square()).clamp(min=0)
+    if not bool((mean + variance).isfinite().all()):
         raise NumericalError(
             "the trained codec's latents of the training data are not finite; train it with a "
             "lower learning_rate"

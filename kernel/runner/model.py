@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kernel._identity import paths
 from kernel.assembly import Assembly, Part
-from kernel.checkpoint import not_finite, write_tensors
+from kernel.checkpoint import misfit, not_finite, write_tensors
 from kernel.config import TrainConfig
 from kernel.errors import NumericalError, OutputError, PluginError
 from kernel.files import staged
@@ -36,13 +36,13 @@ def check_merge(assembly: Assembly) -> None:
     network, staying = assembly.unwrap("backbone", assembly.build_network(condition))
     if staying:
         return
-    own = _shapes(assembly.backbone.build(assembly.latent, condition))
-    left = _shapes(network)
-    if wrong := sorted(name for name in own.keys() | left if own.get(name) != left.get(name)):
+    own = assembly.backbone.build(assembly.latent, condition)
+    if unlike := misfit(network.state_dict(), own.state_dict()):
+        name, left, wanted = unlike
         raise PluginError(
-            f"{', '.join(part.info.qualified for part in around)} cannot be undone: after merge() "
-            f"the network's tensor {wrong[0]!r} has the shape {left.get(wrong[0])}, where the "
-            f"backbone's own has {own.get(wrong[0])}; leave the wrapper out, or have it mended"
+            f"{', '.join(part.info.qualified for part in around)} cannot be undone: {name!r} is "
+            f"{left} after merge() and {wanted} in the backbone's own network; leave the wrapper "
+            f"out, or have it mended"
         )
 
 
@@ -171,7 +171,3 @@ def _half(tensor: Tensor) -> Tensor:
         return tensor
     half = tensor.half()
     return half if half.isfinite().equal(tensor.isfinite()) else tensor
-
-
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in module.state_dict().items()}

@@ -30,8 +30,8 @@ from kernel.files import write_atomic
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import RecipeModule
 from kernel.kinds.task import Dataset
+from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
-from kernel.runner.feed import Feed
 from kernel.runner.groups import Groups
 from kernel.runner.parts import Average, Companion, alone, blend, provide
 from kernel.seeds import derive
@@ -149,7 +149,7 @@ class Trainer:
             losses = self.module(self._feed.batch(self.step, rows), self.step)
             for name, share in self._groups.gather(losses, len(rows), config.batch).items():
                 means[name] = means[name] + share if name in means else share
-        self._groups.advance(means, self._rise(self.step))
+        self._groups.advance(self._rise(self.step))
         self.step += 1
         for average in self._averages:
             average.advance()
@@ -207,24 +207,23 @@ def _uninterrupted() -> Iterator[None]:
 
     Only the main thread is sent signals; in another nothing is changed.
     """
-    usual: dict[signal.Signals, Any] = {}
-    held: list[signal.Signals] = []
+    usual: dict[int, Any] = {}
+    held: list[int] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
         if held:
-            usual[signal.Signals(number)](number, frame)
-        held.append(signal.Signals(number))
+            usual[number](number, frame)
+        held.append(number)
 
     if threading.current_thread() is threading.main_thread():
-        ending = ("SIGINT", "SIGTERM", "SIGHUP")
-        known = [each for each in signal.Signals if each.name in ending]
-        usual = {each: old for each in known if callable(old := signal.getsignal(each))}
-    for each in usual:
-        signal.signal(each, hold)
+        for each in signal.Signals:
+            if each.name in ("SIGINT", "SIGTERM", "SIGHUP") and callable(signal.getsignal(each)):
+                usual[each] = signal.getsignal(each)
+                signal.signal(each, hold)
     try:
         yield
     finally:
-        for each, old in usual.items():
-            signal.signal(each, old)
-    for each in held[:1]:
-        usual[each](each, None)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+    for number in held[:1]:
+        usual[number](number, None)

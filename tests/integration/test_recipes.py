@@ -178,8 +178,8 @@ def test_every_loss_is_for_its_own_group_at_the_same_weights(tmp_path: Path) -> 
         (wanted,) = torch.autograd.grad(losses[name].mean(), network.w, retain_graph=True)
         if name == "network":
             tested.run(tmp_path)
-        group = tested._groups[name]
-        (state,) = group.optimizer.state.values()
+        (parameter,) = tested._groups[name].values()
+        state = tested._groups.optimizer.state[parameter]
         torch.testing.assert_close(state["exp_avg"], 0.1 * wanted)
 
 
@@ -187,9 +187,7 @@ def test_a_group_may_have_settings_of_its_own(tmp_path: Path) -> None:
     groups = {"other": {"learning_rate": 1e-3, "weight_decay": 0.5, "betas": (0.1, 0.2)}}
     tested = trainer(Pair(), tmp_path, groups=groups, decay="constant")
     tested.run(tmp_path)
-    (own,), (usual,) = (
-        tested._groups[name].optimizer.param_groups for name in ("other", "network")
-    )
+    usual, own = tested._groups.optimizer.param_groups
     assert (own["lr"], own["weight_decay"], own["betas"]) == (1e-3, 0.5, (0.1, 0.2))
     assert (usual["lr"], usual["weight_decay"], usual["betas"]) == (5e-4, 0.01, (0.9, 0.999))
 

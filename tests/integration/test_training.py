@@ -254,11 +254,12 @@ def test_weights_of_another_shape_name_the_tensor(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file({"weight": torch.zeros(2, 4), "bias": torch.zeros(2)}, path)
     with pytest.raises(
-        InputError, match=r"'weight' of shape \(2, 4\) where the network has \(2, 3\)"
+        InputError,
+        match=r"'weight' is of shape \(2, 4\) in .* and of shape \(2, 3\) in the network",
     ):
         load_weights(module, path, "model 'm'")
     save_file({"weight": torch.zeros(2, 3)}, path)
-    with pytest.raises(InputError, match="has no tensor 'bias'"):
+    with pytest.raises(InputError, match=r"'bias' is missing in w.safetensors and of shape \(2,\)"):
         load_weights(module, path, "model 'm'")
 
 

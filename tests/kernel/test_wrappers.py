@@ -138,8 +138,8 @@ def merge(self, module):
     with pytest.raises(PluginError) as caught:
         check_merge(assembled(body))
     assert str(caught.value) == (
-        "wrapper.mine@lab cannot be undone: after merge() the network's tensor '0.bias' has the "
-        "shape (2,), where the backbone's own has None; leave the wrapper out, or have it mended"
+        "wrapper.mine@lab cannot be undone: '0.bias' is of shape (2,) after merge() and "
+        "missing in the backbone's own network; leave the wrapper out, or have it mended"
     )
 
 

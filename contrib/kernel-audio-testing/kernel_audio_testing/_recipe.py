@@ -223,7 +223,7 @@ def check_groups(subject: Subject) -> str | None:
         raise Violation(str(error)) from None
     exported, trained = sorted(bench.module.exports), sorted(bench.recipe.trains)
     require(exported == trained, f"it trains {trained} and exports {exported}")
-    return ", ".join(f"{name} {len(group.parameters)} tensors" for name, group in groups.items())
+    return ", ".join(f"{name} {len(group)} tensors" for name, group in groups.items())
 
 
 def check_losses(subject: Subject) -> str | None:

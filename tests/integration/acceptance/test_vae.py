@@ -17,9 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from kernel.config import TrainConfig
 from kernel.registry import Registry
-from kernel.runner.batches import latent_space
+from kernel.runner.batches import Feed, latent_space
 from kernel.runner.device import Machine
-from kernel.runner.feed import Feed
 from kernel.runner.plan import plan_training
 
 PARTS = "edm,dit,codec.conv,labelled,euler"

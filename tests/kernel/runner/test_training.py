@@ -109,7 +109,7 @@ def kept(folder: Path) -> list[str]:
 def test_a_gradient_is_no_larger_than_clip(tmp_path: Path, clip: float, norm: float) -> None:
     tested = trainer(slope=4.0, clip=clip, steps=1)
     tested.run(tmp_path)
-    (moments,) = tested._groups["net"].optimizer.state.values()
+    (moments,) = tested._groups.optimizer.state.values()
     assert moments["exp_avg"].item() == pytest.approx(0.1 * norm, rel=1e-5)
 
 
