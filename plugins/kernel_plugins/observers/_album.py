@@ -41,6 +41,7 @@ class Album:
         self._deep = 1
         self._bytes = 0
         self._seconds = 0.0
+        self._made = 0.0
         self._loudest = QUIETEST
         self._peak = 0.0
 
@@ -61,6 +62,7 @@ class Album:
         self._count += 1
         self._deep = max(self._deep, len(group))
         self._seconds += group[-1].shown.length
+        self._made += group[-1].shown.made
         if len(self._drawn) < self._sheet:
             self._drawn.append(group)
 
@@ -102,7 +104,7 @@ class Album:
             sounds=facts.count(self._count, "sound"),
             total=facts.duration(self._seconds),
             moment=facts.moment(record.get("created")),
-            facts=facts.facts(record, self._seconds),
+            facts=facts.facts(record, self._made),
             owners=facts.owners(record),
             notes=[str(note) for note in record.get("warnings", ())],
             command=facts.command(record),

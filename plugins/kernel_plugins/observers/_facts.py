@@ -44,18 +44,23 @@ def moment(created: Any) -> str:
     return f" \u00b7 {time.day} {time:%B %Y, %H:%M} {time.tzname() or ''}".rstrip()
 
 
-def facts(record: Mapping[str, Any], total: float) -> list[tuple[str, str, str]]:
-    """Return title, value and note of each figure of the run. total: seconds of sound it made."""
+def facts(record: Mapping[str, Any], made: float) -> list[tuple[str, str, str]]:
+    """Return title, value and note of each figure of the run.
+
+    made: the seconds of sound that were made anew, without those of recordings that stay.
+    """
     model, sampling, device = (_part(record, key) for key in ("model", "sampling", "device"))
     wall = record.get("seconds")
     busy = sampling.get("seconds", wall)
     factor = speed = None
-    if busy and total:
-        factor, speed = f"{busy / total:.2g}", f"{total / busy:.2g} s of sound a second"
+    if busy and made:
+        factor, speed = f"{busy / made:.2g}", f"{made / busy:.2g} s of new sound a second"
     rows = [
         ("Model", model.get("name"), _origin(model)),
         ("Steps", sampling.get("steps"), None),
-        ("Evaluations", sampling.get("nfe"), "of the network (NFE)"),
+        ("Evaluations", sampling.get("nfe"), "calls of the network for a batch (NFE)"),
+        ("Backward passes", sampling.get("gradients") or None, "for a batch"),
+        ("Network items", sampling.get("network_items"), "in all calls of the network together"),
         ("Seed", sampling.get("seed"), None),
         ("Device", device.get("name") or device.get("device"), device.get("precision")),
         ("Wall time", None if wall is None else duration(wall), None),

@@ -56,6 +56,11 @@ class Shown:
         return f"{self.title}, {self.side}" if self.side else self.title
 
     @property
+    def made(self) -> float:
+        """Return the seconds that were made: those of the spans, or all of them."""
+        return sum(stop - start for start, stop in self.spans) if self.spans else self.length
+
+    @property
     def excerpt(self) -> bool:
         """Return whether the spectrogram shows a part only."""
         return tuple(self.view) != (0.0, self.seconds)

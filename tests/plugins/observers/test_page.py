@@ -187,14 +187,32 @@ def test_the_cards_show_their_own_spectrograms_on_one_scale(written: Written) ->
     "words",
     [
         "first", "2 sounds", "20 November 2025, 16:48 UTC", "digits-edm", "pack 2.0", "16", "31",
-        "7", "cpu", "float32", "1.25 s", "2", "0.5 s of sound a second", "mind the gap", "unipc",
-        "kernel-audio-plugins 0.1.0", "label 0", "0001.wav", "order", "3", "bh2", "true", "none",
+        "7", "cpu", "float32", "1.25 s", "2", "0.5 s of new sound a second", "mind the gap",
+        "unipc", "kernel-audio-plugins 0.1.0", "label 0", "0001.wav", "order", "3", "bh2", "true",
+        "none",
         "solver.heun@ours by solver.unipc@theirs", "kernel run --plugins edm,unipc --name 'my run'",
     ],
 )  # fmt: skip
 def test_the_page_says(written: Written, words: str) -> None:
     page = written(record(), [burst(0), burst(1)])
     assert re.search(rf"(^|\W){re.escape(words)}($|\W)", " ".join(page.text.split()))
+
+
+def test_evaluations_backward_passes_and_network_items_are_told_apart(written: Written) -> None:
+    sampling = record()["sampling"] | {"nfe": 31, "gradients": 29, "network_items": 124}
+    text = " ".join(written(record(1, sampling=sampling), [burst(0)]).text.split())
+    assert "Evaluations 31 calls of the network for a batch (NFE)" in text
+    assert "Backward passes 29 for a batch" in text
+    assert "Network items 124 in all calls of the network together" in text
+    plain = record()["sampling"] | {"gradients": 0}
+    assert "Backward passes" not in written(record(1, sampling=plain), [burst(0)]).text
+
+
+def test_the_real_time_factor_counts_the_seconds_that_were_made(written: Written) -> None:
+    edits = [{"name": "a", "given": "a-given.wav", "spans": [[0.1, 0.15], [0.2, 0.25]]}]
+    page = written(record(items=edits), [burst(0, 16000)], [burst(1, 16000)])
+    text = " ".join(page.text.split())
+    assert "Real-time factor 8 0.12 s of new sound a second" in text
 
 
 def test_the_gain_that_a_file_was_lowered_by_is_told(written: Written) -> None:
