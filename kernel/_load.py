@@ -21,7 +21,7 @@ from kernel._scan import distribution
 from kernel.errors import PluginError, did_you_mean
 from kernel.kinds import KINDS, base, hook_modules
 from kernel.kinds._component import PROJECT, hookimpl
-from kernel.locate import locate
+from kernel.registry import locate
 
 if TYPE_CHECKING:
     import click
@@ -43,8 +43,9 @@ class Hooks:
 
     def load(self, info: PluginInfo) -> type[Component]:
         """Return the component class that a plugin offers. Raises PluginError, whatever it does."""
-        entry = EntryPoint(info.name, info.target, None)  # type: ignore[no-untyped-call]
-        module = _run(info, f"importing {info.target}", entry.load)
+        with owned(info, f"importing {info.target}"):
+            entry: Any = EntryPoint(info.name, info.target, None)  # type: ignore[no-untyped-call]
+            module = entry.load()
         if not self._manager.is_registered(module):
             self._register(info, module, info.qualified)
         callers = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
@@ -54,7 +55,8 @@ class Hooks:
             _fail(info, f"its module has no hook implementation called {info.kind!r}")
         others = [plugin for plugin in self._manager.get_plugins() if plugin is not module]
         hook = self._manager.subset_hook_caller(info.kind, others)
-        offers = _run(info, f"its hook {info.kind!r}", lambda: hook(name=info.name))
+        with owned(info, f"its hook {info.kind!r}"):
+            offers = hook(name=info.name)
         if not offers:
             _fail(info, f"its hook {info.kind!r} returned None for the name {info.name!r}")
         offer, wanted = offers[0], base(info.kind)
@@ -89,11 +91,11 @@ class Hooks:
         # Not the component itself: pluggy would read every attribute of it.
         methods = ModuleType(info.qualified)
         for name in names:
-            setattr(methods, name, getattr(wrapper, name))
+            method = getattr(wrapper, name)
+            if not getattr(method, f"{PROJECT}_impl")["wrapper"]:
+                _fail(info, f"its method {name!r} is not marked @hookimpl(wrapper=True)")
+            setattr(methods, name, method)
         self._register(info, methods, f"{info.qualified} as a wrapper")
-        for caller in self._manager.get_hookcallers(methods) or ():
-            if not all(each.wrapper for each in caller.get_hookimpls() if each.plugin is methods):
-                _fail(info, f"its method {caller.name!r} is not marked @hookimpl(wrapper=True)")
 
     def build(self, component: Component, **given: Any) -> Any:
         """Return what a component builds with all wrappers around it."""
@@ -124,16 +126,11 @@ def build_command(info: PluginInfo) -> click.Command:
     import click
 
     component: Any = Hooks().load(info)
-    command = _run(info, "its method build()", lambda: component().build())
+    with owned(info, "its method build()"):
+        command = component().build()
     if not isinstance(command, click.Command):
         _fail(info, f"its method build() returned {command!r:.80}, which is not a click.Command")
     return command
-
-
-def _run(info: PluginInfo, what: str, call: Callable[[], Any]) -> Any:
-    """Return what a plugin's code returns."""
-    with owned(info, what):
-        return call()
 
 
 @contextmanager
@@ -156,6 +153,8 @@ def owned(
         with redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt as error:
+        if caught is SystemExit:  # a large network may take long to build
+            raise
         raise KeyboardInterrupt(
             f"while {info.spelling} of {info.distribution} {info.version} was loaded; leave it "
             f"out, or let `kernel check {info.spelling}` find out what it waits for"

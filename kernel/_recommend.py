@@ -51,7 +51,7 @@ def listening(
                 found = registry.pick(owned(registry, owner, name), "encoder")
             except UsageError as error:
                 raise UsageError(f"{asker.spelling} names an encoder, but {error}") from None
-            selection = selection._replace(plugins=(*selection.plugins, found))
+            selection = selection.plus([found])
     return selection
 
 
@@ -86,7 +86,7 @@ class Completion:
         selection = self._with_wrappers(selection._replace(plugins=kept))
         for asked in count():
             if asked == len(selection.plugins):
-                selection = selection.union(self._of_model(selection))
+                selection = selection.plus(self._of_model(selection))
             if asked == len(selection.plugins):
                 break
             if selection.plugins[asked].kind in self.kinds:
@@ -123,7 +123,7 @@ class Completion:
                 for each in self._wanted(selection, kind, names)
             ]
             try:
-                selection = selection.union(self.registry.select(wanted))
+                selection = selection.plus(self.registry.select(wanted).plugins)
             except UsageError as error:
                 raise UsageError(
                     f"{info.spelling} recommends {', '.join(wanted)}, but {error}; or name another "
@@ -131,10 +131,10 @@ class Completion:
                 ) from None
         return selection
 
-    def _of_model(self, selection: Selection) -> Selection:
+    def _of_model(self, selection: Selection) -> tuple[PluginInfo, ...]:
         """Return what the model recommends of the open kinds."""
         if self.manifest is None:
-            return Selection()
+            return ()
         tasks = tuple(info.name for info in selection.of("task"))
         # Guidances are recommended for the task that the model was made for, not for any other.
         idle = "guidance" if tasks and tasks != self.manifest.names("task") else None
@@ -144,7 +144,7 @@ class Completion:
             # An encoder is selected where an option names it.
             if kind not in (idle, "encoder")
             for spelling in self._wanted(selection, kind, self.manifest.names(kind))
-        )
+        ).plugins
 
     def _trained(self, manifest: Manifest, spelling: str) -> str:
         """Return the spelling of what a model was trained with, or of what took that over."""

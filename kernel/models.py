@@ -12,10 +12,9 @@ from kernel.checkpoint import load_weights
 from kernel.errors import InputError, KernelError, PluginError
 from kernel.kinds import model_kinds
 from kernel.kinds.model import Manifest
-from kernel.locate import locate
 from kernel.provenance import content_hash, folder_hash, origin
 from kernel.record import read_as
-from kernel.registry import PluginInfo, Registry, Selection
+from kernel.registry import PluginInfo, Registry, Selection, locate
 from kernel.values import ConditionSpec
 
 __all__ = [

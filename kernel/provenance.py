@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 
 import kernel
 from kernel._scan import distribution
-from kernel.locate import locate
+from kernel.registry import locate
 
 if TYPE_CHECKING:
     from kernel.registry import PluginInfo, Registry

@@ -1,4 +1,4 @@
-"""What is installed, what of it was selected, and the way from a name to a component class.
+"""What is installed and where it lies, what was selected, and the way from a name to a class.
 
 Three stages: `Registry.scan` reads metadata and imports nothing, `select` turns spellings into a
 `Selection`, and `load` imports the plugins that were selected, one at a time. The records here are
@@ -8,20 +8,24 @@ named tuples, because every listing waits for this module and attrs would double
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import kernel
-from kernel._scan import Installed, canonical, installed
+from kernel._scan import Installed, canonical, content, installed
 from kernel.errors import UsageError, did_you_mean
-from kernel.kinds import KINDS, accumulates, added, training_kinds
+from kernel.kinds import KINDS, accumulates, training_kinds
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from pathlib import Path
+
     from kernel.kinds._component import Component
 
-__all__ = ["INSTALL_HINT", "PluginInfo", "Registry", "Selection"]
+__all__ = ["INSTALL_HINT", "PluginInfo", "Registry", "Selection", "first_line", "locate"]
 
 INSTALL_HINT = (
     "`pip install` a distribution of plugins into this environment "
@@ -30,6 +34,7 @@ INSTALL_HINT = (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MODULE = re.compile(r"\w+(\.\w+)*")
+_DOCSTRING = re.compile(r'"""(.+?)("""|\r?\n)')
 _APART = {
     "command": "; type `kernel {}`",
     "importer": "; type `kernel import FILE --as {}`",
@@ -69,11 +74,9 @@ class Selection(NamedTuple):
         """Return what was selected of a kind: at most one, unless the kind accumulates."""
         return tuple(info for info in self.plugins if info.kind == kind)
 
-    def union(self, recommended: Selection) -> Selection:
-        """Return the selection with the kinds that are open in it taken from another one."""
-        closed = {info.kind for info in self.plugins if not added(info.kind)}
-        rest = tuple(info for info in recommended.plugins if info.kind not in closed)
-        return Selection(self.plugins + rest, self.replaced)
+    def plus(self, more: Iterable[PluginInfo]) -> Selection:
+        """Return the selection with more plugins after its own."""
+        return self._replace(plugins=(*self.plugins, *more))
 
 
 class Registry(NamedTuple):
@@ -272,3 +275,51 @@ def _wrong(info: PluginInfo) -> str:
     if not _MODULE.fullmatch(info.target):
         return f"points at {info.target!r:.80}, which is not the name of a module"
     return ""
+
+
+def locate(module: str) -> Path | None:
+    """Return the folder of a package or the file of a module, or None when neither is on disk.
+
+    A folder without `__init__.py` counts as a package, at any depth.
+    """
+    from pathlib import Path
+
+    origin, inside = _walk(module)
+    found = Path(inside[0] if inside else origin)
+    return found if found.is_absolute() and found.exists() else None
+
+
+def first_line(module: str) -> str | None:
+    """Return the first line of a module's docstring, or None where the file does not begin so."""
+    text = (content(_walk(module)[0]) or b"")[:400].decode("utf-8", "replace")
+    found = _DOCSTRING.match(text)
+    return found[1].strip() if found else None
+
+
+def _walk(module: str) -> tuple[str, list[str]]:
+    """Return the file of a module, "" where it has none, and the folders of its submodules."""
+    from pathlib import Path
+
+    origin = ""
+    places: list[str] | None = None
+    parts = module.split(".")
+    for depth, part in enumerate(parts, start=1):
+        spec = _spec(".".join(parts[:depth]), places)
+        if spec is None:
+            origin = ""
+            places = [str(place) for root in places or () if (place := Path(root, part)).is_dir()]
+        else:
+            origin, places = spec.origin or "", list(spec.submodule_search_locations or ())
+    return origin, places or []
+
+
+def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(name, places)
+        except (AttributeError, ImportError, KeyError):
+            # A folder without __init__.py inside a package that is not imported: KeyError.
+            continue
+        if spec is not None:
+            return spec
+    return None

@@ -168,7 +168,7 @@ ROOMS = {
     ],
     "registry": [
         *("kernel/_identity", "kernel/_load", "kernel/_recommend", "kernel/_scan"),
-        *("kernel/locate", "kernel/models", "kernel/registry"),
+        *("kernel/models", "kernel/registry"),
     ],
 }
 """The rooms that the picture in the README counts, by how their files' names begin."""

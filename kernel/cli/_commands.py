@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import click
 
 from kernel.errors import UsageError, did_you_mean
-from kernel.locate import first_line
-from kernel.registry import PluginInfo, Registry
+from kernel.registry import PluginInfo, Registry, first_line
 
 ELSEWHERE = {
     "check": "kernel-audio-testing",

@@ -11,8 +11,7 @@ import pytest
 
 from kernel import Solver
 from kernel.errors import PluginError, UsageError
-from kernel.locate import locate
-from kernel.registry import PluginInfo, Registry, Selection
+from kernel.registry import PluginInfo, Registry, Selection, locate
 
 OURS = {
     "objective.edm": "ours.edm",
@@ -278,9 +277,10 @@ def test_guidances_accumulate_in_order(registry: Registry) -> None:
     assert spellings(selection.of("guidance")) == ["guidance.limit", "guidance.cfg"]
 
 
-def test_union_fills_only_kinds_that_nobody_named(registry: Registry) -> None:
-    selection = registry.select(["heun"]).union(registry.select(["unipc", "edm"]))
-    assert spellings(selection.plugins) == ["solver.heun", "objective.edm", "schedule.edm"]
+def test_a_selection_takes_more_plugins_after_its_own(registry: Registry) -> None:
+    selection = registry.select(["heun", "unipc"]).plus(registry.select(["edm"]).plugins)
+    assert spellings(selection.plugins) == ["solver.unipc", "objective.edm", "schedule.edm"]
+    assert [spellings(pair) for pair in selection.replaced] == [["solver.heun", "solver.unipc"]]
 
 
 def test_nothing_selected_is_an_empty_selection(registry: Registry) -> None:

@@ -6,7 +6,7 @@ import click
 from click.testing import CliRunner
 
 from kernel.cli import COMMANDS
-from kernel.locate import first_line
+from kernel.registry import first_line
 from kernel_audio_testing._subject import Subject, require
 
 __all__ = ["CHECKS"]

@@ -11,7 +11,7 @@ import attrs
 from packaging.utils import is_normalized_name
 
 from kernel.errors import UsageError
-from kernel.locate import locate
+from kernel.registry import locate
 
 __all__ = ["Names", "component_name"]
 

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from kernel import ForeignFile, InputError, UsageError
 from kernel.config import RunConfig
 from kernel.kinds import KINDS
-from kernel.locate import locate
-from kernel.registry import PluginInfo, Registry
+from kernel.registry import PluginInfo, Registry, locate
 from kernel.runner.plan import Plan, plan_run
 from kernel.runner.run import execute
 from kernel_audio_testing import Check, Subject, checks_for
