@@ -1,5 +1,8 @@
 """The whole public API, each name with its home: read by type checkers and by `__init__.py`."""
 
+from kernel.api import Run as Run, Training as Training, component as component
+from kernel.api import evaluate as evaluate, load as load, noise_like as noise_like
+from kernel.api import plugins as plugins, run as run, sample as sample, train as train
 from kernel.audio import read_audio as read_audio, resample as resample
 from kernel.errors import InputError as InputError, KernelError as KernelError
 from kernel.errors import OutputError as OutputError, UsageError as UsageError
@@ -23,6 +26,7 @@ from kernel.kinds.schedule import Schedule as Schedule
 from kernel.kinds.solver import Solver as Solver
 from kernel.kinds.task import Dataset as Dataset, Task as Task
 from kernel.kinds.wrapper import Wrapper as Wrapper
+from kernel.player import Player as Player
 from kernel.values import AudioSpec as AudioSpec, Condition as Condition
 from kernel.values import ConditionSpec as ConditionSpec, Context as Context, Denoise as Denoise
 from kernel.values import GuidedDenoise as GuidedDenoise, LatentSpace as LatentSpace

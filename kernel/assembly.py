@@ -35,7 +35,7 @@ from kernel.values import ConditionSpec, LatentSpec
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Assembly", "Hooks", "Part", "assemble", "wraps"]
+__all__ = ["Assembly", "Hooks", "Part", "assemble", "configure", "wraps"]
 
 STAGES = ("mix", "project", "limit")
 
@@ -308,9 +308,9 @@ def assemble(
                     used.add(key)
             source = named_manifest(registry, info, component, given) or manifest
             trained, note = trained_options(source, info, component)
-            configured = _configure(component, info, trained | given)
+            configured = configure(component, info, trained | given)
             if source is not None and component.fixed:
-                own = _configure(component, info, trained)
+                own = configure(component, info, trained)
                 note = note or refuse_changes(info, own, configured, forced)
             notes += [note] if note else []
             parts.append(Part(info, configured))
@@ -353,7 +353,8 @@ def _wrap(
             )
 
 
-def _configure(component: type[Component], info: PluginInfo, given: Mapping[str, Any]) -> Component:
+def configure(component: type[Component], info: PluginInfo, given: Mapping[str, Any]) -> Any:
+    """Return a component with options. Raises UsageError for one that cannot be."""
     try:
         with owned(info, "checking its options", SystemExit):
             return component.model_validate(dict(given))

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kernel.errors import InputError, UsageError, did_you_mean
 
 __all__ = ["RunConfig", "Settings", "TrainConfig", "explain", "load", "parse_option"]
 
 ConfigT = TypeVar("ConfigT", bound="Settings")
+
+
+def _writable(path: Path) -> Path:
+    """Return a path that a file system can have. Raises ValueError for another one."""
+    if "\0" in str(path):
+        raise ValueError("a path holds no NUL")
+    return path
+
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Place = Annotated[Path, AfterValidator(_writable)]
+Model = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, Path) else name)]
 
 
 class Settings(BaseModel):
@@ -45,22 +57,20 @@ class Settings(BaseModel):
 class RunConfig(Settings):
     """What `kernel run` does."""
 
-    model: str | None = Field(
+    model: Model | None = Field(
         None, description="a model of `kernel models` or a folder, e.g. digits-rf"
     )
-    steps: int | None = Field(
-        None, ge=1, description="solver steps, e.g. 32; the model's if not given"
+    steps: Count | None = Field(None, description="solver steps, e.g. 32; the model's if not given")
+    count: Count | None = Field(
+        None, description="sounds to make, e.g. 100; by default all of each input, or 10"
     )
-    count: int | None = Field(
-        None, ge=1, description="sounds to make, e.g. 100; by default all of each input, or 10"
-    )
-    batch: int = Field(16, ge=1, description="sounds made at once, e.g. 64; changes none")
-    inputs: tuple[Path, ...] = Field(
+    batch: Count = Field(16, description="sounds made at once, e.g. 64; changes none")
+    inputs: tuple[Place, ...] = Field(
         (), description="audio for tasks that take any, e.g. song.wav (may be repeated)"
     )
-    out: Path = Field(Path("runs"), description="folder where runs go, e.g. /tmp")
+    out: Place = Field(Path("runs"), description="folder where runs go, e.g. /tmp")
     name: str | None = Field(
-        None, description="the run's folder, e.g. night", pattern=r"^[\w.+-]+$"
+        None, description="the run's folder, e.g. night", pattern=r"^[\w+-][\w.+-]*$"
     )
     cuda_graph: bool = Field(False, description="replay the network's evaluation as a CUDA graph")
 
@@ -79,14 +89,14 @@ class GroupConfig(BaseModel):
 class TrainConfig(Settings):
     """What `kernel train` does."""
 
-    model: str | None = Field(
+    model: Model | None = Field(
         None, description="a model to go on from with its parts, e.g. digits-edm"
     )
-    out: Path = Field(Path("trainings/latest"), description="folder to make")
-    steps: int = Field(1500, ge=1, description="optimizer steps, e.g. 4000")
-    batch: int = Field(32, ge=1, description="items in a step, e.g. 8")
-    micro_batch: int | None = Field(
-        None, ge=1, description="items of a step computed at once, all if not given; saves memory"
+    out: Place = Field(Path("trainings/latest"), description="folder to make")
+    steps: int = Field(1500, ge=1, le=1_000_000_000, description="optimizer steps, e.g. 4000")
+    batch: Count = Field(32, description="items in a step, e.g. 8")
+    micro_batch: Count | None = Field(
+        None, description="items of a step computed at once, all if not given; saves memory"
     )
     learning_rate: float = Field(5e-4, gt=0, description="peak rate of AdamW, e.g. 1e-4")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
@@ -104,8 +114,8 @@ class TrainConfig(Settings):
     )
     checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
-    sampling_steps: int | None = Field(
-        None, ge=1, description="solver steps that the model will recommend; 16, or as `model` does"
+    sampling_steps: Count | None = Field(
+        None, description="solver steps that the model will recommend; 16, or as `model` does"
     )
     tasks: tuple[str, ...] = Field(
         (), description="tasks besides its own that the model will be offered for"
@@ -120,43 +130,45 @@ def load(
     schema: type[ConfigT],
     base: Path | Mapping[str, Any] | None,
     values: Mapping[str, Any],
-    options: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> ConfigT:
-    """Return the configuration from a TOML file, overlaid by `values`, overlaid by `-o` options.
+    """Return the configuration from a TOML file, overlaid by `values`, overlaid by `options`.
 
-    base: the file, or settings in its place. Values that are None count as not given. Raises
+    base: the file, or settings in its place. Values that are None count as not given. options:
+    `KIND.OPTION` to a value; the kind may carry a name: `guidance.cfg.guidance_scale`. Raises
     InputError for a file that cannot be read and UsageError for a setting that cannot be.
     """
-    merged = _read(base) if isinstance(base, Path) else dict(base or {})
-    merged.update({name: value for name, value in values.items() if value is not None})
-    for text in options:
-        kind, option, value = parse_option(text)
-        # The groups of a recipe's parameters are settings, in a table of their own.
-        field, _, group = kind.partition(".")
-        field, kind = (field, group) if field == "groups" else ("options", kind)
-        table = {name: dict(entries) for name, entries in merged.get(field, {}).items()}
-        merged[field] = table | {kind: table.get(kind, {}) | {option: value}}
+    settings = _read(base) if isinstance(base, Path) else dict(base or {})
+    settings |= {name: value for name, value in values.items() if value is not None}
     try:
-        return schema.model_validate(merged)
+        config = schema.model_validate(settings)
+        for path, value in (options or {}).items():
+            kind, _, option = path.rpartition(".")
+            if not (kind and option):
+                raise UsageError(
+                    f"option {path!r} is not of the form KIND.OPTION, e.g. solver.predictor_order"
+                )
+            # The groups of a recipe's parameters are settings, in a table of their own.
+            field, _, group = kind.partition(".")
+            field, kind = (field, group) if field == "groups" else ("options", kind)
+            table = settings.get(field, {})
+            settings[field] = {**table, kind: {**table.get(kind, {}), option: value}}
+        return schema.model_validate(settings) if options else config
     except ValidationError as error:
         raise UsageError(explain(error, schema, "setting")) from None
 
 
-def parse_option(text: str) -> tuple[str, str, Any]:
-    """Split `kind.option=value`; the value is read as TOML and, failing that, as a string.
-
-    The kind of a guidance or an observer may carry its name: `guidance.cfg.guidance_scale=3`.
-    """
+def parse_option(text: str) -> tuple[str, Any]:
+    """Split `KIND.OPTION=VALUE`; the value is read as TOML and, failing that, as a string."""
     path, equals, value = text.partition("=")
-    kind, dot, option = path.strip().rpartition(".")
-    if not (equals and dot and kind and option):
+    if not equals or "." not in path:
         raise UsageError(
             f"option {text!r} is not of the form KIND.OPTION=VALUE, e.g. solver.predictor_order=2"
         )
     try:
-        return kind, option, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return kind, option, value
+        return path.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return path.strip(), value
 
 
 def explain(error: ValidationError, schema: type[BaseModel], what: str) -> str:
@@ -166,7 +178,9 @@ def explain(error: ValidationError, schema: type[BaseModel], what: str) -> str:
     if first["type"] == "extra_forbidden":
         return f"{what} {place!r} does not exist{did_you_mean(place, schema.model_fields)}"
     reason = first["msg"].removeprefix("Value error, ")
-    return f"{what} {place!r} cannot be {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+    given = repr(first["input"])
+    given = given if len(given) <= 100 else f"{given[:97]}..."
+    return f"{what} {place!r} cannot be {given}: {reason[0].lower()}{reason[1:]}"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -175,5 +189,5 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"configuration {file} cannot be read: {reason}; check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"configuration {file} is not valid TOML: {error}") from None

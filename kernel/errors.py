@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 __all__ = [
     "CheckFailed",
     "DeviceError",
+    "Difference",
     "InputError",
     "KernelError",
     "LockError",
@@ -71,10 +73,23 @@ class CheckFailed(KernelError):
     exit_code = 8
 
 
+class Difference(NamedTuple):
+    """One thing that is not what it was; `chosen` when it is a setting, an option or a part."""
+
+    what: str
+    recorded: str
+    now: str
+    chosen: bool
+
+
 class LockError(KernelError):
-    """Something that is not what it was when it was recorded."""
+    """Something that is not what it was when it was recorded: all the `differences`."""
 
     exit_code = 9
+
+    def __init__(self, sentence: str, differences: Sequence[Difference] = ()) -> None:
+        super().__init__(sentence)
+        self.differences = tuple(differences)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -8,11 +8,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from kernel.errors import OutputError
 
-__all__ = ["output_error", "staged", "write_atomic"]
+__all__ = ["numbered", "output_error", "staged", "write_atomic"]
 
 _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose a place that can be written"),
@@ -101,6 +102,38 @@ def staged(folder: Path, replace: bool = False) -> Iterator[Path]:
             f" everything is in {partial}, rename it"
         ) from error
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def numbered(parent: Path, stem: str) -> Iterator[Path]:
+    """Yield `parent/STEM-N` with the first N that is free; nobody else is given it meanwhile.
+
+    A hidden file claims the name until the block ends. Raises OutputError for a parent that cannot
+    be written.
+    """
+    there = parent.exists()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            folder = parent / f"{stem}-{number}"
+            claim = parent / f".{folder.name}.claim"
+            if os.path.lexists(folder):
+                continue
+            with suppress(FileExistsError):
+                claim.touch(exist_ok=False)
+                # Whoever had the claim may have finished in between.
+                if not os.path.lexists(folder):
+                    break
+                claim.unlink()
+    except OSError as error:
+        raise output_error(parent / stem, error) from error
+    try:
+        yield folder
+    finally:
+        claim.unlink(missing_ok=True)
+        if not there:
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def _partial(path: Path) -> Path:

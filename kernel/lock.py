@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
-from kernel.errors import InputError, UsageError
+from kernel.errors import Difference, InputError, UsageError
 from kernel.record import read_as
 from kernel.repeat import Record
 
@@ -63,15 +63,6 @@ class Lock(BaseModel, frozen=True, extra="forbid"):
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return every value by what it is of and what it says of it; settings are of nothing."""
         return {"": self.settings, "kernel-audio": self.kernel, **self.parts}
-
-
-class Difference(NamedTuple):
-    """One thing that is not what it was; `chosen` when it is a setting, an option or a part."""
-
-    what: str
-    recorded: str
-    now: str
-    chosen: bool
 
 
 def differences(recorded: Lock, now: Lock) -> list[Difference]:

@@ -120,7 +120,12 @@ def find_pack(registry: Registry, name: str | Path) -> ModelPack:
     """
     path = Path(name)
     is_path = isinstance(name, Path) or "/" in name or len(path.parts) > 1
-    if is_path or (path.is_dir() and not registry.find(str(name), "model")):
+    try:
+        there = path.is_dir()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"model {str(name)[:60]!r} cannot be read: {reason}; check it") from None
+    if is_path or (there and not registry.find(str(name), "model")):
         return ModelPack(None, path, _read(path, f"model {name}", InputError))
     return _installed(registry.pick(str(name), "model"), registry)
 

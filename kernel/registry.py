@@ -131,6 +131,11 @@ class Registry(NamedTuple):
             {spelling: canonical(owner) for spelling, owner in sorted((prefer or {}).items())},
         )
 
+    def preferring(self, prefer: Mapping[str, str]) -> Self:
+        """Return the registry with other preferences, which come before its own."""
+        more = {spelling: canonical(owner) for spelling, owner in sorted(prefer.items())}
+        return self._replace(prefer={**self.prefer, **more})
+
     def find(self, spelling: str, kind: str | None = None) -> list[PluginInfo]:
         """Return every plugin that `[KIND.]NAME[@DISTRIBUTION]` may mean, of any or of one kind."""
         return _parse(spelling, kind).among(self.plugins)

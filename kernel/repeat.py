@@ -59,6 +59,7 @@ class _Input(BaseModel, frozen=True):
 class Record(BaseModel, frozen=True):
     """What `run.json` and `train.json` say of how the result came about."""
 
+    folder: Path = Path()
     kernel: dict[str, str | None]
     versions: dict[str, str]
     plugins: tuple[_Plugin, ...]
@@ -84,21 +85,20 @@ def read_record(folder: Path, *names: str) -> Record:
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise InputError(
-            f"{folder} holds no record to go by ({' or '.join(names)} is missing); name the folder "
-            f"of a finished run or training"
+            f"{folder} holds no {' or '.join(names)}; name the folder of a run or of a training"
         )
     try:
-        return read_as(Record, path)
+        return read_as(Record, path).model_copy(update={"folder": folder})
     except ValueError as error:
         raise InputError(
-            f"{path} is no record that can be gone by ({error}); name the folder of another one"
+            f"{path} is damaged ({error}); name the folder of another run or training"
         ) from None
 
 
 def repeat(
-    record: Record, folder: Path, registry: Registry, plugins: Sequence[str], model: str | None
+    record: Record, registry: Registry, plugins: Sequence[str], model: str | None
 ) -> dict[str, Any]:
-    """Return the settings that do again what the record in `folder` says.
+    """Return the settings that do again what a record says.
 
     plugins: spellings that replace what was recorded of their kinds, or add to the kinds that
     accumulate. model: one to take in place of the recorded one. Raises PluginError for a plugin or
@@ -106,7 +106,7 @@ def repeat(
     """
     named = registry.select(plugins)
     kept = [each for each in record.plugins if accumulates(each.kind) or not named.of(each.kind)]
-    installed = [_installed(each, registry, folder) for each in kept]
+    installed = [_installed(each, registry, record.folder) for each in kept]
     spellings = (*installed, *plugins)
     selection = registry.select(spellings)
     selected = {info.qualified for info in selection.plugins}
@@ -128,7 +128,7 @@ def repeat(
         settings["without"] = [each for each in settings["without"] if each not in gone]
     if own := record.model:
         settings["model"] = model or (
-            _installed(own, registry, folder).removeprefix("model.")
+            _installed(own, registry, record.folder).removeprefix("model.")
             if own.distribution
             else paths.get("model", own.name)
         )

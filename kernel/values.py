@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
@@ -353,3 +356,20 @@ class Sound:
     pictures: tuple[tuple[str, Tensor], ...] = ()
     subtype: str = "PCM_16"
     notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path) -> float:
+        """Write the audio as `path` ends, .wav or .flac; return the gain, 1 unless it was too loud.
+
+        Raises OutputError when the place cannot be written.
+        """
+        from kernel.audio import write_audio
+
+        return write_audio(Path(path), self.audio, self.sample_rate, self.subtype)
+
+    def _repr_html_(self) -> str:
+        """Return a player for a notebook."""
+        from kernel.audio import wav_bytes
+
+        data = b64encode(wav_bytes(self.audio, self.sample_rate)).decode()
+        title = escape(self.name if self.text is None else f"{self.name}: {self.text}")
+        return f'<p>{title}</p><audio controls src="data:audio/wav;base64,{data}"></audio>'

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from importlib import import_module
+from signal import SIG_DFL
 from typing import Any
 
 import click
 
 from kernel import __version__
-from kernel.errors import KernelError
+from kernel.cli._user import installed
+from kernel.errors import KernelError, LockError
 
-__all__ = ["main"]
+__all__ = ["installed", "main"]
 
 COMMANDS = {
     "run": "Generate audio with a trained model.",
@@ -46,10 +49,8 @@ class Kernel(click.Group):
             return None
         if cmd_name not in COMMANDS:
             from kernel.cli._commands import find
-            from kernel.cli._user import preferences
-            from kernel.registry import Registry
 
-            return find(Registry.scan(preferences()), cmd_name, COMMANDS)
+            return find(installed(), cmd_name, COMMANDS)
         command: click.Command = import_module(f"kernel.cli.{cmd_name}").command
         return command
 
@@ -68,10 +69,16 @@ class Kernel(click.Group):
         """Run a subcommand; end with a sentence and an exit code when it fails."""
         from kernel.cli._owner import warn_of_second_owner
 
+        for name in ("SIGTERM", "SIGHUP"):
+            # One that is ignored, as below nohup, stays ignored.
+            if (number := getattr(signal, name, None)) and signal.getsignal(number) is SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
         try:
             warn_of_second_owner()
             return super().invoke(ctx)
         except KernelError as error:
+            if isinstance(error, LockError):
+                _tell(error)
             click.echo(f"kernel: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
@@ -89,6 +96,14 @@ class Kernel(click.Group):
                 err=True,
             )
             ctx.exit(1)
+
+
+def _tell(error: LockError) -> None:
+    from kernel.cli.table import paragraph
+
+    for each in error.differences:
+        click.echo(paragraph(each.what), err=True)
+        click.echo(f"    recorded  {each.recorded}\n    now       {each.now}", err=True)
 
 
 @click.command(cls=Kernel, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

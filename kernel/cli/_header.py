@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kernel.runner.plan import Plan
@@ -20,15 +21,17 @@ def show(plan: Plan) -> None:
             f"[dim]{info.kind}[/dim]",
             f"[bold]{info.name}[/bold]",
             f"[dim]{info.distribution} {info.version}[/dim]",
-            f"[dim]{options if len(options) <= 60 else options[:57] + '...'}[/dim]",
+            f"[dim]{escape(options if len(options) <= 60 else options[:57] + '...')}[/dim]",
         )
     if plan.pack is not None:
         pack = plan.pack
         owner = f"{pack.info.distribution} {pack.info.version}" if pack.info else "folder"
-        table.add_row("[dim]model[/dim]", f"[bold]{pack.name}[/bold]", f"[dim]{owner}[/dim]", "")
+        table.add_row(
+            "[dim]model[/dim]", f"[bold]{escape(pack.name)}[/bold]", f"[dim]{owner}[/dim]", ""
+        )
     console.print(table)
     for note in plan.notes:
-        console.print(f"[yellow]note:[/yellow] {note}", soft_wrap=True)
+        console.print(f"[yellow]note:[/yellow] {escape(note)}", soft_wrap=True)
 
 
 def _short(value: object) -> str:

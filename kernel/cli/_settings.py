@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from kernel.config import Settings
+from kernel.config import Settings, parse_option
 
 SHARED = ("plugins", "without", "force_options", "seed", "device", "precision", "compile")
 SHORT = {"plugins": "-p", "model": "-m", "count": "-n", "inputs": "-i"}
@@ -21,6 +21,7 @@ component_option = click.option(
     "options",
     multiple=True,
     metavar="KIND.OPTION=VALUE",
+    callback=lambda context, parameter, texts: dict(map(parse_option, texts)),
     help="A component's option, e.g. -o solver.predictor_order=2 (may be repeated).",
 )
 config_option = click.option(
@@ -36,6 +37,22 @@ def given(context: click.Context, parameter: click.Parameter, value: Any) -> Any
     if isinstance(value, str):
         return tuple(filter(None, map(str.strip, value.split(","))))
     return value or None
+
+
+def repeatable(command: Command) -> Command:
+    """Add `--from` and `--locked`."""
+    command = click.option(
+        "--locked",
+        is_flag=True,
+        help="Refuse when anything differs from --from DIR, or from the lock of -c FILE.",
+    )(command)
+    return click.option(
+        "--from",
+        "source",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Do again what the record in DIR says; what is given beside it comes first.",
+    )(command)
 
 
 def configured(schema: type[Settings], *names: str) -> Callable[[Command], Command]:

@@ -8,12 +8,18 @@ from pathlib import Path
 
 from kernel._scan import distribution
 from kernel.errors import InputError
+from kernel.registry import Registry
 
 
 def user_file() -> Path:
     """Return `kernel-audio/config.toml` in $XDG_CONFIG_HOME, by default in ~/.config."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "kernel-audio" / "config.toml"
+
+
+def installed() -> Registry:
+    """Return what is installed, with the user's preferences."""
+    return Registry.scan(preferences())
 
 
 def preferences() -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kernel.cli._settings import component_option, given, setting
 from kernel.cli.table import scores, to_json
-from kernel.config import Settings, load
+from kernel.config import Settings
 
 EPILOG = """\b
 Examples:
@@ -38,27 +39,12 @@ Examples:
 @component_option
 @setting(Settings, "device")
 @click.option("--json", "as_json", is_flag=True, help="Print every score for programs.")
-def command(
-    sounds: Path,
-    reference: Path | None,
-    plugins: tuple[str, ...],
-    options: tuple[str, ...],
-    device: str | None,
-    as_json: bool,
-) -> None:
+def command(sounds: Path, plugins: tuple[str, ...], as_json: bool, **values: Any) -> None:
     """Score the SOUNDS in a folder (a run's, say) or a file with metrics."""
-    from kernel.assembly import assemble
-    from kernel.cli._user import preferences
-    from kernel.registry import Registry, Selection
+    from kernel.api import evaluate
+    from kernel.cli._user import installed
 
-    settings = load(Settings, None, {"plugins": plugins, "device": device}, options)
-    registry = Registry.scan(preferences())
-    kinds = ("encoder", "metric")
-    picked = dict.fromkeys(registry.pick(name, "metric") for name in plugins)
-    assembly, _ = assemble(registry, Selection(tuple(picked)), kinds, settings.options)
-    from kernel.runner.evaluate import execute
-
-    record = execute(settings, assembly, sounds, reference)
+    record = evaluate(sounds, plugins, registry=installed(), **values)
     if as_json:
         click.echo(to_json(record))
         return

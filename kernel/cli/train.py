@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kernel.cli._settings import configured
-from kernel.cli.locked import compared, repeatable, settle
-from kernel.config import TrainConfig, load
+from kernel.cli._settings import configured, repeatable
+from kernel.config import TrainConfig
 
 EPILOG = """\b
 Examples:
@@ -33,54 +33,18 @@ Name a solver and guidances too, and the trained model recommends them. Every se
     help="Go on with a training and its settings, e.g. --resume trainings/drums.",
 )
 @repeatable
-def command(
-    config: Path | None,
-    options: tuple[str, ...],
-    resume: Path | None,
-    source: Path | None,
-    locked: bool,
-    **values: Any,
-) -> None:
+def command(plugins: tuple[str, ...] | None, **values: Any) -> None:
     """Train a model on a task's data, resumable at any moment."""
+    from kernel.api import train
     from kernel.cli._header import show
     from kernel.cli._progress import Bar
-    from kernel.errors import UsageError
-    from kernel.registry import Registry
-    from kernel.repeat import TRAINING, Record, read_record
-    from kernel.runner.plan import plan_training
+    from kernel.cli._user import installed
 
-    before: tuple[Path, Record] | None = None
-    if resume is not None:
-        given = sorted(name for name, value in values.items() if value is not None)
-        if config or options or source or set(given) - {"device"}:
-            raise UsageError(
-                "--resume takes every setting from the training's folder; leave the others out"
-            )
-        before = (resume, record := read_record(resume, TRAINING))
-        values = record.config | {"out": resume, "device": values["device"] or "auto"}
-        settings = load(TrainConfig, None, values)
-    else:
-        if source is not None:
-            before = (source, read_record(source, TRAINING))
-        settings = settle(TrainConfig, config, before, values, options)
-    plan = plan_training(settings, Registry.scan(settings.prefer))
-    plan = compared(plan, settings, config, before, locked)
-    from kernel.runner.libraries import check_pair
-
-    check_pair()
-    from kernel.runner.train import check_folder, execute
-
-    check_folder(settings.out, resume is not None)
-    show(plan)
-    bar = Bar(what="training")
-    said: list[str | None] = []
-    try:
-        made = execute(settings, plan, (bar, *plan.assembly.observers), said.append)
-    finally:
-        bar.close()
-    solver = "" if plan.selection.of("solver") else " --plugins SOLVER"
+    with closing(Bar(what="training")) as bar:
+        made = train(plugins or (), observers=(bar,), planned=show, registry=installed(), **values)
+    solver = "" if "solver" in {each["kind"] for each in made.record["plugins"]} else " SOLVER"
     done = (
-        f"{made['parameters'] / 1e6:.2f} M parameters, {settings.steps} steps; "
-        f"try: kernel run --model {settings.out / 'model'}{solver}"
+        f"{made.record['parameters'] / 1e6:.2f} M parameters, {made.record['config']['steps']} "
+        f"steps; try: kernel run --model {made.model}{solver and ' --plugins' + solver}"
     )
-    click.echo("; ".join([done, *filter(None, said)]))
+    click.echo("; ".join([done, *made.remarks]))

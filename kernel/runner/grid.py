@@ -41,20 +41,22 @@ def grid(
 
 def _whole(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
     sigmas = assembly.schedule.sized(latent).sigmas(steps)
-    fault = _fault(sigmas, steps)
-    if fault is not None:
-        (name,) = (
-            part.info.spelling for part in assembly.parts if part.component is assembly.schedule
-        )
+    return checked(sigmas, steps, assembly.spelling("schedule"))
+
+
+def checked(sigmas: list[float], steps: int, owner: str) -> list[float]:
+    """Return the sigmas that `owner` made. Raises PluginError unless a solver can follow them."""
+    wrong = fault(sigmas, steps)
+    if wrong is not None:
         noun = "step" if steps == 1 else "steps"
         raise PluginError(
-            f"{name} made a grid of {steps} {noun} that {fault}, where a solver needs "
+            f"{owner} made a grid of {steps} {noun} that {wrong}, where a solver needs "
             f"{steps + 1} finite sigmas that descend to 0; choose other options or another schedule"
         )
     return sigmas
 
 
-def _fault(sigmas: Sequence[float], steps: int) -> str | None:
+def fault(sigmas: Sequence[float], steps: int) -> str | None:
     """Return what is wrong with a grid, or None."""
     if len(sigmas) != steps + 1:
         return f"has {len(sigmas)} values"

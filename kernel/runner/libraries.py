@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
-from kernel.errors import KernelError
+from kernel.errors import DeviceError, KernelError
+
+_MEMORY = re.compile("out of memory|can't allocate memory|bad allocation", re.IGNORECASE)
 
 
 def check_pair() -> None:
@@ -23,6 +28,22 @@ def check_pair() -> None:
             f"together ({reason}); install the tested pair: "
             f"pip install torch==2.11.0 torchaudio==2.11.0"
         ) from None
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what torch raises when memory is used up into a DeviceError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch.OutOfMemoryError is a RuntimeError; on the CPU there is the sentence alone.
+        if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):
+            raise
+        reason = str(error).partition("\n")[0][:200] or "no more of it"
+        raise DeviceError(
+            f"the memory is used up ({reason}); take a smaller batch, shorter sounds or another "
+            f"device"
+        ) from error
 
 
 def _version(distribution: str) -> str:

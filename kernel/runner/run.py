@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from kernel.audio import resample, write_audio
 from kernel.config import RunConfig
 from kernel.errors import OutputError
-from kernel.files import staged
+from kernel.files import numbered, staged
 from kernel.kinds.observer import Observer
 from kernel.models import find_pack
 from kernel.record import write_json
@@ -23,19 +24,21 @@ from kernel.runner.sampling import Sampler
 from kernel.values import Sound
 
 
-def folder_for(config: RunConfig, plan: Plan) -> Path:
-    """Return the folder that the run will make. Raises OutputError when it is there already."""
+@contextmanager
+def folder_for(config: RunConfig) -> Iterator[Path]:
+    """Yield the folder that the run will make, of which no other run takes the name meanwhile.
+
+    Raises OutputError when a folder that the user named is there already.
+    """
     if config.name is not None:
         folder = config.out / config.name
         if folder.exists():
             raise OutputError(f"{folder} exists already; choose another --name or remove it first")
-        return folder
+        yield folder
+        return
     stem = "-".join(info.split("@")[0].rpartition(".")[2] for info in config.plugins) or "run"
-    taken = {path.name for path in config.out.iterdir()} if config.out.is_dir() else set()
-    number = 1
-    while f"{stem}-{number}" in taken:
-        number += 1
-    return config.out / f"{stem}-{number}"
+    with numbered(config.out, stem) as folder:
+        yield folder
 
 
 def execute(

@@ -26,7 +26,7 @@ from kernel import (
 )
 from kernel.assembly import Assembly, Part
 from kernel.checkpoint import checkpoints, read_tensors
-from kernel.config import RunConfig, TrainConfig, load
+from kernel.config import RunConfig, TrainConfig, load, parse_option
 from kernel.errors import PluginError
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
@@ -194,7 +194,12 @@ def test_a_group_may_have_settings_of_its_own(tmp_path: Path) -> None:
 
 def test_the_settings_of_a_group_stand_on_the_command_line() -> None:
     text = ["groups.critic.learning_rate=1e-4", "groups.critic.clip=2", "solver.order=3"]
-    config = load(TrainConfig, {"groups": {"critic": {"weight_decay": 0.1}}}, {}, text)
+    config = load(
+        TrainConfig,
+        {"groups": {"critic": {"weight_decay": 0.1}}},
+        {},
+        dict(map(parse_option, text)),
+    )
     assert config.groups["critic"].model_dump(exclude_defaults=True) == {
         "learning_rate": 1e-4,
         "weight_decay": 0.1,

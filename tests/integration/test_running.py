@@ -203,18 +203,31 @@ def test_a_state_that_is_not_finite_names_the_step(planned: Planned) -> None:
         list(sampler.sounds(requests, 3, 0, 1))
 
 
-def test_the_name_of_a_run_counts_up(planned: Planned, tmp_path: Path) -> None:
-    config, plan = planned(plugins=("solver.heun",), out=tmp_path)
-    assert folder_for(config, plan) == tmp_path / "heun-1"
-    (tmp_path / "heun-1").mkdir()
-    assert folder_for(config, plan) == tmp_path / "heun-2"
+def test_the_name_of_a_run_counts_up_and_is_given_once(tmp_path: Path) -> None:
+    config = RunConfig(plugins=("solver.heun",), out=tmp_path / "runs")
+    with folder_for(config) as first, folder_for(config) as second:
+        assert [first.name, second.name] == ["heun-1", "heun-2"]
+        second.mkdir()
+    with folder_for(config) as again:
+        assert again.name == "heun-1"
+    assert [path.name for path in config.out.iterdir()] == ["heun-2"]
 
 
-def test_a_run_is_not_overwritten(planned: Planned, tmp_path: Path) -> None:
-    config, plan = planned(out=tmp_path, name="mine")
+def test_a_run_that_fails_leaves_no_folder_of_runs(tmp_path: Path) -> None:
+    config = RunConfig(out=tmp_path / "runs")
+    with pytest.raises(ZeroDivisionError), folder_for(config):
+        _ = 1 / 0
+    assert not config.out.exists()
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    config = RunConfig(out=tmp_path, name="mine")
     (tmp_path / "mine").mkdir()
-    with pytest.raises(OutputError, match="exists already; choose another --name"):
-        folder_for(config, plan)
+    with (
+        pytest.raises(OutputError, match="exists already; choose another --name"),
+        folder_for(config),
+    ):
+        pass
 
 
 def test_a_model_of_another_objective_is_refused(model: Path, registry: Registry) -> None:

@@ -154,7 +154,7 @@ def test_a_training_in_the_way_is_not_overwritten(train: Train, tmp_path: Path) 
 
 
 def test_a_folder_without_a_training_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no record to go by \(train.json is missing\)"):
+    with pytest.raises(InputError, match=r"holds no train.json; name"):
         read_record(tmp_path, TRAINING)
 
 

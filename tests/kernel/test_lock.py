@@ -200,12 +200,12 @@ def test_a_lock_that_cannot_be_read_says_how_to_make_one(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, r"holds no record to go by \(run.json or train.json is missing\); name"),
-        ("[]", r"run.json is no record that can be gone by \(Input should be a valid dict"),
-        ("{", r"run.json is no record that can be gone by \(Expecting property name"),
+        (None, r"holds no run.json or train.json; name"),
+        ("[]", r"run.json is damaged \(Input should be a valid dict"),
+        ("{", r"run.json is damaged \(Expecting property name"),
         (
             json.dumps(record(plugin(version=None))),
-            r"is no record that can be gone by \(plugins.0.version: Input should be a valid str",
+            r"is damaged \(plugins.0.version: Input should be a valid str",
         ),
     ],
 )
@@ -228,11 +228,14 @@ def lab(site: Any) -> Registry:
     return Registry.scan(path=site.path)
 
 
+def recorded(given: dict[str, Any]) -> Record:
+    return Record.model_validate(given | {"folder": "runs/x"})
+
+
 def again(
     given: dict[str, Any], registry: Registry, *plugins: str, model: str | None = None
 ) -> dict[str, Any]:
-    found = Record.model_validate(given | {"model": MODEL | {"name": "a"}})
-    return repeat(found, Path("runs/x"), registry, plugins, model)
+    return repeat(recorded(given | {"model": MODEL | {"name": "a"}}), registry, plugins, model)
 
 
 def test_a_repetition_names_everything_without_doubt(lab: Registry) -> None:
@@ -257,10 +260,10 @@ def test_a_model_in_a_folder_is_found_where_it_was(lab: Registry) -> None:
         model={"name": "x/model", "hash": "x"},
         inputs={"model": {"path": "/home/me/x/model", "hash": "x"}},
     )
-    settings = repeat(Record.model_validate(given), Path("runs/x"), lab, (), None)
+    settings = repeat(recorded(given), lab, (), None)
     assert (settings["model"], settings["inputs"]) == ("/home/me/x/model", [])
     del given["inputs"]["model"]
-    settings = repeat(Record.model_validate(given), Path("runs/x"), lab, (), None)
+    settings = repeat(recorded(given), lab, (), None)
     assert settings["model"] == "x/model"
 
 
@@ -288,10 +291,10 @@ def test_what_is_gone_is_named_with_a_way_out(lab: Registry) -> None:
     with pytest.raises(PluginError, match=sentence):
         again(gone, lab)
     assert again(gone, lab, "solver.b")["plugins"] == ("solver.b",)
-    given = Record.model_validate(record(model=MODEL | {"name": "gone"}))
+    given = recorded(record(model=MODEL | {"name": "gone"}))
     with pytest.raises(PluginError, match="made with model.gone of lab-b 1.0, which is not inst"):
-        repeat(given, Path("runs/x"), lab, (), None)
-    assert repeat(given, Path("runs/x"), lab, (), "b")["model"] == "b"
+        repeat(given, lab, (), None)
+    assert repeat(given, lab, (), "b")["model"] == "b"
 
 
 SOLVER = '''
@@ -447,7 +450,7 @@ def test_what_a_distribution_that_nobody_names_does_is_nobodys_business(
     [
         (["run", "--locked"], 2, "--locked needs something to compare with: --from DIR, or -c"),
         (["run", "-c", "night.toml", "--locked"], 4, "night.lock cannot be read (it does not ex"),
-        (["run", "--from", "gone"], 4, "gone holds no record to go by (run.json is missing)"),
+        (["run", "--from", "gone"], 4, "gone holds no run.json; name"),
         (["run", "--from", "runs/one", "-c", "night.toml"], 2, "--from takes every setting from"),
         (["lock", "gone.toml"], 4, "configuration gone.toml cannot be read"),
         (["lock", "night.toml", "--train"], 2, "setting 'inputs' does not exist"),

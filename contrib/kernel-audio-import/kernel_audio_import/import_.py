@@ -104,25 +104,20 @@ def _importer(
     registry: Registry, spelling: str, options: Sequence[str], flags: Mapping[str, Any]
 ) -> Importer:
     """Return the importer with the options that `-o` and the flags for `plain` give it."""
-    from pydantic import ValidationError
-
-    from kernel.config import explain, parse_option
+    from kernel.assembly import configure
+    from kernel.config import parse_option
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if "map" in given:
         given["map"] = [line for text in given["map"] for line in _lines(text)]
     for text in options:
-        kind, option, value = parse_option(text)
+        path, value = parse_option(text)
+        kind, _, option = path.rpartition(".")
         if kind != "importer":
             raise UsageError(f"option {text!r} is not of the importer; write importer.{option}=...")
         given[option] = value
     info = registry.pick(spelling, "importer")
-    component: Any = registry.load(info)
-    try:
-        found: Importer = component.model_validate(given)
-    except ValidationError as error:
-        sentence = explain(error, component, f"option of {info.spelling}")
-        raise UsageError(f"{sentence} (`kernel plugins {info.name}` lists the options)") from None
+    found: Importer = configure(registry.load(info), info, given)
     return found
 
 

@@ -25,21 +25,22 @@ and the libraries, the hashes of the files that are read, and the settings; no p
 @click.option("--check", is_flag=True, help="Only say whether the lock is up to date.")
 def lock(file: Path, train: bool, check: bool) -> None:
     """Note exactly what the configuration in FILE runs, in a file beside it that ends in .lock."""
-    from kernel.cli.locked import refuse, relock, settle, snapshot
+    from kernel.api import settled
+    from kernel.cli import installed
     from kernel.config import RunConfig, TrainConfig
     from kernel.lock import differences, lock_path, read_lock
     from kernel.record import write_json
-    from kernel.registry import Registry
+    from kernel.runner.locked import refuse, relock, snapshot
     from kernel.runner.plan import plan_run, plan_training
 
-    path = lock_path(file)
+    path, registry = lock_path(file), installed()
     settings: RunConfig | TrainConfig
     if train:
-        settings = settle(TrainConfig, file, None, {}, ())
-        plan = plan_training(settings, Registry.scan(settings.prefer))
+        settings = settled(TrainConfig, registry, file)
+        plan = plan_training(settings, registry.preferring(settings.prefer))
     else:
-        settings = settle(RunConfig, file, None, {}, ())
-        plan = plan_run(settings, Registry.scan(settings.prefer))
+        settings = settled(RunConfig, registry, file)
+        plan = plan_run(settings, registry.preferring(settings.prefer))
     lock = snapshot(plan, settings)
     if check:
         remedy = relock(file, train)

@@ -95,7 +95,8 @@ def _options(
     given: dict[PluginInfo, dict[str, Any]] = {info: {} for info in plugins}
     for text in texts:
         bare = "." not in text.partition("=")[0]
-        owner, option, value = parse_option(f"any.{text}" if bare else text)
+        path, value = parse_option(f"any.{text}" if bare else text)
+        owner, _, option = path.rpartition(".")
         owned = [info for info in plugins if bare or owner in (info.kind, info.spelling)]
         if not owned:
             near = did_you_mean(owner, [*KINDS, *(info.spelling for info in plugins)])

@@ -1,0 +1,353 @@
+"""The Python API: everything that the command line does, and models and solvers to call.
+
+`registry` says what is installed and preferred; by default that is everything on `sys.path`. The
+user's own file of preferences is read by the command line alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from kernel.assembly import assemble, configure
+from kernel.config import RunConfig, Settings, TrainConfig
+from kernel.config import load as load_settings
+from kernel.errors import UsageError
+from kernel.registry import PluginInfo, Registry, Selection
+from kernel.repeat import RUN, TRAINING, Record, read_record, repeat
+from kernel.runner.libraries import check_pair, enough_memory
+from kernel.runner.locked import compared
+from kernel.runner.plan import Plan, plan_run, plan_training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kernel.kinds.observer import Observer
+    from kernel.kinds.schedule import Schedule
+    from kernel.kinds.solver import Solver
+    from kernel.player import Player
+    from kernel.values import Denoise, Noise, Sound
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+__all__ = [
+    "Run",
+    "Training",
+    "component",
+    "evaluate",
+    "load",
+    "noise_like",
+    "plugins",
+    "run",
+    "sample",
+    "train",
+]
+
+
+@attrs.frozen
+class Run:
+    """A finished run: its folder, the record that `run.json` there holds, and its sounds.
+
+    notes: what came up while it ran. remarks: how to look at what the observers wrote.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Sound]:
+        """Yield the sounds in order, each read from its file."""
+        from kernel.audio import read_audio
+        from kernel.values import Sound
+
+        for item in self.record["items"]:
+            audio, rate = read_audio(self.folder / item["file"])
+            given = item["given"] and read_audio(self.folder / item["given"], rate)[0]
+            spans = tuple((start, stop) for start, stop in item["spans"])
+            yield Sound(item["name"], audio, rate, item["label"], given, spans=spans)
+
+    @property
+    def sounds(self) -> list[Sound]:
+        """Return all sounds; to iterate over the run takes the memory of one."""
+        return list(self)
+
+
+@attrs.frozen
+class Training:
+    """A finished training: its folder, and the record that `train.json` there holds.
+
+    remarks: how to look at what the observers wrote.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> Path:
+        """Return the folder of the trained model, which `load` and `run` take."""
+        from kernel.models import FOLDER
+
+        return self.folder / FOLDER
+
+
+def plugins(kind: str | None = None, *, registry: Registry | None = None) -> list[PluginInfo]:
+    """Return what is installed, of every kind or of one, sorted; nothing is imported."""
+    found = (registry or Registry.scan()).plugins
+    return [info for info in found if kind in (None, info.kind)]
+
+
+def component(spelling: str, *, registry: Registry | None = None, **options: Any) -> Any:
+    """Return the component `[KIND.]NAME[@DISTRIBUTION]` with its options.
+
+    Its class is that of its kind, such as `kernel.Solver`. Raises UsageError for a name that is
+    unknown or stands for several plugins, and for an option that cannot be; PluginError for a
+    plugin that is broken.
+    """
+    registry = registry or Registry.scan()
+    found = registry.select([spelling]).plugins
+    if len(found) > 1:
+        names = " or ".join(info.spelling for info in found)
+        raise UsageError(f"{spelling!r} stands for several plugins; write {names}")
+    return configure(registry.load(found[0]), found[0], options)
+
+
+def load(
+    model: str | Path,
+    plugins: Sequence[str] = (),
+    *,
+    options: Mapping[str, Any] | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Player:
+    """Load a model to make sounds with: the name of an installed one, or a trained folder.
+
+    plugins: components in place of those that the model recommends. options: theirs, such as
+    `{"guidance.guidance_scale": 2}`. settings: `device`, `precision` and the other fields of
+    RunConfig. Whatever is not as the model was trained with it is a warning. Raises KernelError for
+    what does not fit.
+    """
+    from kernel.player import Player
+
+    given = {"model": str(model), "plugins": tuple(plugins), **settings}
+    config = load_settings(RunConfig, None, given, options)
+    plan = plan_run(config, (registry or Registry.scan()).preferring(config.prefer))
+    for note in plan.notes:
+        warnings.warn(note, stacklevel=2)
+    check_pair()
+    return Player(plan, config)
+
+
+def sample(
+    denoise: Denoise,
+    noise: Tensor,
+    *,
+    solver: str | Solver,
+    schedule: str | Schedule | Sequence[float],
+    steps: int | None = None,
+    origin: Tensor | None = None,
+    seed: int = 0,
+    registry: Registry | None = None,
+) -> Tensor:
+    """Follow any denoiser from noise to x0 [B, C, *S], without gradients.
+
+    denoise: (x, sigma) -> estimate of x0 in x = x0 + sigma n, with sigma a float. noise: [B, C, *S]
+    standard normal, on the device and in the dtype to compute in; the run starts at
+    `origin + sigmas[0] noise`, and at `sigmas[0] noise` without an origin. schedule: a component
+    with its number of `steps`, or the sigmas themselves, descending to 0. seed: of the noise that
+    stochastic solvers draw, each item from its own. Iterate over `solver.trajectory(...)` to see
+    every step.
+    """
+    import torch
+
+    from kernel.runner.grid import checked, fault
+    from kernel.values import LatentSpec
+
+    follow: Solver = _of("solver", solver, registry) if isinstance(solver, str) else solver
+    if isinstance(schedule, str):
+        schedule = _of("schedule", schedule, registry)
+    if isinstance(schedule, Sequence):
+        sigmas = [float(sigma) for sigma in schedule]
+        if wrong := fault(sigmas, len(sigmas) - 1 if steps is None else steps):
+            raise UsageError(f"the list of sigmas {wrong}; it has to descend to 0")
+    elif steps is None:
+        raise UsageError("sample() needs steps, the number of steps that the schedule makes")
+    else:
+        whole = schedule.sized(LatentSpec(noise.shape[1], tuple(noise.shape[2:])))
+        sigmas = checked(whole.sigmas(steps), steps, f"the schedule {type(schedule).__name__}")
+    size = noise.square().mean().sqrt().item()
+    if noise.numel() >= 1000 and not 0.5 < size < 2:
+        raise UsageError(
+            f"the noise has a root mean square of {size:.3g}; give sample() standard normal noise, "
+            f"which it scales by the first sigma itself"
+        )
+    with torch.no_grad():
+        x = noise * sigmas[0] if origin is None else origin + noise * sigmas[0]
+        for step in follow.trajectory(denoise, x, sigmas, noise_like(noise, seed)):
+            x = step.x
+    return x
+
+
+def _of(kind: str, name: str, registry: Registry | None) -> Any:
+    return component(f"{kind}.{name.removeprefix(f'{kind}.')}", registry=registry)
+
+
+def noise_like(x: Tensor, seed: int = 0) -> Noise:
+    """Return the noise of a trajectory of `x` [B, ...]: item i depends on (seed, i) alone."""
+    import torch
+
+    from kernel.seeds import generator
+
+    draws = [generator(seed, "item", index) for index in range(len(x))]
+
+    def noise(sigma: float, following: float) -> Tensor:
+        drawn = [torch.randn(x.shape[1:], generator=each) for each in draws]
+        return torch.stack(drawn).to(x)
+
+    return noise
+
+
+def run(
+    plugins: Sequence[str] = (),
+    *,
+    options: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    source: str | Path | None = None,
+    locked: bool = False,
+    observers: Sequence[Observer] = (),
+    planned: Callable[[Plan], object] | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Run:
+    """Make sounds into a new folder, as `kernel run` does.
+
+    options: by their names on the command line, such as `{"task.label": "7"}`. config: a TOML file.
+    source: the folder of a run to repeat. locked: refuse when anything differs from `source`, or
+    from the lock of `config`. observers: beside those that are selected. planned: called once with
+    the Plan, before anything is computed. settings: fields of RunConfig, which come before those of
+    `config` and `source`. Raises KernelError.
+    """
+    registry = registry or Registry.scan()
+    before = None if source is None else read_record(Path(source), RUN)
+    file = None if config is None else Path(config)
+    values = settings | {"plugins": tuple(plugins) or None}
+    asked = settled(RunConfig, registry, file, before, values, options)
+    plan = plan_run(asked, registry.preferring(asked.prefer))
+    plan = compared(plan, asked, file, before, locked)
+    if before is not None:
+        # A run is named after what was typed, the first time and ever after.
+        typed = (*before.config.get("plugins", ()), *plugins)
+        asked = asked.model_copy(update={"plugins": typed})
+    if planned is not None:
+        planned(plan)
+    check_pair()
+    from kernel.runner.run import execute, folder_for
+
+    said: list[str | None] = []
+    with enough_memory(), folder_for(asked) as folder:
+        record = execute(asked, plan, folder, (*observers, *plan.assembly.observers), said.append)
+    notes = tuple(record["warnings"][len(plan.notes) :])
+    return Run(folder, record, notes, tuple(filter(None, said)))
+
+
+def train(
+    plugins: Sequence[str] = (),
+    *,
+    options: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    source: str | Path | None = None,
+    resume: str | Path | None = None,
+    locked: bool = False,
+    observers: Sequence[Observer] = (),
+    planned: Callable[[Plan], object] | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Training:
+    """Train a model into the folder `out`, as `kernel train` does.
+
+    resume: the folder of a training to go on with, whose settings stay but for `device`. settings:
+    fields of TrainConfig. Everything else is as for `run`.
+    """
+    registry = registry or Registry.scan()
+    file = None if config is None else Path(config)
+    values = settings | {"plugins": tuple(plugins) or None}
+    before: Record | None
+    if resume is not None:
+        given = {name for name, value in values.items() if value is not None}
+        if config or options or source or given - {"device"}:
+            raise UsageError(
+                "--resume takes every setting from the training's folder; leave the others out"
+            )
+        begun = read_record(Path(resume), TRAINING)
+        device = settings.get("device") or "auto"
+        own = begun.config | {"out": Path(resume), "device": device}
+        before, asked = begun, load_settings(TrainConfig, None, own)
+    else:
+        before = None if source is None else read_record(Path(source), TRAINING)
+        asked = settled(TrainConfig, registry, file, before, values, options)
+    plan = plan_training(asked, registry.preferring(asked.prefer))
+    plan = compared(plan, asked, file, before, locked)
+    check_pair()
+    from kernel.runner.train import check_folder, execute
+
+    check_folder(asked.out, resume is not None)
+    if planned is not None:
+        planned(plan)
+    said: list[str | None] = []
+    with enough_memory():
+        record = execute(asked, plan, (*observers, *plan.assembly.observers), said.append)
+    return Training(asked.out, record, tuple(filter(None, said)))
+
+
+def evaluate(
+    sounds: str | Path,
+    plugins: Sequence[str],
+    *,
+    reference: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return the scores of a folder of sounds or of one file, as `kernel evaluate` prints them.
+
+    plugins: metrics. reference: a folder with what the sounds should be, by the same names, or a
+    file for a file. settings: fields of Settings, such as `device`. Raises KernelError.
+    """
+    config = load_settings(Settings, None, {"plugins": tuple(plugins), **settings}, options)
+    registry = (registry or Registry.scan()).preferring(config.prefer)
+    picked = tuple(dict.fromkeys(registry.pick(name, "metric") for name in plugins))
+    kinds = ("encoder", "metric")
+    assembly, _ = assemble(registry, Selection(picked), kinds, config.options)
+    check_pair()
+    from kernel.runner.evaluate import execute
+
+    return execute(config, assembly, Path(sounds), None if reference is None else Path(reference))
+
+
+def settled(
+    schema: type[SettingsT],
+    registry: Registry,
+    file: Path | None,
+    before: Record | None = None,
+    values: Mapping[str, Any] = MappingProxyType({}),
+    options: Mapping[str, Any] | None = None,
+) -> SettingsT:
+    """Return the settings of a file or of a record, overlaid by `values` and `options`."""
+    if before is None:
+        settings = load_settings(schema, file, values, options)
+        return settings.model_copy(update={"prefer": {**registry.prefer, **settings.prefer}})
+    if file is not None:
+        raise UsageError(
+            f"--from takes every setting from {before.folder}; leave -c out, or write what is to "
+            f"differ behind --from"
+        )
+    base = repeat(before, registry, values.get("plugins") or (), values.get("model"))
+    without = (*base.get("without", ()), *(values.get("without") or ()))
+    base = {"prefer": dict(registry.prefer), **base, "without": without}
+    return load_settings(schema, base, {**values, "plugins": None, "without": None}, options)

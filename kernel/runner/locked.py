@@ -1,0 +1,65 @@
+"""Whether what is about to be done is what was recorded: refused where it is locked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from kernel.config import Settings, TrainConfig
+from kernel.errors import Difference, LockError, UsageError
+from kernel.lock import Lock, differences, lock_path, read_lock
+from kernel.repeat import Record
+from kernel.runner.libraries import check_pair
+from kernel.runner.plan import Plan
+
+__all__ = ["compared", "refuse", "relock", "snapshot"]
+
+
+def snapshot(plan: Plan, settings: Settings) -> Lock:
+    """Return the lock of a plan on this machine."""
+    check_pair()
+    from kernel.runner.device import Machine
+
+    return Lock.of(Record.model_validate(plan.facts(settings, Machine.choose(settings))))
+
+
+def compared(
+    plan: Plan, settings: Settings, config: Path | None, before: Record | None, locked: bool
+) -> Plan:
+    """Return the plan with a note for everything that is not as recorded.
+
+    With `locked`, raise LockError instead, for what differs from the record or the lock of
+    `config`; UsageError where there is neither.
+    """
+    if locked and plan.drift:
+        raise LockError(f"{'; '.join(plan.drift)}; leave --locked out, or install what it was")
+    if before is not None:
+        place, lock = before.folder, Lock.of(before)
+        remedy = "leave --locked out to go on with what is here"
+    elif not locked:
+        return plan
+    elif config is not None:
+        remedy = relock(config, isinstance(settings, TrainConfig))
+        place, lock = lock_path(config), read_lock(config, remedy)
+    else:
+        raise UsageError("--locked needs something to compare with: --from DIR, or -c FILE")
+    found = differences(lock, snapshot(plan, settings))
+    if locked:
+        refuse(found, place, remedy)
+    notes = (f"{each.what} was {each.recorded}, is {each.now}" for each in found if not each.chosen)
+    return attrs.evolve(plan, notes=(*plan.notes, *notes))
+
+
+def refuse(found: list[Difference], place: Path, remedy: str) -> None:
+    """Raise LockError with the differences from what is recorded in `place`, if there are any."""
+    if not found:
+        return
+    names = "; ".join(each.what for each in found[:3])
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+    raise LockError(f"not everything is as in {place} ({names}{more}); {remedy}", found)
+
+
+def relock(config: Path, train: bool) -> str:
+    """Return what to type for a lock that is missing or out of date."""
+    return f"`kernel lock {config}{' --train' if train else ''}` writes it anew"
