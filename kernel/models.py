@@ -17,15 +17,7 @@ from kernel.record import read_as
 from kernel.registry import PluginInfo, Registry, Selection, locate
 from kernel.values import ConditionSpec
 
-__all__ = [
-    "CODEC",
-    "FOLDER",
-    "MANIFEST",
-    "WEIGHTS",
-    "ModelPack",
-    "find_pack",
-    "survey",
-]
+__all__ = ["CODEC", "FOLDER", "MANIFEST", "WEIGHTS", "ModelPack", "find_pack", "survey"]
 
 FOLDER = "model"
 """Where a training leaves its model."""
