@@ -12,14 +12,10 @@ import torch
 from classifier import clip
 from torch import Tensor
 
+import kernel
 from kernel import Schedule, Solver
-from kernel.config import RunConfig
 from kernel.provenance import content_hash
 from kernel.record import write_json
-from kernel.registry import Registry
-from kernel.runner.device import Machine
-from kernel.runner.plan import plan_run
-from kernel.runner.sampling import Sampler
 
 BATCH = 50
 
@@ -41,27 +37,22 @@ class Voice:
     """
 
     def __init__(self, model: str) -> None:
-        config = RunConfig(model=model)
-        plan = plan_run(config, Registry.scan())
-        self.assembly, self._pack = plan.assembly, plan.model
-        self._machine = Machine.choose(config)
-        self._network = self.assembly.build_network(self._pack.condition)
-        self._codec = self.assembly.build_codec()
-        self.formulation = str(self._pack.manifest.plugins["objective"])
-        digest = (content_hash(self._pack.weights) or "").removeprefix("sha256:")
+        self._player = kernel.load(model, batch=BATCH)
+        plan = self._player.plan
+        self.assembly = plan.assembly
+        self.formulation = str(plan.model.manifest.plugins["objective"])
+        digest = (content_hash(plan.model.weights) or "").removeprefix("sha256:")
         self.key = f"{self.formulation} {digest[:8]}"
 
     def speak(
         self, solver: Solver, schedule: Schedule, steps: int, count: int, seed: int
     ) -> Spoken:
         """Return `count` digits, 0 to 9 again and again, that a solver makes on a grid."""
-        assembly = self.assembly.swap(solver).swap(schedule)
-        sampler = Sampler(assembly, self._pack.condition, self._network, self._codec, self._machine)
-        requests = assembly.task.requests((), count)
-        sounds = [sound for _, sound in sampler.sounds(requests, steps, seed, BATCH)]
+        player = self._player.using(solver, schedule)
+        sounds = player.sample(count=count, steps=steps, seed=seed)
         clips = torch.stack([clip(sound.audio[0]) for sound in sounds])
         digits = torch.tensor([int(sound.text or -1) for sound in sounds])
-        return Spoken(clips, digits, sampler.evaluations)
+        return Spoken(clips, digits, player.evaluations)
 
 
 class Cells:

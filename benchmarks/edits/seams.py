@@ -19,12 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from kernel.audio import read_audio, write_audio
-from kernel.config import RunConfig
-from kernel.registry import Registry
-from kernel.runner.device import Machine
-from kernel.runner.plan import plan_run
-from kernel.runner.sampling import Sampler
+import kernel
+from kernel import read_audio
 
 Array = NDArray[np.float64]
 FRAME = 0.02
@@ -59,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     files = sorted(each for each in given.folder.iterdir() if each.suffix in (".wav", ".flac"))
     chosen = [files[index * len(files) // given.items] for index in range(given.items)]
-    registry, machine, sampler = Registry.scan(), Machine.choose(RunConfig()), None
+    player = kernel.load(given.model, [given.task])
     worst, above, before, seams = 0.0, 0, 0, 0
     for number, path in enumerate(track(chosen, description=given.task)):
         audio, rate = read_audio(path)
@@ -68,16 +64,10 @@ def main() -> None:
         task = {"span": f"{start:.4f}:{start + given.gap:.4f}"}
         if given.task == "continuation":
             task = {"more": given.gap}
-        config = RunConfig(
-            model=given.model, plugins=(given.task,), inputs=(path,), options={"task": task}
-        )
-        plan = plan_run(config, registry)
-        sampler = Sampler.of(plan.assembly, plan.model, machine)
-        requests = plan.assembly.task.requests(config.inputs, 1)
-        ((_, sound),) = sampler.sounds(requests, plan.steps, number, 1)
+        (sound,) = player.sample(count=1, seed=number, inputs=[path], **task)
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "sound.wav"
-            gain = write_audio(target, sound.audio, rate, sound.subtype)
+            gain = sound.save(target)
             written, _ = read_audio(target)
         assert gain == 1.0
         known = np.ones(audio.shape[-1], dtype=bool)

@@ -21,12 +21,8 @@ from optimise import configuration, problem, search
 from paths import PAGE, renew, table
 from rich.console import Console
 
-from kernel import Schedule
-from kernel.config import RunConfig
-from kernel.registry import Registry
-from kernel.runner.device import Machine
-from kernel.runner.plan import Plan, plan_run
-from kernel.runner.sampling import Sampler
+import kernel
+from kernel import Player, Schedule
 from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.schedules.optimised import OptimisedSchedule
 
@@ -41,14 +37,9 @@ SEED = 2
 """The seed of the judged digits; grids are found with 0 and tested with 1."""
 
 
-def heard(
-    plan: Plan, machine: Machine, schedule: Schedule, steps: int, count: int
-) -> dict[str, Any]:
+def heard(player: Player, schedule: Schedule, steps: int, count: int) -> dict[str, Any]:
     """Return hits, count and 95 % interval of `count` digits that a schedule made."""
-    assembly = plan.assembly.swap(schedule)
-    sampler = Sampler.of(assembly, plan.model, machine)
-    requests = assembly.task.requests((), count)
-    sounds = [sound for _, sound in sampler.sounds(requests, steps, SEED, 50)]
+    sounds = player.using(schedule).sample(count=count, steps=steps, seed=SEED)
     chances = listen(load(), torch.stack([clip(sound.audio[0]) for sound in sounds]))[2]
     digits = torch.tensor([int(sound.text or -1) for sound in sounds])
     total: dict[str, Any] = accuracy(chances, digits)["all"]
@@ -57,9 +48,9 @@ def heard(
 
 def measure(model: str, solver: str, items: int, count: int, console: Console) -> dict[str, Any]:
     """Return what the plain and the optimised grid are worth to a model and a solver."""
-    config = RunConfig(model=model, plugins=(f"solver.{solver}",))
-    plan, machine = plan_run(config, Registry.scan()), Machine.choose(config)
-    found_with, other = (problem(plan, machine, items, seed) for seed in (0, 1))
+    player = kernel.load(model, [f"solver.{solver}"], batch=max(50, items))
+    plan = player.plan
+    found_with, other = (problem(player, items, seed) for seed in (0, 1))
     ends = {name: getattr(plan.assembly.schedule, name) for name in ("sigma_min", "sigma_max")}
     grid = search(
         found_with,
@@ -76,7 +67,7 @@ def measure(model: str, solver: str, items: int, count: int, console: Console) -
             "steps": steps,
             "error": found_with.error(schedule.sigmas(steps)),
             "other": other.error(schedule.sigmas(steps)),
-            "heard": heard(plan, machine, schedule, steps, count),
+            "heard": heard(player, schedule, steps, count),
         }
         for name, schedule, steps in (
             ("plain", plain, FEW),

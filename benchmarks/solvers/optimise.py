@@ -23,12 +23,9 @@ from paths import follow
 from rich.console import Console
 from torch import Tensor
 
-from kernel import Denoise, KernelError, Noise, Solver, Step, UsageError
-from kernel.config import RunConfig
-from kernel.registry import Registry
-from kernel.runner.device import Machine
-from kernel.runner.plan import Plan, plan_run
-from kernel.runner.sampling import Sampler
+import kernel
+from kernel import Denoise, KernelError, Noise, Player, Solver, Step, UsageError
+from kernel.runner.plan import Plan
 from kernel_plugins.schedules.edm import EdmSchedule
 
 FINE = 100
@@ -67,7 +64,7 @@ class Problem:
         return float(self.offset(sigmas).norm())
 
 
-def problem(plan: Plan, machine: Machine, count: int, seed: int) -> Problem:
+def problem(player: Player, count: int, seed: int) -> Problem:
     """Return the problem that the runner would pose the solver, for `count` items of a seed."""
     posed: list[tuple[Denoise, Tensor]] = []
 
@@ -78,9 +75,8 @@ def problem(plan: Plan, machine: Machine, count: int, seed: int) -> Problem:
             posed.append((denoise, x))
             yield Step(0, 0.0, x * 0, x)
 
-    assembly = plan.assembly
-    sampler = Sampler.of(assembly.swap(Posed()), plan.model, machine)
-    next(sampler.sounds(assembly.task.requests((), count), 1, seed, count))
+    assembly = player.plan.assembly
+    player.using(Posed()).sample(count=count, steps=1, seed=seed)
     denoise, x = posed[0]
     fine = assembly.schedule.sigmas(FINE)
     return Problem(assembly.solver, denoise, x, follow(assembly.solver, denoise, x, fine))
@@ -201,10 +197,10 @@ def main() -> None:
 def optimised(model: str, solver: str, counts: Sequence[int], items: int, seed: int) -> str:
     """Return the configuration with a grid for each number of steps, and print how good it is."""
     console = Console()
-    config = RunConfig(model=model, plugins=(f"solver.{solver}",))
-    plan, machine = plan_run(config, Registry.scan()), Machine.choose(config)
+    player = kernel.load(model, [f"solver.{solver}"], batch=items)
+    plan = player.plan
     with console.status(f"solving in {FINE} steps"):
-        posed = problem(plan, machine, items, seed)
+        posed = problem(player, items, seed)
     schedule = plan.assembly.schedule
     grids = []
     for steps in counts:

@@ -52,6 +52,37 @@ def test_options_of_the_task_are_keywords(model: Path) -> None:
         voice.sample(steps=0)
 
 
+def test_a_loaded_model_is_played_with_other_parts(model: Path) -> None:
+    voice = kernel.load(model, ["heun"])
+    by_name = voice.using("euler")
+    component = voice.using(kernel.component("euler"))
+    (named,), (given,) = (each.sample(count=1, steps=3) for each in (by_name, component))
+    assert torch.equal(named.audio, given.audio)
+    assert (by_name.evaluations, component.evaluations) == (3, 3)
+    assert not torch.equal(named.audio, voice.sample(count=1, steps=3)[0].audio)
+    assert voice.evaluations == 5
+    assert by_name.plan.model.folder == voice.plan.model.folder
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ("objective.rf", "belong to its objective"),
+        ("guidance.cfg", "a run takes guidances by name"),
+        ("metric", "a run takes metrics by name"),
+    ],
+)
+def test_a_part_that_has_no_place_of_its_own_is_refused(
+    model: Path, part: str, sentence: str
+) -> None:
+    class Level(kernel.Metric):
+        """Nothing."""
+
+    given = Level() if part == "metric" else kernel.component(part)
+    with pytest.raises(kernel.UsageError, match=sentence):
+        kernel.load(model).using(given)
+
+
 def test_options_of_components_have_their_names_on_the_command_line(model: Path) -> None:
     loud, plain = (
         kernel.load(model, options={"guidance.guidance_scale": scale}).sample(count=1, steps=2)
