@@ -20,7 +20,7 @@ from kernel.config import load as load_settings
 from kernel.errors import UsageError
 from kernel.registry import PluginInfo, Registry, Selection
 from kernel.repeat import RUN, TRAINING, Record, read_record, repeat
-from kernel.runner.libraries import check_pair, enough_memory
+from kernel.runner.libraries import check_pair, guarded
 from kernel.runner.locked import compared
 from kernel.runner.plan import Plan, plan_run, plan_training
 
@@ -250,7 +250,7 @@ def run(
     from kernel.runner.run import execute, folder_for
 
     said: list[str | None] = []
-    with enough_memory(), folder_for(asked) as folder:
+    with guarded(), folder_for(asked) as folder:
         record = execute(asked, plan, folder, (*observers, *plan.assembly.observers), said.append)
     notes = tuple(record["warnings"][len(plan.notes) :])
     return Run(folder, record, notes, tuple(filter(None, said)))
@@ -300,7 +300,7 @@ def train(
     if planned is not None:
         planned(plan)
     said: list[str | None] = []
-    with enough_memory():
+    with guarded():
         record = execute(asked, plan, (*observers, *plan.assembly.observers), said.append)
     return Training(asked.out, record, tuple(filter(None, said)))
 

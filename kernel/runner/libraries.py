@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 
-from kernel.errors import DeviceError, KernelError
+from kernel.errors import DeviceError, KernelError, PluginError
 
 _MEMORY = re.compile("out of memory|can't allocate memory|bad allocation", re.IGNORECASE)
 
@@ -31,10 +32,16 @@ def check_pair() -> None:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn what torch raises when memory is used up into a DeviceError."""
+def guarded() -> Iterator[None]:
+    """Turn memory that is used up into a DeviceError, and a plugin's `sys.exit` into its error."""
     try:
         yield
+    except SystemExit as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise PluginError(
+            f"{last.filename}:{last.lineno} ended the process with sys.exit({error.code!r}); leave "
+            f"its plugin out, or have its author raise an error"
+        ) from error
     except (MemoryError, RuntimeError) as error:
         # torch.OutOfMemoryError is a RuntimeError; on the CPU there is the sentence alone.
         if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):

@@ -231,6 +231,29 @@ def test_one_watches_a_run_with_an_observer_of_ones_own(model: Path, tmp_path: P
     assert Watcher.steps == [1, 2, 3]
 
 
+def test_a_part_that_ends_the_process_is_an_error(model: Path, tmp_path: Path) -> None:
+    class Quitter(kernel.Observer):
+        """Leave at the first step."""
+
+        def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+            sys.exit(0)
+
+    with pytest.raises(kernel.KernelError, match=r"test_python.py:\d+ ended the process with sys"):
+        kernel.run(model=model, count=1, steps=3, out=tmp_path / "runs", observers=[Quitter()])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_memory_that_is_used_up_is_one_sentence(model: Path, tmp_path: Path) -> None:
+    class Hungry(kernel.Observer):
+        """Take more memory than there is."""
+
+        def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
+            torch.empty(10**15)
+
+    with pytest.raises(kernel.KernelError, match="the memory is used up .*take a smaller batch"):
+        kernel.run(model=model, count=1, steps=3, out=tmp_path, observers=[Hungry()])
+
+
 def test_a_model_is_trained_and_loaded(
     training: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
