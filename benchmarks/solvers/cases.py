@@ -8,7 +8,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import kernel_plugins.schedules
@@ -66,31 +66,32 @@ RANGES = tuple({"sigma_max": SIGMA_MAX, "sigma_min": end} for end in ENDS)
 
 def solvers() -> dict[str, Solver]:
     """Return the solvers that need nothing but a denoiser, by name and options."""
-    made = _made(kernel_plugins.solvers, "solver", SOLVERS, ({},))
-    return {label: solver for label, solver in made.items() if not solver.needs}
+    found = made(kernel_plugins.solvers, "solver", SOLVERS)
+    return {label: solver for label, solver in found.items() if not solver.needs}
 
 
 def schedules() -> dict[str, Schedule]:
     """Return the schedules by name and options."""
-    made: dict[str, Schedule] = _made(kernel_plugins.schedules, "schedule", SCHEDULES, RANGES)
-    return made
+    found: dict[str, Schedule] = made(kernel_plugins.schedules, "schedule", SCHEDULES, RANGES)
+    return found
 
 
-def _made(
+def made(
     package: ModuleType,
     hook: str,
-    listed: Mapping[str, Sequence[Options]],
-    usual: Sequence[Options],
+    listed: Mapping[str, Sequence[Options]] = MappingProxyType({}),
+    usual: Sequence[Options] = ({},),
 ) -> dict[str, Any]:
+    """Return the components of a package by name and options, each with those that are listed."""
     found = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    made: dict[str, Component] = {}
+    components: dict[str, Component] = {}
     for module in found:
         if not module.startswith("_"):
             name = module.replace("_", "-")
             offered = getattr(import_module(f"{package.__name__}.{module}"), hook)()
             for options in listed.get(name, usual):
-                made[label(name, options)] = offered(**options)
-    return made
+                components[label(name, options)] = offered(**options)
+    return components
 
 
 def label(name: str, options: Options) -> str:

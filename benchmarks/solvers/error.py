@@ -75,8 +75,12 @@ class Flow:
         return float((end - self.truth).norm() / self.truth.norm()), calls
 
 
-def moments(solver: Solver, sigmas: Sequence[float], data: Gaussian) -> tuple[Tensor, Tensor]:
+def moments(
+    solver: Solver, sigmas: Sequence[float], data: Gaussian, from_data: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of what comes out of pure noise, for each value; exact.
+
+    With `from_data` it starts from data and noise, the distribution that the way down begins with.
 
     Row 0 of the batch sees no noise at all, row 1 only that of the start, row k that of one draw.
     """
@@ -90,10 +94,11 @@ def moments(solver: Solver, sigmas: Sequence[float], data: Gaussian) -> tuple[Te
         return noise
 
     rows = 1
-    follow(solver, data.denoise, torch.zeros_like(data.mean)[None], sigmas, impulse)
+    mean, std = (data.mean, data.std) if from_data else (data.mean * 0, data.std * 0)
+    follow(solver, data.denoise, mean[None], sigmas, impulse)
     rows, draws = draws + 2, 0
-    x = torch.zeros(rows, *data.mean.shape, dtype=data.mean.dtype)
-    x[1] = sigmas[0]
+    x = mean.repeat(rows, *[1] * mean.ndim)
+    x[1] += (std**2 + sigmas[0] ** 2).sqrt()
     silent, *rest = follow(solver, data.denoise, x, sigmas, impulse)
     return silent, (torch.stack(rest) - silent).square().sum(0).sqrt()
 

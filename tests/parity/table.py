@@ -29,7 +29,7 @@ their length. It is to be at most 1e-9 in float64 and 1e-5 in float32; where it 
 says why, and a test holds it to the size given. "to" is where the two are compared: many samplers
 end at the last sigma above 0.
 
-Others extrapolate over steps of any length: `leap_ratio` is none in all rows.
+Others treat steps of all lengths alike: `leap_ratio` and `noise_limit` are none in all rows.
 
 The two noises in a step of `dpmpp_sde` are given as those of one Brownian path in sigma^2. The
 states of repositories that cannot be installed were made once by their own code, in float64; ours

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from kernel import Noise
 
-__all__ = ["reverse"]
+__all__ = ["NoiseLimit", "reverse"]
+
+NoiseLimit = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="largest standard deviation of a step's noise, in units of the next sigma; "
+        "none means any",
+    ),
+]
 
 
 def reverse(
-    x: Tensor, x0: Tensor, sigma: float, following: float, noise: Noise, frozen: bool
+    x: Tensor,
+    x0: Tensor,
+    sigma: float,
+    following: float,
+    noise: Noise,
+    frozen: bool,
+    limit: float | None,
 ) -> Tensor:
     """Return the state at `following` > 0 after a step of dx = -2 sigma score dsigma + dw.
 
@@ -22,7 +39,11 @@ def reverse(
     `frozen` it is 2 sigma (sigma - following), as where the diffusion stays that of the start of
     the step (Euler and Maruyama). The score is (D - x) / sigma^2, so that the drift moves x towards
     D by variance / sigma^2.
+
+    The noise of a long step is that of its large sigmas, which the score would have taken away on
+    the way; at `following` no more than `limit` following of it is added.
     """
     variance = 2 * sigma * (sigma - following) if frozen else sigma**2 - following**2
     x = x.lerp(x0, variance / sigma**2)
-    return x.add_(noise(sigma, following), alpha=math.sqrt(variance))
+    up = math.sqrt(variance) if limit is None else min(math.sqrt(variance), limit * following)
+    return x.add_(noise(sigma, following), alpha=up)

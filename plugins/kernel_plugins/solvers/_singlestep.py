@@ -10,12 +10,13 @@ from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step
 from kernel_plugins.solvers._ancestral import split
+from kernel_plugins.solvers._leap import LongRatio, leaps
 from kernel_plugins.solvers._multistep import Interval, Prediction, combine
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Singlestep", "Stage", "TwoStage"]
+__all__ = ["OfNoise", "Singlestep", "Stage", "TwoStage"]
 
 Stage = tuple[float, tuple[int, ...]]
 
@@ -51,6 +52,10 @@ class Singlestep(Solver):
         """Return one evaluation for each stage, and one for the step to 0."""
         return len(self.stages) * (steps - 1) + 1
 
+    def predicted(self, sigma: float, following: float) -> Prediction:
+        """Return what is taken for a polynomial in the step from sigma to following > 0."""
+        return self.prediction
+
     def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
         """Return the weights of the evaluations at `nodes` over an interval."""
         return interval.weights(nodes, interval.moments(len(nodes)))
@@ -68,19 +73,36 @@ class Singlestep(Solver):
             x = yield Step(index, following, x, x0)
 
     def _step(self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, down: float) -> Tensor:
-        whole = Interval(self.prediction, sigma, down)
+        whole = Interval(self.predicted(sigma, down), sigma, down)
         models = [whole.model(x, x0)]
         nodes = [0.0]
         for node, used in self.stages:
-            part = Interval(self.prediction, sigma, whole.at(node))
+            part = Interval(whole.prediction, sigma, whole.at(node))
             weights = self.weights(part, [nodes[k] / node for k in used])
             state = combine(x, part.scale, [models[k] for k in used], weights)
             if len(models) == len(self.stages):
                 return state
-            end = Interval(self.prediction, part.following, down)
+            end = Interval(whole.prediction, part.following, down)
             models.append(end.model(state, denoise(state, part.following)))
             nodes.append(node)
         raise AssertionError("the last stage of a tableau is at node 1")
+
+
+class OfNoise(Singlestep):
+    """Predict the noise, or x0 in a step so long that the last stage would be extrapolated."""
+
+    prediction: ClassVar[Prediction] = "noise"
+
+    leap_ratio: LongRatio = 2.0
+
+    def predicted(self, sigma: float, following: float) -> Prediction:
+        """Return the noise, or x0 where D of the last stage has too large a share by the noise.
+
+        By the half rule that share is (sigma / sigma_m) / (2 node).
+        """
+        node = self.stages[-2][0]
+        share = (sigma / following) ** node / (2 * node)
+        return "x0" if leaps(share, node, self.leap_ratio) else "noise"
 
 
 class TwoStage(Singlestep):

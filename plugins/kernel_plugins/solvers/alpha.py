@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
+from kernel_plugins.solvers._leap import LongRatio, late_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +26,7 @@ class Alpha(Solver):
     """
 
     alpha: float = Field(0.5, gt=0, le=1, description="where in the step the second slope is")
+    leap_ratio: LongRatio = 2.0
 
     @property
     def order(self) -> int:
@@ -37,18 +40,20 @@ class Alpha(Solver):
     def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
-        """Yield a Step after each update. x: [B, C, *S] at sigmas[0]."""
-        share = 1 / (2 * self.alpha)
+        """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
+
+        With the slopes written out, the step is Euler's with D + s sigma / sigma_m (D_m - D) in
+        place of D.
+        """
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            x0 = denoise(x, sigma)
-            if following == 0:
-                x = x0
-            else:
-                inner = sigma + self.alpha * (following - sigma)
-                slope = (x - x0).div_(sigma)
-                x_inner = x.add(slope, alpha=inner - sigma)
-                late = (x_inner - denoise(x_inner, inner)).div_(inner)
-                x = x.add(slope.lerp_(late, share), alpha=following - sigma)
+            x0 = average = denoise(x, sigma)
+            ratio = following / sigma
+            if following > 0:
+                part = 1 + self.alpha * (ratio - 1)
+                node = math.log(part) / math.log(ratio)
+                share = late_share(0.5 / (self.alpha * part), node, self.leap_ratio)
+                average = x0.lerp(denoise(x0.lerp(x, part), part * sigma), share)
+            x = average.lerp(x, ratio)
             x = yield Step(index, following, x, x0)
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from kernel import Solver, hookimpl
-from kernel_plugins.solvers._multistep import Prediction
-from kernel_plugins.solvers._singlestep import TwoStage
+from kernel_plugins.solvers._singlestep import OfNoise, TwoStage
 
 
-class Dpm2S(TwoStage):
+class Dpm2S(OfNoise, TwoStage):
     """Evaluate the noise again inside the step, at the geometric mean of its ends.
 
     Lu et al. 2022 (DPM-Solver), algorithm 4 with r1 = `node`. With the defaults it is
     x' = x + (sigma' - sigma) e(x_m, sigma_m), which is also known as DPM-2, and with `eta` 1 as its
     ancestral form. Order 2, two evaluations a step and one in the last, to 0, which returns D.
     """
-
-    prediction: ClassVar[Prediction] = "noise"
 
 
 @hookimpl

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from kernel import Solver, hookimpl
-from kernel_plugins.solvers._multistep import Prediction
-from kernel_plugins.solvers._singlestep import Singlestep, Stage
+from kernel_plugins.solvers._singlestep import OfNoise, Stage
 
 
-class Dpm3S(Singlestep):
+class Dpm3S(OfNoise):
     """Evaluate the noise again at a third and at two thirds of the step in ln sigma.
 
     Lu et al. 2022 (DPM-Solver), algorithm 5 with r1 = 1/3, r2 = 2/3. Order 3, three evaluations a
     step and one in the last, to 0, which returns D.
     """
-
-    prediction: ClassVar[Prediction] = "noise"
 
     @property
     def stages(self) -> tuple[Stage, ...]:

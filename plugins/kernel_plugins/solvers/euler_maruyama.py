@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._reverse import reverse
+from kernel_plugins.solvers._reverse import NoiseLimit, reverse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,12 +20,14 @@ class EulerMaruyama(Solver):
 
     Song et al. 2021 (score SDE), eq. 6, with the variance of a step taken as sigma^2 - sigma'^2
     (their reverse diffusion sampler, eq. 46) or, with `form` `euler`, as 2 sigma (sigma - sigma').
+    Theirs has no `noise_limit`; few steps then end in noise.
     Order 1 of the distribution, one evaluation a step; the last, to 0, returns D.
     """
 
     form: Literal["reverse-diffusion", "euler"] = Field(
         "reverse-diffusion", description="how the variance of a step is discretised"
     )
+    noise_limit: NoiseLimit = 1.0
 
     @property
     def order(self) -> int:
@@ -46,7 +48,8 @@ class EulerMaruyama(Solver):
             if following == 0:
                 x = x0
             else:
-                x = reverse(x, x0, sigma, following, noise, frozen=self.form == "euler")
+                frozen = self.form == "euler"
+                x = reverse(x, x0, sigma, following, noise, frozen, self.noise_limit)
             x = yield Step(index, following, x, x0)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
+from kernel_plugins.solvers._leap import LongRatio, late_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +30,7 @@ class Heun(Solver):
         None, ge=0, description="largest sigma at which noise is added; none means no limit"
     )
     s_noise: float = Field(1.0, gt=0, description="standard deviation of the noise that is added")
+    leap_ratio: LongRatio = 2.0
 
     @property
     def order(self) -> int:
@@ -64,7 +66,8 @@ class Heun(Solver):
             x0 = average = denoise(x, sigma)
             ratio = following / sigma
             if following > 0:
-                average = x0.lerp(denoise(x0.lerp(x, ratio), following), 0.5 / ratio)
+                share = late_share(0.5 / ratio, 1.0, self.leap_ratio)
+                average = x0.lerp(denoise(x0.lerp(x, ratio), following), share)
             x = average.lerp(x, ratio)
             x = yield Step(index, following, x, x0)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, UsageError, hookimpl
-from kernel_plugins.solvers._reverse import reverse
+from kernel_plugins.solvers._reverse import NoiseLimit, reverse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ class PredictorCorrector(Solver):
 
     The predictor `native` is SGMSE+'s own: it steps in the time of a process that drifts to an
     origin, where `reverse-diffusion` steps in sigma and leaves the drift to the change of
-    variables, which is exact.
+    variables, which is exact. `noise_limit` is for the predictors in sigma.
     """
 
     predictor: Literal["reverse-diffusion", "euler-maruyama", "ode", "native"] = Field(
@@ -40,6 +40,7 @@ class PredictorCorrector(Solver):
     )
     corrections: int = Field(1, ge=0, description="Langevin steps at each sigma")
     snr: float = Field(0.5, gt=0, lt=0.707, description="signal-to-noise ratio of a Langevin step")
+    noise_limit: NoiseLimit = 1.0
 
     _path: NativePath | None = None
     _origin: Tensor | None = None
@@ -103,7 +104,8 @@ class PredictorCorrector(Solver):
     ) -> Tensor:
         if self.predictor == "ode":
             return x0.lerp(x, following / sigma)
-        return reverse(x, x0, sigma, following, noise, frozen=self.predictor == "euler-maruyama")
+        frozen = self.predictor == "euler-maruyama"
+        return reverse(x, x0, sigma, following, noise, frozen, self.noise_limit)
 
     def _native(
         self, x: Tensor, x0: Tensor, sigma: float, following: float, noise: Noise

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
+from kernel_plugins.solvers._leap import LongRatio, late_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,7 @@ class Restart(Solver):
     restarts: int = Field(2, ge=1, description="how often")
     inner_steps: int = Field(3, ge=1, description="steps on the way down again")
     rho: float = Field(7.0, gt=0, description="exponent of the inner grid")
+    leap_ratio: LongRatio = 2.0
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -79,7 +81,8 @@ class Restart(Solver):
         x0 = average = denoise(x, sigma)
         ratio = following / sigma
         if following > 0:
-            average = x0.lerp(denoise(x0.lerp(x, ratio), following), 0.5 / ratio)
+            share = late_share(0.5 / ratio, 1.0, self.leap_ratio)
+            average = x0.lerp(denoise(x0.lerp(x, ratio), following), share)
         return average.lerp(x, ratio), x0
 
     def _grid(self, high: float, low: float) -> list[float]:

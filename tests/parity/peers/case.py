@@ -18,15 +18,18 @@ BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 """How far samples may be apart, relative to their length."""
 
 
-def extrapolating(solver: Solver) -> Solver:
-    """Return the solver as others have it: it takes a leap for any other step."""
-    fields = type(solver).model_fields
-    return solver.model_copy(update={"leap_ratio": None}) if "leap_ratio" in fields else solver
+CAUTION = ("leap_ratio", "noise_limit")
+
+
+def bold(solver: Solver) -> Solver:
+    """Return the solver as others have it: it takes a long step as it does any other."""
+    off = {name: None for name in CAUTION if name in type(solver).model_fields}
+    return solver.model_copy(update=off)
 
 
 @attrs.frozen
 class Case:
-    """One solver, without a `leap_ratio`, beside one sampler.
+    """One solver, without CAUTION, beside one sampler.
 
     `library` is `diffusers`, `k-diffusion` or the name of a file of stored states, and `name` with
     `options` what is called there. `grid` is one of `problem.GRIDS`, or the sampler's own; `parts`
@@ -37,7 +40,7 @@ class Case:
     where the sampler returns that; `reason` says why.
     """
 
-    solver: Solver = attrs.field(converter=extrapolating)
+    solver: Solver = attrs.field(converter=bold)
     library: str
     name: str
     options: Mapping[str, Any] = attrs.field(factory=dict)
@@ -53,7 +56,7 @@ class Case:
         changed = {
             key: value
             for key, value in self.solver
-            if value != type(self.solver).model_fields[key].default and key != "leap_ratio"
+            if value != type(self.solver).model_fields[key].default and key not in CAUTION
         }
         return spelled(type(self.solver).__module__.rpartition(".")[2].replace("_", "-"), changed)
 

@@ -11,15 +11,21 @@ from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.schedules.rf import RfSchedule
 from kernel_plugins.schedules.ve import VeSchedule
 from kernel_plugins.schedules.vp import VpSchedule
-from kernel_plugins.solvers._leap import GROWTH, carried
+from kernel_plugins.solvers._leap import GROWTH, carried, late_share
 from kernel_plugins.solvers._multistep import Interval, adams_bashforth
+from kernel_plugins.solvers.alpha import Alpha
 from kernel_plugins.solvers.deis import Deis
 from kernel_plugins.solvers.dpm_2m import Dpm2M
+from kernel_plugins.solvers.dpm_2s import Dpm2S
 from kernel_plugins.solvers.dpm_3m import Dpm3M
+from kernel_plugins.solvers.dpm_3s import Dpm3S
 from kernel_plugins.solvers.dpmpp_2m import DpmPP2M
 from kernel_plugins.solvers.dpmpp_3m import DpmPP3M
 from kernel_plugins.solvers.euler import Euler
+from kernel_plugins.solvers.euler_maruyama import EulerMaruyama
+from kernel_plugins.solvers.heun import Heun
 from kernel_plugins.solvers.lms import Lms
+from kernel_plugins.solvers.pc import PredictorCorrector
 from kernel_plugins.solvers.pndm import Pndm
 from kernel_plugins.solvers.unipc import UniPC
 
@@ -107,6 +113,58 @@ def test_a_smooth_grid_of_many_steps_has_no_leap(solver):
 def test_unipc_is_unchanged_on_the_grids_of_the_packs(schedule, steps):
     sigmas = schedule.sigmas(steps)
     assert list(UniPC().updates(sigmas)) == list(off(UniPC()).updates(sigmas))
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+@pytest.mark.parametrize("node", [1.0, 0.5, 0.1])
+def test_a_late_evaluation_is_extrapolated_so_far(ratio, node):
+    """With R the errors may grow to 1 + R, or to (1 + R) / 2 of what they do in short steps."""
+    most = (1 + max(1 + ratio, (1 / node - 1) * (1 + ratio) / 2)) / 2
+    assert late_share(most, node, ratio) == most
+    assert late_share(1.01 * most, node, ratio) == 1 / (2 * node)
+    assert late_share(1.01 * most, node, None) == 1.01 * most
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [Heun(), Alpha(alpha=1.0), Dpm2S(), Dpm3S()],
+    ids=repr,
+)
+def test_a_step_of_several_evaluations_that_leaps_is_better_than_eulers(solver, mixture, drive):
+    x = 50.0 * torch.randn(8, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    truth = mixture.flow(x, 50.0, 0.5)
+    careful, bold, euler = (
+        float((drive(each, mixture.denoise, x, [50.0, 0.5, 0.0])[0].x - truth).norm())
+        for each in (solver, off(solver), Euler())
+    )
+    assert careful < euler < bold
+    short = [50.0, 45.0, 0.0]
+    same = [drive(each, mixture.denoise, x, short)[0].x for each in (solver, off(solver))]
+    assert torch.equal(*same)
+
+
+def test_heun_with_the_steps_of_its_paper_has_no_leap(mixture, drive):
+    sigmas = EdmSchedule().sigmas(18)
+    x = 80.0 * torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    ends = [drive(each, mixture.denoise, x, sigmas)[-1].x for each in (Heun(), off(Heun()))]
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [EulerMaruyama(), EulerMaruyama(form="euler"), PredictorCorrector(corrections=0)],
+    ids=repr,
+)
+@pytest.mark.parametrize(("limit", "up"), [(1.0, 1.0), (1.5, 1.5), (None, None)])
+def test_the_noise_of_a_step_is_limited_by_the_next_sigma(solver, limit, up, drive):
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    solver = solver.model_copy(update={"noise_limit": limit})
+    ends = [
+        drive(solver, lambda x, sigma: x, one, [4.0, 1.0, 0.0], lambda *_, n=noise: n * one)[0].x
+        for noise in (0.0, 1.0)
+    ]
+    variance = 2 * 4.0 * 3.0 if getattr(solver, "form", "") == "euler" else 16.0 - 1.0
+    assert float(ends[1] - ends[0]) == pytest.approx(up or math.sqrt(variance))
 
 
 @pytest.mark.parametrize("schedule", [CosineSchedule(), VpSchedule()], ids=repr)
