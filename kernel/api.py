@@ -1,7 +1,7 @@
 """The Python API: everything that the command line does, and models and solvers to call.
 
-`registry` says what is installed and preferred; by default that is everything on `sys.path`. The
-user's own file of preferences is read by the command line alone.
+`registry` holds the installed plugins and the preferences among them; by default it is a scan of
+`sys.path`. Only the command line reads the user's own file of preferences.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
 class Run:
     """A finished run: its folder, the record that `run.json` there holds, and its sounds.
 
-    notes: what came up while it ran. remarks: how to look at what the observers wrote.
+    notes: notes that the run itself added. remarks: the last words of the observers.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ class Run:
 class Training:
     """A finished training: its folder, and the record that `train.json` there holds.
 
-    remarks: how to look at what the observers wrote.
+    remarks: the last words of the observers.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Training:
 
 
 def plugins(kind: str | None = None, *, registry: Registry | None = None) -> list[PluginInfo]:
-    """Return what is installed, of every kind or of one, sorted; nothing is imported."""
+    """Return the installed plugins, of every kind or of one, sorted; import none of them."""
     found = (registry or Registry.scan()).plugins
     return [info for info in found if kind in (None, info.kind)]
 
@@ -130,8 +130,8 @@ def load(
 
     plugins: components in place of those that the model recommends. options: theirs, such as
     `{"guidance.guidance_scale": 2}`. settings: `device`, `precision` and the other fields of
-    RunConfig. Whatever is not as the model was trained with it is a warning. Raises KernelError for
-    what does not fit.
+    RunConfig. A part that differs from the training's is a warning. Raises KernelError for parts
+    that do not fit.
     """
     from kernel.player import Player
 
@@ -241,7 +241,7 @@ def run(
     plan = plan_run(asked, registry.preferring(asked.prefer))
     plan = compared(plan, asked, file, before, locked)
     if before is not None:
-        # A run is named after what was typed, the first time and ever after.
+        # A repetition has the name of the first run.
         typed = (*before.config.get("plugins", ()), *plugins)
         asked = asked.model_copy(update={"plugins": typed})
     if planned is not None:
@@ -316,8 +316,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the scores of a folder of sounds or of one file, as `kernel evaluate` prints them.
 
-    plugins: metrics. reference: a folder with what the sounds should be, by the same names, or a
-    file for a file. settings: fields of Settings, such as `device`. Raises KernelError.
+    plugins: metrics. reference: a folder of reference sounds with the same names, or a file for a
+    file. settings: fields of Settings, such as `device`. Raises KernelError.
     """
     config = load_settings(Settings, None, {"plugins": tuple(plugins), **settings}, options)
     registry = (registry or Registry.scan()).preferring(config.prefer)
@@ -344,8 +344,8 @@ def settled(
         return settings.model_copy(update={"prefer": {**registry.prefer, **settings.prefer}})
     if file is not None:
         raise UsageError(
-            f"--from takes every setting from {before.folder}; leave -c out, or write what is to "
-            f"differ behind --from"
+            f"--from takes every setting from {before.folder}; leave -c out, or type the changes "
+            f"behind --from"
         )
     base = repeat(before, registry, values.get("plugins") or (), values.get("model"))
     without = (*base.get("without", ()), *(values.get("without") or ()))

@@ -17,7 +17,7 @@ ConfigT = TypeVar("ConfigT", bound="Settings")
 
 
 def _writable(path: Path) -> Path:
-    """Return a path that a file system can have. Raises ValueError for another one."""
+    """Return the path. Raises ValueError where no file system can have it."""
     if "\0" in str(path):
         raise ValueError("a path holds no NUL")
     return path
@@ -102,7 +102,7 @@ class TrainConfig(Settings):
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     warmup: int = Field(100, ge=0, description="steps over which the learning rate rises")
     decay: Literal["constant", "cosine"] = Field(
-        "cosine", description="what the learning rate does after the warm-up"
+        "cosine", description="the learning rate after the warm-up"
     )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     groups: dict[str, GroupConfig] = Field(

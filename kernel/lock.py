@@ -1,4 +1,4 @@
-"""What decides the bytes of a result, noted in a form that can be kept and compared."""
+"""Locks: every fact that decides the bytes of a result, kept in a file and compared."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kernel.repeat import Record
 __all__ = ["Difference", "Lock", "differences", "lock_path", "read_lock"]
 
 ELSEWHERE = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"}
-"""Settings whose outcome a lock notes in its parts."""
+"""Settings that a lock holds as its parts."""
 
 IDLE = {"out", "name", "device", "checkpoint_every", "keep"}
-"""Settings that change where the result goes or how it is come by, and not what it is."""
+"""Settings that change no byte of the result."""
 
 
 class Lock(BaseModel, frozen=True, extra="forbid"):
@@ -35,7 +35,7 @@ class Lock(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        """Return the lock of what a record says."""
+        """Return the lock of a record."""
         parts: dict[str, dict[str, Any]] = {"the network": {"precision": record.precision}}
         for name, version in record.versions.items():
             if name != "kernel-audio":
@@ -61,12 +61,12 @@ class Lock(BaseModel, frozen=True, extra="forbid"):
         )
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """Return every value by what it is of and what it says of it; settings are of nothing."""
+        """Return every value by subject and aspect; the subject of settings is empty."""
         return {"": self.settings, "kernel-audio": self.kernel, **self.parts}
 
 
 def differences(recorded: Lock, now: Lock) -> list[Difference]:
-    """Return everything that differs, sorted; what several components share is said once."""
+    """Return all differences, sorted; one that several components share is listed once."""
     old, new = recorded.facts(), now.facts()
     found = [Difference(each, "present", "absent", True) for each in sorted(old.keys() - new)]
     found += [Difference(each, "absent", "present", True) for each in sorted(new.keys() - old)]
@@ -86,9 +86,9 @@ def differences(recorded: Lock, now: Lock) -> list[Difference]:
 
 
 def lock_path(config: Path) -> Path:
-    """Return where the lock of a configuration is. Raises UsageError for the name of a lock."""
+    """Return the path of a configuration's lock. Raises UsageError for a path that is a lock."""
     if config.suffix == ".lock":
-        raise UsageError(f"{config} is a lock by its name; name the configuration that it is of")
+        raise UsageError(f"{config} is a lock; name its configuration")
     return config.with_suffix(".lock")
 
 
@@ -102,7 +102,7 @@ def read_lock(config: Path, remedy: str) -> Lock:
 
 
 def _text(value: Any) -> str:
-    """Return a value for people; the first digits of a hash tell it from any other."""
+    """Return a value for people, a hash by its first digits."""
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

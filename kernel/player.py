@@ -57,8 +57,8 @@ class Player:
             if isinstance(part, Component):
                 if part.fixed:
                     raise MisfitError(
-                        f"the weights of {plan.model.name} belong to its {part.kind}; load another "
-                        f"model to play with {type(part).__name__}"
+                        f"the weights of {plan.model.name} belong to its {part.kind}; load a "
+                        f"model of its own for {type(part).__name__}"
                     )
                 if part.accumulates or part.kind not in run_kinds():
                     raise MisfitError(

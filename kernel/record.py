@@ -1,7 +1,7 @@
 """The record of a run, `run.json`.
 
-An item's `given` is the file of the recording that it was made from, and `spans` the parts that
-were made anew, [[start, stop], ...] in seconds.
+An item's `given` is the file of the recording that it was made from. Its `spans` are the parts
+that the run made, [[start, stop], ...] in seconds.
 
     name        of the run
     command     the words after `kernel` on the command line
@@ -37,7 +37,7 @@ SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
 
 def read_as(schema: type[SchemaT], path: Path, loads: Callable[[str], Any] = json.loads) -> SchemaT:
-    """Return what a file says. Raises ValueError that says in a few words why it cannot be read."""
+    """Return the content of a file. Raises ValueError with the reason in a few words."""
     try:
         return schema.model_validate(loads(path.read_text("utf-8")))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Reads the record of a run or a training again, and turns it into the settings of another one."""
+"""Records of runs and trainings: read, and turned into the settings of a repetition."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = "run.json"
 TRAINING = "train.json"
 
 NOT_REPEATED = {"plugins", "options", "prefer", "model", "inputs", "out", "name"}
-"""Settings that a record holds in a form without doubt, and where the result went."""
+"""Settings that a record holds elsewhere, without doubt, and the place of the result."""
 
 
 class _Model(BaseModel, frozen=True):
@@ -57,7 +57,7 @@ class _Input(BaseModel, frozen=True):
 
 
 class Record(BaseModel, frozen=True):
-    """What `run.json` and `train.json` say of how the result came about."""
+    """The part of `run.json` and `train.json` that says how the result was made."""
 
     folder: Path = Path()
     kernel: dict[str, str | None]
@@ -73,14 +73,14 @@ class Record(BaseModel, frozen=True):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the configuration, with the number of steps that were done."""
+        """Return the configuration with the number of steps that the solver took."""
         return self.config | ({"steps": self.steps} if self.steps else {})
 
 
 def read_record(folder: Path, *names: str) -> Record:
     """Return the record in a folder, under the first of `names` that is there.
 
-    Raises InputError when there is none or it cannot be read.
+    Raises InputError when the record is missing or damaged.
     """
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
@@ -98,11 +98,11 @@ def read_record(folder: Path, *names: str) -> Record:
 def repeat(
     record: Record, registry: Registry, plugins: Sequence[str], model: str | None
 ) -> dict[str, Any]:
-    """Return the settings that do again what a record says.
+    """Return the settings that repeat a record.
 
-    plugins: spellings that replace what was recorded of their kinds, or add to the kinds that
-    accumulate. model: one to take in place of the recorded one. Raises PluginError for a plugin or
-    a model that is not installed any more.
+    plugins: spellings that replace recorded plugins of their kinds, or add to kinds that
+    accumulate. model: replaces the recorded model. Raises PluginError for a plugin or a model that
+    is no longer installed.
     """
     named = registry.select(plugins)
     kept = [each for each in record.plugins if accumulates(each.kind) or not named.of(each.kind)]
@@ -121,7 +121,7 @@ def repeat(
             }
     settings = {key: value for key, value in record.settings.items() if key not in NOT_REPEATED}
     settings |= {"plugins": spellings, "options": options}
-    # What was both named and left out is not among the recorded plugins any more.
+    # A plugin that was both named and left out is not among the recorded plugins.
     words = record.config.get("plugins", ())
     gone = {info.spelling for word in words for info in registry.find(word)}
     if "without" in settings:
@@ -146,6 +146,6 @@ def _installed(recorded: _Model, registry: Registry, folder: Path) -> str:
             f"{folder} was made with {recorded.spelling} of {recorded.distribution} "
             f"{recorded.version}, which is not installed; "
             f"`kernel plugins --requirements --from {folder}` says what to install, or name "
-            f"another in its place"
+            f"a replacement with --plugins"
         )
     return recorded.qualified

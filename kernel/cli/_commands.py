@@ -20,7 +20,7 @@ ELSEWHERE = {
 
 
 def listing(registry: Registry, own: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
-    """Return what each distribution offers: the name of each command, and its module's first line.
+    """Return each distribution's commands: their names, and the first lines of their modules.
 
     The line is read from the module's docstring; nothing of the module is run.
     """

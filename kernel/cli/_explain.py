@@ -1,4 +1,4 @@
-"""What one plugin is and which options it takes."""
+"""The description of one plugin, and its options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BOUNDS = {
 
 
 def explain(info: PluginInfo, registry: Registry) -> dict[str, Any]:
-    """Return what a plugin is, its options, and the error instead when it cannot be loaded."""
+    """Return the description and options of a plugin, or the error that its import raises."""
     record = info._asdict()
     if info.kind == "model":
         return record | {"doc": f"A trained model: see `kernel models {info.name}`.", "options": []}
@@ -42,7 +42,7 @@ def explain(info: PluginInfo, registry: Registry) -> dict[str, Any]:
 
 
 def show(record: dict[str, Any]) -> str:
-    """Return the text for people of what `explain` returned."""
+    """Return the result of `explain` as text for people."""
     spelling = f"{record['kind']}.{record['name']}"
     lines = [f"{spelling}  ({record['distribution']} {record['version']}, {record['target']})", ""]
     if "error" in record:
@@ -59,7 +59,7 @@ def show(record: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return a paragraph filled anew and indented; what is laid out by spaces keeps its lines."""
+    """Return a paragraph filled and indented; text that is laid out by spaces keeps its lines."""
     if text.startswith(" ") or "   " in text:
         return "\n".join(f"  {line}" for line in text.splitlines())
     return paragraph(" ".join(text.split()), "  ")

@@ -1,4 +1,4 @@
-"""The lines that say what a run or a training is made of, before it begins."""
+"""The header of a run or a training: its components, before it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells when a second distribution owns the import name `kernel`."""
+"""Finds a second distribution that owns the import name `kernel`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import click
 from kernel._scan import content
 
 _OURS = ("kernel_audio-", "~")
-"""Our own metadata, and what pip renamed so and did not get to remove."""
+"""Our own metadata, and folders that pip renamed and failed to remove."""
 _FILE = b"\nkernel/__init__.py,"
 
 
 def warn_of_second_owner() -> None:
-    """Say in one sentence when another distribution installs a package `kernel` too."""
+    """Print one sentence when a second distribution installs a package `kernel`."""
     other = second_owner()
     if other:
         click.echo(
@@ -26,9 +26,9 @@ def warn_of_second_owner() -> None:
 
 
 def second_owner() -> str | None:
-    """Return the name of another distribution that installs `kernel/__init__.py`, or None.
+    """Return the name of a second distribution that installs `kernel/__init__.py`, or None.
 
-    Reads the bytes of every RECORD, which takes a tenth of what `packages_distributions` takes.
+    Reads the bytes of every RECORD, in a tenth of the time of `packages_distributions`.
     """
     for folder in dict.fromkeys(sys.path):
         try:

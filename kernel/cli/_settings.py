@@ -33,7 +33,7 @@ config_option = click.option(
 
 
 def given(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Split `a,b,c`; return None for what was not given, so that a file's setting stays."""
+    """Split `a,b,c`; return None for an empty value, so that a file's setting stays."""
     if isinstance(value, str):
         return tuple(filter(None, map(str.strip, value.split(","))))
     return value or None
@@ -51,7 +51,7 @@ def repeatable(command: Command) -> Command:
         "source",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Do again what the record in DIR says; what is given beside it comes first.",
+        help="Repeat the run or training in DIR; options given here come first.",
     )(command)
 
 

@@ -1,4 +1,4 @@
-"""The user's own preferences: one file for every command, read by the command line alone."""
+"""The user's own preferences: one file for every command; only the command line reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def user_file() -> Path:
 
 
 def installed() -> Registry:
-    """Return what is installed, with the user's preferences."""
+    """Return the installed plugins, with the user's preferences."""
     return Registry.scan(preferences())
 
 

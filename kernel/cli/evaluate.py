@@ -17,7 +17,7 @@ Examples:
   kernel evaluate enhanced --reference clean --plugins pesq,estoi,si-sdr
   kernel evaluate out.wav --reference clean.wav --plugins pesq -o metric.mode=nb
 
-`kernel run --plugins ...,METRIC` scores what it makes in the same way.
+`kernel run --plugins ...,METRIC` scores the sounds that it makes in the same way.
 """
 
 
@@ -26,7 +26,7 @@ Examples:
 @click.option(
     "--reference",
     type=click.Path(path_type=Path, exists=True),
-    help="A folder with what the sounds should be, by the same names; or a file for a file.",
+    help="A folder of reference sounds with the same names, or a file for a file.",
 )
 @click.option(
     "-p",

@@ -1,4 +1,4 @@
-"""`kernel models`: the installed model packs and what each was trained with."""
+"""`kernel models`: the installed model packs, and the parts of each."""
 
 from __future__ import annotations
 

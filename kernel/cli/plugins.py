@@ -1,4 +1,4 @@
-"""`kernel plugins`: what is installed, and what each plugin can be told."""
+"""`kernel plugins`: the installed plugins, and the options of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Examples:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
-    "--requirements", is_flag=True, help="Print what pip would have to be told to install them."
+    "--requirements", is_flag=True, help="Print the lines that pip needs to install them."
 )
 @click.option(
     "--from",

@@ -64,5 +64,5 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def problem(sentence: str) -> str:
-    """Return a paragraph for something that is wrong with what is installed."""
+    """Return a paragraph about a broken installation."""
     return paragraph(f"Problem: {sentence}" + ("" if sentence.endswith("?") else "."))

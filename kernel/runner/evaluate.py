@@ -36,10 +36,10 @@ def sound_files(place: Path) -> list[Path]:
 def execute(
     settings: Settings, assembly: Assembly, sounds: Path, references: Path | None
 ) -> dict[str, Any]:
-    """Return the record of an evaluation: what scored, every sound's scores, and their summary.
+    """Return the record of an evaluation: the scores of every sound, and their summary.
 
     A reference has its sound's name, but for the suffix, and is brought to its rate and channels.
-    Raises InputError for a file that cannot be read, has no reference or one of another length.
+    Raises InputError for a file that cannot be read, lacks a reference or differs in length.
     """
     machine = Machine.choose(settings)
     files = sound_files(sounds)

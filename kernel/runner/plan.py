@@ -1,4 +1,4 @@
-"""From a configuration to an assembly that fits: everything that can be refused without torch."""
+"""Plans of runs and trainings: every check that needs no computation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["Plan", "plan_run", "plan_training"]
 
 @attrs.frozen
 class Plan:
-    """What will be run: the components, the model, the steps, and what the user should know."""
+    """The components, the model, the steps and the notes of a run or a training."""
 
     registry: Registry
     selection: Selection
@@ -48,7 +48,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
     drift: tuple[str, ...] = ()
-    """What is not as the model was trained with it: those of the notes that `--locked` refuses."""
+    """The notes on parts that changed since the training, which `--locked` refuses."""
     codec: ModelPack | None = None
     """The pack that has the weights of a trained codec, which may be the model itself."""
 
@@ -60,10 +60,10 @@ class Plan:
         return self.pack
 
     def companion(self, name: str) -> tuple[Objective, Backbone, nn.Module]:
-        """Return objective, backbone and network, with its weights, of another model by its name.
+        """Load a second model by its name; return its objective, backbone and network.
 
         It works on the latents of this one: the same codec, rate and channels, and conditions of
-        the same width. Raises UsageError for a name that is unknown, MisfitError for another kind
+        the same width. Raises UsageError for an unknown name, MisfitError for an unlike
         of model, and InputError when its weights do not fit.
         """
         pack = find_pack(self.registry, name)
@@ -95,9 +95,9 @@ class Plan:
         }
 
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
-        """Return all that a record can say before anything is computed.
+        """Return the facts of a record that are known before anything is computed.
 
-        The settings, the device, and the parts: whose they are, their options, what they read.
+        They are the settings, the device, and the parts with owners, options and files.
         """
         pack = self.pack
         owners = {part.info.distribution for part in self.assembly.parts}
@@ -128,7 +128,7 @@ class Plan:
     def _read(self) -> dict[str, Path]:
         """Return the files and folders that are read, by the setting or option that names them.
 
-        What an observer is told of is a place to write.
+        A path in an observer's options is a place to write.
         """
         found = {f"inputs.{number}": path for number, path in enumerate(self.inputs)}
         if self.pack and not self.pack.info:
@@ -147,9 +147,9 @@ class Plan:
 def plan_run(config: RunConfig, registry: Registry) -> Plan:
     """Return the plan of a run.
 
-    With no model named, the first pack, by name, that was trained with what the user selected, and
-    of those that were one that was made for the task, or is good for it, before the others.
-    Raises UsageError, MisfitError or PluginError; nothing was computed or written by then.
+    Where no model is named, packs that were trained with the selected parts are candidates. A pack
+    that was made for the selected task, or lists it, comes first; then the order of names decides.
+    Raises UsageError, MisfitError or PluginError before anything is computed or written.
     """
     selection = registry.select(config.plugins)
     unplayed = tuple(f"{kind}." for kind in set(training_kinds()) - set(run_kinds()))
@@ -197,7 +197,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
 def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     """Return the plan of a training, from nothing or from the weights of a model.
 
-    A solver and guidances are not used; named, they become the trained model's recommendation.
+    The training does not use a solver or guidances; the trained model recommends those named here.
     Raises UsageError, MisfitError or PluginError.
     """
     selection = registry.select(config.plugins)
@@ -256,7 +256,7 @@ def _refuse_paths(assembly: Assembly) -> None:
 
 
 def _check_task(assembly: Assembly, pack: ModelPack | None, codec: ModelPack | None) -> None:
-    """Raise MisfitError when the task's audio or condition is not what was trained."""
+    """Raise MisfitError when the task's audio or condition differs from the model's."""
     for each in filter(None, (pack, codec)):
         for field, unit in (("sample_rate", " Hz"), ("channels", " channels")):
             wants, has = getattr(assembly.task.audio, field), getattr(each.manifest.trained, field)
@@ -295,7 +295,7 @@ def _choose_pack(
         names = ", ".join(info.spelling for kind in model_kinds() for info in selection.of(kind))
         raise MisfitError(
             f"none of the {len(every)} installed models was trained with {names}; `kernel models` "
-            f"lists what each was trained with, `kernel train` makes another"
+            f"lists the parts of each, `kernel train` makes a new one"
         )
     pack, *others = made or fits
     return pack, others

@@ -50,8 +50,8 @@ def execute(
 ) -> dict[str, Any]:
     """Make the sounds of `plan` into `folder`, which appears whole or not at all.
 
-    Returns the record that `run.json` holds. `tell` is called with what each observer says when it
-    has finished. However many sounds there are, the run holds those of one batch.
+    Returns the record that `run.json` holds. `tell` is called with the last words of each
+    observer. However many sounds there are, the run holds those of one batch.
     """
     machine = Machine.choose(config, config.cuda_graph)
     assembly = plan.assembly
@@ -106,7 +106,7 @@ def execute(
 
 
 def _write(folder: Path, sound: Sound) -> dict[str, Any]:
-    """Write a sound and what it was made from into a folder; return what the record says of it."""
+    """Write a sound and its given recording into a folder; return its entry in the record."""
     file, before = f"{sound.name}.wav", f"{sound.name}-given.wav"
     gain = write_audio(folder / file, sound.audio, sound.sample_rate, sound.subtype)
     if sound.given is not None:

@@ -174,7 +174,7 @@ def test_a_lock_has_no_path_of_the_machine() -> None:
 
 def test_a_configuration_has_its_lock_beside_it() -> None:
     assert lock_path(Path("there/night.toml")) == Path("there/night.lock")
-    with pytest.raises(UsageError, match="night.lock is a lock by its name; name the conf"):
+    with pytest.raises(UsageError, match="night.lock is a lock; name its conf"):
         lock_path(Path("night.lock"))
 
 
