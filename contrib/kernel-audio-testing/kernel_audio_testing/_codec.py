@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from kernel.errors import KernelError
-from kernel.kinds.codec import Codec
 from kernel.values import AudioSpec
-from kernel_audio_testing._sounds import first_taken, tones
+from kernel_audio_testing import _fidelity
+from kernel_audio_testing._coded import built, codec_of, latent_of, levels, untrained
+from kernel_audio_testing._sounds import tones
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import (
     finite,
@@ -27,42 +28,17 @@ __all__ = ["CHECKS"]
 LENGTHS = (1, 333, 4096, 5001)
 
 
-def _codec(subject: Subject) -> tuple[Codec, AudioSpec]:
-    """Return the codec and the first kind of audio that it takes."""
-    codec: Codec = subject.make()
-    return codec, first_taken(lambda audio: codec.latent(audio, 4096))
-
-
-def _built(subject: Subject) -> tuple[Any, Codec, AudioSpec]:
-    codec, audio = _codec(subject)
-    module: Any = codec.build(audio)
-    return module.eval().requires_grad_(False), codec, audio
-
-
-def _latent(module: Any, audio: Tensor) -> Tensor:
-    """Return what everybody but the runner's draws is handed: the mean where there is a spread."""
-    encoded = module.encode(audio)
-    latent: Tensor = encoded[0] if isinstance(encoded, tuple) else encoded
-    return latent
-
-
-def _untrained(subject: Subject) -> None:
-    """Raise Inapplicable for a codec whose weights are a pack's, which is checked in its place."""
-    if subject.make().trained:
-        raise Inapplicable("its weights are in a pack; check the pack")
-
-
 @torch.no_grad()
 def check_latent_shape(subject: Subject) -> str | None:
     """Check that `latent` tells the shape of what `encode` returns, for every length."""
-    codec, first = _codec(subject)
+    codec, first = codec_of(subject)
     for audio in (first, AudioSpec(first.sample_rate, 3 - first.channels)):
         try:
             module: Any = codec.build(audio)
         except KernelError:
             continue
         for samples in LENGTHS:
-            found = _latent(module, tones(audio, samples)).shape
+            found = latent_of(module, tones(audio, samples)).shape
             wanted = (2, *codec.latent(audio, samples).shape)
             require(
                 tuple(found) == wanted,
@@ -76,10 +52,10 @@ def check_latent_shape(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_samples(subject: Subject) -> str | None:
     """Check that decoding returns as many finite samples as are asked for."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     for samples in LENGTHS:
         sound = tones(audio, samples)
-        found = module.decode(_latent(module, sound), samples)
+        found = module.decode(latent_of(module, sound), samples)
         require(
             found.shape == sound.shape,
             f"{tuple(sound.shape)} is decoded as {tuple(found.shape)}",
@@ -91,41 +67,35 @@ def check_samples(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_round_trip(subject: Subject) -> str | None:
     """Check that a decoded sound has the spectrogram and the level of the original."""
-    _untrained(subject)
-    module, _, audio = _built(subject)
+    untrained(subject)
+    module, _, audio = built(subject)
     sound = tones(audio, audio.sample_rate // 2)
-    found = module.decode(_latent(module, sound), sound.shape[-1])
+    found = module.decode(latent_of(module, sound), sound.shape[-1])
     error = float((found - sound).square().sum() / sound.square().sum())
     snr = -10 * torch.log10(torch.tensor(max(error, 1e-30))).item()
-    levels = torch.stack([_levels(sound), _levels(found)]).flatten(1)
-    likeness = float(torch.corrcoef(levels)[0, 1])
+    both = torch.stack([levels(sound), levels(found)]).flatten(1)
+    likeness = float(torch.corrcoef(both)[0, 1])
     gain = 10 * float((found.square().mean() / sound.square().mean()).log10())
     fact = f"SNR {snr:.1f} dB, spectrograms correlate {likeness:.3f}, level {gain:+.1f} dB"
     require(likeness > 0.7 and abs(gain) < 6, fact)
     return fact
 
 
-def _levels(sound: Tensor) -> Tensor:
-    window = torch.hann_window(512)
-    spectrum = torch.stft(sound.flatten(0, 1), 512, 256, window=window, return_complex=True)
-    return spectrum.abs().clamp(min=1e-3).log()
-
-
 @torch.no_grad()
 def check_alignment(subject: Subject) -> str | None:
     """Check that a burst of noise is decoded where it was, and is there in the latent too."""
-    _untrained(subject)
-    module, codec, audio = _built(subject)
+    untrained(subject)
+    module, codec, audio = built(subject)
     samples = 16384
     frames = codec.latent(audio, samples).size[-1]
     hop = samples / frames
     worst = 0.0
-    silence = _latent(module, torch.zeros(1, audio.channels, samples))
+    silence = latent_of(module, torch.zeros(1, audio.channels, samples))
     for position in (3000, 8192, 13001):
         sound = torch.zeros(1, audio.channels, samples)
         burst = normal(1, audio.channels, 400, seed=position, dtype=torch.float32)
         sound[..., position : position + 400] = 0.3 * burst * torch.hann_window(400)
-        latent = _latent(module, sound)
+        latent = latent_of(module, sound)
         found = module.decode(latent, samples)
         worst = max(worst, abs(_centre(found) - _centre(sound)))
         frame = _centre(latent - silence) / frames * samples
@@ -145,9 +115,9 @@ def _centre(tensor: Tensor) -> float:
 
 def check_silence(subject: Subject) -> str | None:
     """Check that silence and latents of zeros give finite values with finite gradients."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     silence = torch.zeros(1, audio.channels, 4096)
-    latent = _latent(module, silence)
+    latent = latent_of(module, silence)
     finite(latent, "the latent of silence")
     for name, start in (("of silence", latent), ("of zeros", torch.zeros_like(latent))):
         leaf = start.detach().clone().requires_grad_()
@@ -155,7 +125,7 @@ def check_silence(subject: Subject) -> str | None:
         finite(sound, f"the sound decoded from the latent {name}")
         _finite_gradient(sound, leaf, f"the gradient of decoding the latent {name}")
     leaf = silence.clone().requires_grad_()
-    _finite_gradient(_latent(module, leaf), leaf, "the gradient of encoding silence")
+    _finite_gradient(latent_of(module, leaf), leaf, "the gradient of encoding silence")
     return None
 
 
@@ -167,9 +137,9 @@ def _finite_gradient(result: Tensor, leaf: Tensor, what: str) -> None:
 
 def check_gradient(subject: Subject) -> str | None:
     """Check that decoding passes a finite gradient that is not zero on to the latent."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     sound = tones(audio, 4096)
-    latent = _latent(module, sound).detach().requires_grad_()
+    latent = latent_of(module, sound).detach().requires_grad_()
     found = module.decode(latent, 4096)
     if not found.requires_grad:
         raise Inapplicable("decoding is not differentiable")
@@ -182,11 +152,14 @@ def check_gradient(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_batch(subject: Subject) -> str | None:
     """Check that an item is coded the same whatever it is batched with."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     sound = tones(audio, 4096, batch=3) * torch.tensor([1.0, 0.3, 2.0]).view(3, 1, 1)
-    latent = _latent(module, sound)
+    latent = latent_of(module, sound)
     same(
-        latent[1:2], _latent(module, sound[1:2]), "the latent of an item in a batch and alone", 1e-4
+        latent[1:2],
+        latent_of(module, sound[1:2]),
+        "the latent of an item in a batch and alone",
+        1e-4,
     )
     found, alone = module.decode(latent, 4096), module.decode(latent[1:2], 4096)
     same(found[1:2], alone, "the sound of an item in a batch and alone", 1e-3)
@@ -196,10 +169,10 @@ def check_batch(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_device(subject: Subject) -> str | None:
     """Check that sound is coded where it is: no tensor on the way is made elsewhere."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     module.to("meta")
     with on_meta("encode", may_look=True):
-        latent = _latent(module, tones(audio, 4096).to("meta"))
+        latent = latent_of(module, tones(audio, 4096).to("meta"))
         require_meta(latent, "the latent")
     with on_meta("decode", may_look=True):
         require_meta(module.decode(latent, 4096), "the decoded sound")
@@ -209,18 +182,22 @@ def check_device(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_fit(subject: Subject) -> str | None:
     """Check that fitted to sounds, its latents of them have about zero mean and unit variance."""
-    _untrained(subject)
-    codec, audio = _codec(subject)
-    sounds = [tones(audio, 8000 + 100 * seed, batch=1, seed=seed)[0] for seed in range(3)]
+    untrained(subject)
+    codec, audio = codec_of(subject)
+    sounds = [
+        gain * tones(audio, 8000 + 3000 * seed, batch=1, seed=seed)[0]
+        for seed, gain in enumerate((1.0, 0.3, 2.0))
+    ]
     fitted = codec.fit(audio, iter(sounds))
     require(type(fitted) is type(codec), f"fit returns a {type(fitted).__name__}")
     again = type(fitted).model_validate(fitted.model_dump(mode="json"))
     require(again == fitted, "what fit decided does not survive being saved")
     module: Any = fitted.build(audio)
-    values = torch.cat([_latent(module, sound[None]).flatten() for sound in sounds])
+    values = torch.cat([latent_of(module, sound[None]).flatten() for sound in sounds])
     mean, variance = float(values.mean()), float(values.var())
     fact = f"mean {mean:.2f}, variance {variance:.2f}"
     if fitted == codec:
+        require(0.05 < variance < 20, f"fit changes nothing, and sounds of rms 0.1 have {fact}")
         raise Inapplicable(f"fit changes nothing; the test sounds have {fact}")
     require(abs(mean) < 0.3 and 0.7 < variance < 1.4, fact)
     return fact
@@ -229,7 +206,7 @@ def check_fit(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_spread(subject: Subject) -> str | None:
     """Check that the standard deviation of a latent is positive, finite and shaped as its mean."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     encoded = module.encode(tones(audio, 4096))
     if not isinstance(encoded, tuple):
         raise Inapplicable("it encodes to no distribution")
@@ -247,17 +224,17 @@ def check_weights(subject: Subject) -> str | None:
     """Check that what is trained is all in the saved weights, and that coding leaves it alone."""
     if not subject.make().trained:
         raise Inapplicable("it has no weights of its own")
-    module, codec, audio = _built(subject)
+    module, codec, audio = built(subject)
     saved = {name: value.clone() for name, value in module.state_dict().items()}
     require(any(each.numel() for each in module.parameters()), "it has nothing that is trained")
     sound = tones(audio, 4096)
-    latent = _latent(module, sound)
+    latent = latent_of(module, sound)
     decoded = module.decode(latent, 4096)
     for name, value in module.state_dict().items():
         require(torch.equal(value, saved[name]), f"coding changes the tensor {name!r}")
     again: Any = codec.build(audio).eval()
     again.load_state_dict(saved)
-    same(_latent(again, sound), latent, "a latent after the weights were loaded", 1e-5)
+    same(latent_of(again, sound), latent, "a latent after the weights were loaded", 1e-5)
     same(again.decode(latent, 4096), decoded, "a sound after the weights were loaded", 1e-5)
     return f"{sum(each.numel() for each in module.parameters())} values"
 
@@ -265,14 +242,14 @@ def check_weights(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_pure(subject: Subject) -> str | None:
     """Check that nothing is changed in place, nothing random is drawn, and coding is repeatable."""
-    module, _, audio = _built(subject)
+    module, _, audio = built(subject)
     sound = tones(audio, 4096)
     with generator_untouched("the codec"):
         with unchanged(audio=sound):
-            latent = _latent(module, sound)
+            latent = latent_of(module, sound)
         with unchanged(latent=latent):
             first = module.decode(latent, 4096)
-        require(torch.equal(_latent(module, sound), latent), "encoding twice gives two latents")
+        require(torch.equal(latent_of(module, sound), latent), "encoding twice gives two latents")
         require(torch.equal(module.decode(latent, 4096), first), "decoding twice gives two sounds")
     return None
 
@@ -290,4 +267,5 @@ CHECKS = (
     check_spread,
     check_weights,
     check_pure,
+    *_fidelity.CHECKS,
 )

@@ -15,9 +15,9 @@ from kernel import AudioSpec, Codec, LatentSpec, TrainedCodec
 class Blocks(nn.Module):
     """Samples in blocks of 64, with faults."""
 
-    def __init__(self, faults: frozenset[str], std: float) -> None:
+    def __init__(self, faults: frozenset[str], std: float, audio: AudioSpec) -> None:
         super().__init__()
-        self.faults, self.std = faults, std
+        self.faults, self.std, self.audio = faults, std, audio
 
     def encode(self, audio: Tensor) -> Tensor:
         if "clip" in self.faults:
@@ -28,11 +28,25 @@ class Blocks(nn.Module):
             blocks = blocks / blocks.square().mean().sqrt()
         if "silence" in self.faults:
             blocks = blocks / blocks.square().sum((1, 2, 3), keepdim=True).sqrt()
+        if "swap" in self.faults:
+            blocks = blocks.flip(1)
+        if "mix" in self.faults:
+            blocks = blocks.mean(1, keepdim=True).expand_as(blocks)
+        if "cut" in self.faults and missing:
+            blocks = torch.cat([blocks[:, :, :-1], 0 * blocks[:, :, -1:]], 2)
+        if "mean" in self.faults:
+            blocks = blocks - blocks.mean((1, 2, 3), keepdim=True)
         return blocks.transpose(2, 3).flatten(1, 2) / self.std
 
     def decode(self, latent: Tensor, samples: int) -> Tensor:
         blocks = latent.unflatten(1, (-1, 64)).transpose(2, 3) * self.std
         audio = blocks.flatten(2)
+        if "narrow" in self.faults and self.audio.sample_rate > 16000:
+            spectrum = torch.fft.rfft(audio)
+            kept = torch.fft.rfftfreq(audio.shape[-1], 1 / self.audio.sample_rate) < 8000
+            audio = torch.fft.irfft(spectrum * kept, audio.shape[-1])
+        if "sized" in self.faults:
+            audio = audio * (audio.shape[-1] / samples) ** 4
         if "hop" in self.faults:
             audio = audio.roll(64, -1)
         if "global" in self.faults:
@@ -55,9 +69,11 @@ class Block(Codec):
         return LatentSpec(64 * audio.channels, (up,))
 
     def build(self, audio: AudioSpec) -> nn.Module:
-        return Blocks(frozenset(self.faults), self.std or 0.1)
+        return Blocks(frozenset(self.faults), self.std or 0.1, audio)
 
     def fit(self, audio, examples):  # type: ignore[no-untyped-def]
+        if "deaf" in self.faults:
+            return self.model_copy(update={"std": 1.0}) if self.std is None else self
         power = torch.cat([each.flatten() for each in examples]).square().mean()
         return self.model_copy(update={"std": float(power if "fit" in self.faults else power**0.5)})
 
@@ -65,9 +81,9 @@ class Block(Codec):
 class Variational(nn.Module):
     """Blocks through a trained matrix, with a spread."""
 
-    def __init__(self, faults: frozenset[str]) -> None:
+    def __init__(self, faults: frozenset[str], std: float) -> None:
         super().__init__()
-        self.faults = faults
+        self.faults, self.std = faults, std
         draws = torch.Generator().manual_seed(0)
         self.there = nn.Parameter(torch.randn(16, 64, generator=draws) / 8)
         self.back = nn.Parameter(torch.randn(64, 16, generator=draws) / 4)
@@ -80,6 +96,8 @@ class Variational(nn.Module):
         mean = (blocks @ self.there.T)[:, 0].transpose(1, 2)
         if "unsaved" in self.faults:
             mean = mean * self.level
+        if "scaled" in self.faults:
+            mean = mean / self.std
         if "counts" in self.faults:
             self.heard += 1
         std = torch.full_like(mean[..., :1] if "narrow" in self.faults else mean, 0.1)
@@ -98,7 +116,7 @@ class Weighty(TrainedCodec):
         return LatentSpec(16, (-(-samples // 64),))
 
     def build(self, audio: AudioSpec) -> nn.Module:
-        return Variational(frozenset(self.faults))
+        return Variational(frozenset(self.faults), self.std[0] if self.std else 1.0)
 
 
 def test_what_is_sound_passes(broken: Any) -> None:
@@ -123,6 +141,14 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Block, {"faults": ["elsewhere"]}, "device"),
         (Block, {"faults": ["detached"]}, "gradient"),
         (Block, {"faults": ["fit"]}, "fit"),
+        (Block, {"faults": ["deaf"]}, "fit"),
+        (Block, {"faults": ["swap"]}, "stereo"),
+        (Block, {"faults": ["mix"]}, "stereo"),
+        (Block, {"faults": ["narrow"]}, "rates"),
+        (Block, {"faults": ["cut"]}, "ends"),
+        (Block, {"faults": ["sized"]}, "shorter"),
+        (Block, {"faults": ["mean"]}, "silence_after"),
+        (Weighty, {"faults": ["scaled"]}, "scale"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
