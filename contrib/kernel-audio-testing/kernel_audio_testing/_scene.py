@@ -22,11 +22,15 @@ from kernel_audio_testing._subject import Inapplicable, Subject, Violation, requ
 from kernel_audio_testing._tools import finite
 
 __all__ = [
+    "LABELS",
     "Scene",
+    "dataset_of",
     "fits",
     "same_parts",
     "same_window",
     "scene_of",
+    "seeded",
+    "some",
     "sounds_fit",
     "space_of",
     "write_sounds",
@@ -64,23 +68,29 @@ class Scene:
         Raises Violation for a coroutine that does not end, or changes what it is sent.
         """
         for request in self.requests(count):
-            coroutine = self.task.make(request)
-            lists: list[list[Window]] = []
-            answer: list[Tensor] = []
-            while len(lists) < ENDLESS:
-                copies = [each.clone() for each in answer]
-                try:
-                    windows = coroutine.send(answer) if lists else next(coroutine)
-                except StopIteration as end:
-                    yield lists, end.value
-                    break
-                finally:
-                    kept = all(map(torch.equal, copies, answer))
-                    require(kept, "making a request changes the audio of its windows in place")
-                lists.append(windows)
-                answer = [tones(self.task.audio, each.samples, batch=1)[0] for each in windows]
-            else:
-                raise Violation(f"making {request.name!r} does not end after {ENDLESS} lists")
+            yield self.played(request)
+
+    def sounds(self, request: Request) -> list[Sound]:
+        """Return the sounds of a request when tones are made of its windows."""
+        return self.played(request)[1]
+
+    def played(self, request: Request) -> tuple[list[list[Window]], list[Sound]]:
+        """Return the lists of windows of a request, and its sounds. Raises as `made` does."""
+        coroutine = self.task.make(request)
+        lists: list[list[Window]] = []
+        answer: list[Tensor] = []
+        while len(lists) < ENDLESS:
+            copies = [each.clone() for each in answer]
+            try:
+                windows = coroutine.send(answer) if lists else next(coroutine)
+            except StopIteration as end:
+                return lists, end.value
+            finally:
+                kept = all(map(torch.equal, copies, answer))
+                require(kept, "making a request changes the audio of its windows in place")
+            lists.append(windows)
+            answer = [tones(self.task.audio, each.samples, batch=1)[0] for each in windows]
+        raise Violation(f"making {request.name!r} does not end after {ENDLESS} lists")
 
     def batches(self) -> Iterator[list[Window]]:
         """Yield the windows of three requests, those that are sampled jointly together."""
@@ -92,14 +102,27 @@ class Scene:
                 yield from units.values()
 
 
+SPAN = "0.1:0.2"
+"""Seconds of a recording that are to be made anew, inside of every file of the kit."""
+
+
+def _told(subject: Subject, folder: str) -> dict[str, Any]:
+    """Return the options that the kit can set: a folder of sounds, a span of a recording."""
+    known = {"path": folder, "span": SPAN}
+    return {
+        name: value
+        for name, value in known.items()
+        if name in subject.load().model_fields and name not in subject.options
+    }
+
+
 @contextmanager
-def scene_of(subject: Subject) -> Iterator[Scene]:
-    """Yield the resolved task; its option `path`, if it has one, is a folder of sounds."""
+def scene_of(subject: Subject, **changes: Any) -> Iterator[Scene]:
+    """Yield the resolved task with `changes`; its `path`, if it has one, is a folder of sounds."""
     task: Task = subject.make()
     with TemporaryDirectory() as folder:
         files = tuple(write_sounds(Path(folder), task))
-        if "path" in type(task).model_fields and "path" not in subject.options:
-            task = subject.make(path=folder)
+        task = subject.make(**_told(subject, folder), **changes)
         try:
             task = task.resolve()
         except KernelError as error:
@@ -108,13 +131,31 @@ def scene_of(subject: Subject) -> Iterator[Scene]:
 
 
 def write_sounds(folder: Path, task: Task) -> Iterator[Path]:
-    """Write six sounds, three of them shorter than an item of the task and three longer."""
+    """Write six sounds, all different, two of them shorter than an item of the task."""
     for number in range(6):
         place = folder / f"{LABELS[number % 3]}_{number}.wav"
         samples = task.samples * (2 + number) // 4 + 501 * (number > 2)
-        sound = tones(task.audio, samples, batch=1, seed=number % 2)
+        sound = tones(task.audio, samples, batch=1, seed=number)
         write_audio(place, sound[0], task.audio.sample_rate)
         yield place
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def dataset_of(scene: Scene) -> Any:
+    try:
+        return scene.task.dataset("train")
+    except NotImplementedError:
+        raise Inapplicable("the task has no data") from None
+    except KernelError as error:
+        raise Inapplicable(f"the kit has no data for it: {error}") from None
+
+
+def some(count: int) -> list[int]:
+    """Return the first indices of so many, and the last one."""
+    return sorted({*range(min(count, 8)), count - 1})
 
 
 def fits(condition: Condition, spec: ConditionSpec, what: str, batch: int = 1) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import attrs
 import torch
 
 from kernel.errors import KernelError, UsageError
 from kernel.values import Condition
+from kernel_audio_testing import _belonging
 from kernel_audio_testing._scene import (
-    Scene,
+    dataset_of,
     fits,
     same_parts,
     same_window,
     scene_of,
+    seeded,
+    some,
     sounds_fit,
     space_of,
     write_sounds,
@@ -175,14 +177,14 @@ def check_dataset(subject: Subject) -> str | None:
     """Check that items are as long as they have to be, and depend on index and generator alone."""
     with scene_of(subject) as scene:
         task = scene.task
-        data, again = _dataset(scene), _dataset(scene)
+        data, again = dataset_of(scene), dataset_of(scene)
         require(len(data) > 0, "the training data is empty")
         require(len(data) == len(again), "the training data has another length each time")
         with generator_untouched("the data set"):
-            chosen = _some(len(data))
-            backwards = {index: again.item(index, _seeded()) for index in reversed(chosen)}
+            chosen = some(len(data))
+            backwards = {index: again.item(index, seeded()) for index in reversed(chosen)}
             for index in chosen:
-                item = data.item(index, _seeded())
+                item = data.item(index, seeded())
                 sounds_fit(item, task, task.samples, f"item {index}")
                 require(item.audio is not None, f"item {index} has no audio to learn")
                 require(
@@ -194,9 +196,9 @@ def check_dataset(subject: Subject) -> str | None:
 def check_collate(subject: Subject) -> str | None:
     """Check that the condition of a batch is as wide as the task says, and items do not mix."""
     with scene_of(subject) as scene:
-        task, data = scene.task, _dataset(scene)
+        task, data = scene.task, dataset_of(scene)
         space = space_of(task, task.samples)
-        items = [data.item(index, _seeded()) for index in _some(len(data))[-3:]]
+        items = [data.item(index, seeded()) for index in some(len(data))[-3:]]
         whole = task.collate(items, space)
         fits(whole, task.condition.of(space.latent), "a batch of items", len(items))
         for row, item in enumerate(items):
@@ -211,24 +213,6 @@ def check_collate(subject: Subject) -> str | None:
                         f"the {name} of item {row} is another one beside other items",
                     )
     return None
-
-
-def _seeded() -> torch.Generator:
-    return torch.Generator().manual_seed(3)
-
-
-def _dataset(scene: Scene) -> Any:
-    try:
-        return scene.task.dataset("train")
-    except NotImplementedError:
-        raise Inapplicable("the task has no data") from None
-    except KernelError as error:
-        raise Inapplicable(f"the kit has no data for it: {error}") from None
-
-
-def _some(count: int) -> list[int]:
-    """Return the first indices of so many, and the last one."""
-    return sorted({*range(min(count, 8)), count - 1})
 
 
 def check_windows(subject: Subject) -> str | None:
@@ -314,4 +298,5 @@ CHECKS = (
     check_windows,
     check_measurement,
     check_make,
+    *_belonging.CHECKS,
 )

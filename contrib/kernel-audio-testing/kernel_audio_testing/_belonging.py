@@ -1,0 +1,301 @@
+"""What belongs together in a task: sounds and labels, padding and `valid`, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from kernel import Item, Request, read_audio
+from kernel.audio import write_audio
+from kernel.errors import KernelError, UsageError
+from kernel.values import AudioSpec, Condition, Sound
+from kernel_audio_testing._scene import (
+    LABELS,
+    Scene,
+    dataset_of,
+    same_parts,
+    scene_of,
+    seeded,
+    some,
+    space_of,
+)
+from kernel_audio_testing._sounds import tones
+from kernel_audio_testing._subject import Inapplicable, Subject, require
+
+__all__ = ["CHECKS"]
+
+QUIET = 64
+"""Samples at the end of what is valid, not all of which are silent."""
+
+
+def _source(scene: Scene, audio: Tensor) -> tuple[Path, int]:
+    """Return the file of the kit that audio [C, L] is of, and the sample of it that comes first.
+
+    Raises Inapplicable for audio that is like none of them.
+    """
+    spec = scene.task.audio
+    found = []
+    for file in scene.files:
+        whole, _ = read_audio(file, spec.sample_rate, spec.channels)
+        size = whole.shape[-1] + audio.shape[-1]
+        product = torch.fft.rfft(whole[0], size) * torch.fft.rfft(audio[0], size).conj()
+        likeness = torch.fft.irfft(product, size)[: whole.shape[-1]]
+        power = torch.cat([torch.zeros(1), whole[0].double().square().cumsum(0)])
+        ends = (torch.arange(whole.shape[-1]) + audio.shape[-1]).clamp(max=whole.shape[-1])
+        norms = (power[ends] - power[:-1]).sqrt() * audio[0].norm()
+        likeness = likeness / norms.clamp(min=1e-3 * float(norms.max()))
+        place = int(likeness.argmax())
+        found.append((float(likeness[place]), file, place))
+    score, file, place = max(found)
+    if score < 0.9:
+        raise Inapplicable("its items are not those of the kit's files")
+    return file, place
+
+
+def _word(file: Path) -> str:
+    """Return the label that a file of the kit is named after."""
+    return file.stem.partition("_")[0]
+
+
+def _alike(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return torch.equal(one, other)
+
+
+def check_labels(subject: Subject) -> str | None:
+    """Check that an item has the label of its own sound, and a request that of its text."""
+    with scene_of(subject) as scene:
+        task = scene.task
+        try:
+            wanted = {label: task.named(label) for label in LABELS}
+        except UsageError:
+            raise Inapplicable("it has no words for the labels of the kit's files") from None
+        data = dataset_of(scene)
+        for index in range(len(data)):
+            item = data.item(index, seeded())
+            file, _ = _source(scene, item.audio)
+            own = wanted[_word(file)]
+            fits = _alike(item.vector, own.vector) and _alike(item.sequence, own.sequence)
+            require(fits, f"item {index}, of {file.name}, has not the label {_word(file)!r}")
+        for request in scene.requests(2 * len(LABELS)):
+            if request.text in wanted:
+                fits = _alike(request.window.vector, wanted[request.text].vector)
+                require(fits, f"{request.name!r} is told something else than {request.text!r}")
+    return ", ".join(LABELS)
+
+
+def check_null(subject: Subject) -> str | None:
+    """Check that a label is never all zeros, labels differ, and no label is told as zeros."""
+    with scene_of(subject) as scene:
+        task = scene.task
+        told: list[Item] = [window for windows in scene.batches() for window in windows]
+        told += _items(scene)
+        for item in told:
+            for name in ("vector", "sequence"):
+                part = getattr(item, name)
+                if part is not None and part.numel():
+                    require(bool(part.any()), f"a {name} is all zeros, which is the null condition")
+        one = next((item for item in told if item.vector is not None), None)
+        if one is not None:
+            pair = [one, attrs.evolve(one, vector=None)]
+            condition = task.collate(pair, space_of(task, one.samples))
+            assert condition.vector is not None
+            nothing = not condition.vector[1].any() and bool(condition.vector[0].any())
+            require(nothing, "an item without a vector is not told zeros beside one that has one")
+    if "labels" not in type(task).model_fields or "label" not in type(task).model_fields:
+        return None
+    with scene_of(subject, labels=LABELS) as scene:
+        require(scene.task.condition.vector > 0, "with labels, its condition has no vector")
+        vectors = [scene.task.named(label).vector for label in LABELS]
+        for index, vector in enumerate(vectors):
+            require(vector is not None and bool(vector.any()), f"{LABELS[index]!r} is all zeros")
+            other = vectors[index - 1]
+            require(not _alike(vector, other), f"{LABELS[index]!r} is told as another label is")
+    for label in LABELS[1:]:
+        with scene_of(subject, labels=LABELS, label=label) as scene:
+            (request,) = scene.requests(1)
+            asked = scene.task.named(label).vector
+            require(_alike(request.window.vector, asked), f"a request is not told {label!r}")
+    return None
+
+
+def _items(scene: Scene) -> list[Item]:
+    """Return some items of the data, if there is any."""
+    try:
+        data = dataset_of(scene)
+    except Inapplicable:
+        return []
+    return [data.item(index, seeded()) for index in some(len(data))]
+
+
+def _variants(subject: Subject) -> Iterator[dict[str, Any]]:
+    """Yield no changes, and then each option that is true or false turned into the other."""
+    yield {}
+    for name, field in subject.load().model_fields.items():
+        if isinstance(field.default, bool) and name not in subject.options:
+            yield {name: not field.default}
+
+
+def check_valid(subject: Subject) -> str | None:
+    """Check that `valid` ends where the sound of an item ends and its silence begins."""
+    said = 0
+    for changes in _variants(subject):
+        with scene_of(subject, **changes) as scene:
+            task = scene.task
+            data = dataset_of(scene)
+            items = [data.item(index, seeded()) for index in some(len(data))]
+            for index, item in enumerate(items):
+                count = item.samples if item.valid is None else item.valid
+                require(not item.audio[:, count:].any(), f"item {index} sounds beyond {count}")
+                if item.valid is None:
+                    continue
+                said += 1
+                last = item.audio[:, max(0, count - QUIET) : count]
+                require(bool(last.any()), f"item {index} is silent before {count}, valid to there")
+            condition = task.collate(items, space_of(task, task.samples))
+            wanted = [item.samples if item.valid is None else item.valid for item in items]
+            if condition.valid is not None:
+                frames = torch.arange(condition.valid.shape[1])
+                first = torch.equal(condition.valid, frames < torch.tensor(wanted)[:, None])
+                require(first, f"of items valid to {wanted}, other frames than the first are valid")
+            else:
+                silent = all(item.valid is None for item in items)
+                require(silent, "items say what is valid, and their condition does not")
+    if not said:
+        raise Inapplicable("no item says how much of it is valid")
+    return f"{said} items"
+
+
+def check_batches(subject: Subject) -> str | None:
+    """Check that windows of several requests are told, and measured, as each of them alone."""
+    with scene_of(subject) as scene:
+        task = scene.task
+        every = [window for windows in scene.batches() for window in windows]
+        alike = [window for window in every if window.samples == every[0].samples][:6]
+        space = space_of(task, every[0].samples)
+        whole = task.collate(alike, space)
+        alone = [task.collate([window], space) for window in alike]
+        parts = [name for name in attrs.fields_dict(Condition) if getattr(whole, name) is not None]
+        if all(getattr(each, name) is not None for each in alone for name in parts):
+            joined = Condition.cat(alone)
+            for name in parts:
+                one, many = getattr(joined, name), getattr(whole, name)
+                require(_alike(one, many), f"the {name} of windows differs in a batch and alone")
+        known = task.measure(alike, space)
+        if known is None:
+            return None
+        for index, window in enumerate(alike):
+            single = task.measure([window], space)
+            require(single is not None, "a batch is measured and its windows are not")
+            assert single is not None
+            error = float((known.target[index] - single.target[0]).abs().max())
+            scale = max(1e-6, float(single.target.abs().max()))
+            fact = f"the target of window {index} differs by {error / scale:.2g} in a batch"
+            require(error / scale < 1e-3, fact)
+    return None
+
+
+def check_owned(subject: Subject) -> str | None:
+    """Check that an item is the same again when the first has been changed in place."""
+    with scene_of(subject) as scene:
+        data = dataset_of(scene)
+        for index in some(len(data)):
+            item = data.item(index, seeded())
+            wanted = attrs.evolve(item, audio=item.audio.clone())
+            item.audio.mul_(0.5)
+            again = data.item(index, seeded())
+            require(same_parts(wanted, again), f"item {index} keeps what is done to its audio")
+    return None
+
+
+def check_crops(subject: Subject) -> str | None:
+    """Check that the stretches of a long sound come from all over it."""
+    with scene_of(subject) as scene:
+        data = dataset_of(scene)
+        samples = scene.task.samples
+        for index in range(len(data)):
+            file, _ = _source(scene, data.item(index, seeded()).audio)
+            room = read_audio(file)[0].shape[-1] - samples
+            if room < samples // 4:
+                continue
+            draws = torch.Generator().manual_seed(5)
+            starts = [_source(scene, data.item(index, draws).audio)[1] for _ in range(12)]
+            reach = (max(starts) - min(starts)) / room
+            require(reach > 0.5, f"12 stretches of {file.name} start within {reach:.0%} of it")
+            return f"{min(starts)} to {max(starts)} of {room}"
+    raise Inapplicable("no item is a stretch of a longer file")
+
+
+def check_splits(subject: Subject) -> str | None:
+    """Check that what is held out is not trained on, and every file is in one split."""
+    if "valid_fraction" not in subject.load().model_fields:
+        raise Inapplicable("it has no option `valid_fraction`")
+    with scene_of(subject, valid_fraction=0.5) as scene:
+        dataset_of(scene)
+        files = []
+        for split in ("train", "valid"):
+            data = scene.task.dataset(split)
+            items = [data.item(index, seeded()) for index in range(len(data))]
+            files += [_source(scene, item.audio)[0].name for item in items]
+        wanted = sorted(file.name for file in scene.files)
+        require(sorted(files) == wanted, f"of {wanted}, both splits together hold {sorted(files)}")
+    return None
+
+
+def check_kept(subject: Subject) -> str | None:
+    """Check that a sound is as given outside its spans, bit for bit, and made anew within."""
+    kept = 0
+    with scene_of(subject) as scene:
+        place = scene.files[0].parent.parent / "kit-other.wav"
+        rate = scene.task.audio.sample_rate * 3 // 2
+        seconds = scene.task.samples / scene.task.audio.sample_rate
+        other = tones(AudioSpec(rate, 2), round(0.9 * seconds * rate) + 7, 1, seed=8)[0]
+        try:
+            write_audio(place, other, rate)
+            for files in (scene.files[-1:], scene.files[-2:], [place], [place, scene.files[-1]]):
+                try:
+                    requests = scene.task.requests(files, 1)
+                except KernelError:
+                    continue
+                for request in requests:
+                    kept += sum(_held(request, sound) for sound in scene.sounds(request))
+        finally:
+            place.unlink(missing_ok=True)
+    if not kept:
+        raise Inapplicable("its sounds have no spans")
+    return f"{kept} samples"
+
+
+def _held(request: Request, sound: Sound) -> int:
+    """Return how many samples outside its spans a sound was given; raises Violation."""
+    if sound.given is None or not sound.spans:
+        return 0
+    count = min(sound.audio.shape[-1], sound.given.shape[-1])
+    given, found = sound.given[:, :count], sound.audio[:, :count]
+    inside = torch.zeros(count, dtype=torch.bool)
+    for start, stop in sound.spans:
+        inside[round(start * sound.sample_rate) : round(stop * sound.sample_rate)] = True
+    require(given.shape == found.shape, f"{sound.name!r} has {len(found)} channels, not as given")
+    error = float((given - found)[:, ~inside].abs().amax()) if not inside.all() else 0.0
+    require(error == 0, f"{sound.name!r} differs by {error:.2g} from what is given, beside a span")
+    new = not inside.any() or not torch.equal(given[:, inside], found[:, inside])
+    require(new, f"{sound.name!r} is as given within a span, where it is to be made anew")
+    return int((~inside).sum())
+
+
+CHECKS = (
+    check_labels,
+    check_null,
+    check_valid,
+    check_batches,
+    check_owned,
+    check_crops,
+    check_splits,
+    check_kept,
+)
