@@ -33,11 +33,13 @@ QUIET = 64
 """Samples at the end of what is valid, not all of which are silent."""
 
 
-def _source(scene: Scene, audio: Tensor) -> tuple[Path, int]:
+def _source(scene: Scene, audio: Tensor | None) -> tuple[Path, int]:
     """Return the file of the kit that audio [C, L] is of, and the sample of it that comes first.
 
     Raises Inapplicable for audio that is like none of them.
     """
+    if audio is None:
+        raise Inapplicable("its items have no audio")
     spec = scene.task.audio
     found = []
     for file in scene.files:
@@ -225,7 +227,8 @@ def check_crops(subject: Subject) -> str | None:
             if room < samples // 4:
                 continue
             draws = torch.Generator().manual_seed(5)
-            starts = [_source(scene, data.item(index, draws).audio)[1] for _ in range(12)]
+            items = [data.item(index, draws) for _ in range(12)]
+            starts = [_source(scene, item.audio)[1] for item in items]
             reach = (max(starts) - min(starts)) / room
             require(reach > 0.5, f"12 stretches of {file.name} start within {reach:.0%} of it")
             return f"{min(starts)} to {max(starts)} of {room}"

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernel import resample
 from kernel_audio_testing._subject import Inapplicable, Subject, require
-from kernel_audio_testing._tools import generator_untouched
+from kernel_audio_testing._tools import generator_untouched, unchanged
 
 __all__ = ["CHECKS"]
 
@@ -84,6 +85,47 @@ def check_repeats(subject: Subject) -> str | None:
     return None
 
 
+def check_distinct(subject: Subject) -> str | None:
+    """Check that different inputs are heard differently, and none is changed in place."""
+    module = _built(subject)
+    if subject.make().listens == "text":
+        rows = _heard(subject, module, slice(2))[0]
+        require(not torch.equal(rows[0], rows[1]), "two texts are heard as the same")
+        return None
+    with unchanged(audio=(audio := _sounds())), torch.no_grad():
+        heard = module(audio, RATE)
+    apart = float((heard[0] - heard[1]).norm())
+    require(apart > 1e-6 * float(heard.norm()), "two sounds are heard as the same")
+    return None
+
+
+def check_same_sound(subject: Subject) -> str | None:
+    """Check that a sound in stereo, or at another rate, is heard more like itself than another."""
+    if subject.make().listens == "text":
+        raise Inapplicable("it listens to text")
+    module, audio, worst = _built(subject), _sounds(), 0.0
+    ways = {"in stereo": (audio.expand(2, 2, -1), RATE)}
+    for rate in (RATE // 2, 3 * RATE // 2):
+        ways[f"at {rate} Hz"] = (resample(audio, RATE, rate), rate)
+    with torch.no_grad():
+        heard = module(audio, RATE)
+        usual = float((heard[0] - heard[1]).norm())
+        for way, (sounds, rate) in ways.items():
+            moved = float((module(sounds, rate) - heard).norm(dim=1).max()) / usual
+            fact = f"a sound is heard {moved:.2f} times as far off as another sound"
+            require(moved < 0.9, f"{way} {fact}")
+            worst = max(worst, moved)
+    return f"{worst:.2f} of the way to another sound"
+
+
+def _sounds() -> Tensor:
+    """Return a dull, soft buzz and a bright, loud one, below a quarter of the rate: [2, 1, L]."""
+    phase = 2 * torch.pi * torch.arange(RATE) / RATE
+    dull = sum((150.0 * n * phase).sin() / n for n in range(1, 4))
+    bright = sum((270.0 * n * phase).sin() for n in range(1, 11))
+    return 0.1 * torch.stack([torch.as_tensor(dull), torch.as_tensor(bright)])[:, None]
+
+
 def check_silence(subject: Subject) -> str | None:
     """Check that silence is heard as finite numbers, with a finite gradient."""
     if subject.make().listens == "text":
@@ -126,6 +168,8 @@ CHECKS = (
     check_shape,
     check_alone,
     check_repeats,
+    check_distinct,
+    check_same_sound,
     check_silence,
     check_gradient,
 )

@@ -162,6 +162,72 @@ def check_direction(subject: Subject) -> str | None:
     return fact
 
 
+def check_parts(subject: Subject) -> str | None:
+    """Check that noise in any third of a sound, or in one channel alone, is worse than none."""
+    scene = _directed(subject)
+    sign = 1 if scene.metric.higher_is_better else -1
+    module = scene.build()
+    clean = _score(module, scene.items(0.0))
+    for where, part in _places(scene):
+        items = [
+            scene.pair(torch.where(part, noisy[0], whole[0]), whole[0])
+            for noisy, whole in zip(scene.items(1.0), scene.items(0.0), strict=True)
+        ]
+        for name, value in _score(module, items).items():
+            fact = f"{name} is {clean[name]:.4g} without noise and {value:.4g} with noise {where}"
+            require(sign * value < sign * clean[name], fact)
+    return None
+
+
+def _places(scene: Scene) -> Iterator[tuple[str, Tensor]]:
+    """Yield where noise may be: a sentence's end, and a mask of the samples [C, L]."""
+    length, channels = scene.item(0, 0.0)[0].shape[-1], scene.audio.channels
+    for third, word in enumerate(("first", "second", "last")):
+        part = torch.zeros(channels, length, dtype=torch.bool)
+        part[:, third * length // 3 : (third + 1) * length // 3] = True
+        yield f"in the {word} third", part
+    for channel in range(channels if channels > 1 else 0):
+        part = torch.zeros(channels, length, dtype=torch.bool)
+        part[channel] = True
+        yield f"in channel {channel}", part
+
+
+def _directed(subject: Subject) -> Scene:
+    """Return a scene, in stereo where that is taken. Raises Inapplicable where nothing is worse."""
+    scene = _scene(subject)
+    if scene.metric.higher_is_better is None or not scene.compares:
+        raise Inapplicable("it does not say of sounds beside a reference which are better")
+    stereo = attrs.evolve(scene, audio=AudioSpec(scene.audio.sample_rate, 2))
+    try:
+        stereo.build()
+    except UsageError:
+        return scene
+    return stereo
+
+
+def check_padding(subject: Subject) -> str | None:
+    """Check that noise is worse beside silence too, and silence after both sounds costs nothing."""
+    scene = _directed(subject)
+    sign = 1 if scene.metric.higher_is_better else -1
+    pad = torch.nn.functional.pad
+
+    def padded(noise: float) -> Scores:
+        room = scene.audio.sample_rate // 2
+        items = [tuple(pad(each, (0, room)) for each in pair) for pair in scene.items(noise)]
+        return _score(scene.build(), items)
+
+    best, worst = _score(scene.build(), scene.items(0.0)), _score(scene.build(), scene.items(3.0))
+    clean, noisy = padded(0.0), padded(3.0)
+    for name, value in clean.items():
+        fact = (
+            f"with silence after it, {name} of a sound is {value:.4g} and {noisy[name]:.4g} noisy"
+        )
+        require(sign * value > sign * noisy[name], fact)
+        lost = abs(value - best[name]) / max(abs(best[name] - worst[name]), 1e-9)
+        require(lost < 0.5, f"{name} of an exact copy goes from {best[name]:.4g} to {value:.4g}")
+    return None
+
+
 def check_reset(subject: Subject) -> str | None:
     """Check that `reset` forgets everything."""
     scene = _scene(subject)
@@ -251,6 +317,8 @@ CHECKS = (
     check_score,
     check_audio,
     check_direction,
+    check_parts,
+    check_padding,
     check_reset,
     check_apart,
     check_order,

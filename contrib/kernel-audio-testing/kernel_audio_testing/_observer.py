@@ -100,4 +100,64 @@ def check_sounds(subject: Subject) -> str | None:
     return None
 
 
-CHECKS = (check_lifecycle, check_independent, check_sounds)
+def check_files(subject: Subject) -> str | None:
+    """Check that the files of a run stay as they are, and nothing is written beside its folder."""
+    with TemporaryDirectory() as place:
+        folder = Path(place, "run")
+        folder.mkdir()
+        (folder / "notes.txt").write_text("mine")
+        _hear(subject.make(), folder)
+        require((folder / "notes.txt").read_text() == "mine", "it changes a file of somebody else")
+        for index in range(3):
+            audio, rate = soundfile.read(folder / f"{index}.wav")
+            wanted = torch.sin(torch.arange(800) * (0.1 + index)).numpy()
+            kept = rate == 8000 and len(audio) == 800 and abs(audio - wanted).max() < 1e-3
+            require(kept, f"it changes the file {index}.wav")
+        record = json.loads((folder / "run.json").read_text("utf-8"))
+        require(len(record["items"]) == 3, "it changes run.json")
+        beside = sorted(each.name for each in Path(place).iterdir())
+        require(beside == ["run"], f"beside the run's folder it leaves {beside}")
+    return None
+
+
+ODD = ("a/b", "<b>bold</b> & [/y]", "für immer", "a" * 100)
+"""Words that a person may call a sound."""
+
+
+def check_odd_sounds(subject: Subject) -> str | None:
+    """Check that it takes odd words, silence, short sounds and numbers that are not finite."""
+    sounds = (
+        torch.zeros(1, 800),
+        0.1 * torch.ones(2, 800),
+        torch.full((1, 1), 0.5),
+        0.1 * torch.ones(8, 333),
+    )
+    with TemporaryDirectory() as place:
+        folder, observer, items = Path(place), subject.make(), []
+        record = _record()
+        observer.started(folder, record)
+        observer.step(1, 2, {"loss": float("nan"), "sigma": float("inf")})
+        observer.step(2, 2, {})
+        for index, (audio, text) in enumerate(zip(sounds, ODD, strict=True)):
+            sound = Sound(f"{index}", audio, 8000, text=text)
+            soundfile.write(folder / f"{index}.wav", audio.T.numpy(), 8000)
+            entry: dict[str, Any] = {"name": sound.name, "file": f"{index}.wav", "label": text}
+            entry |= {
+                "given": None,
+                "spans": [],
+                "sample_rate": 8000,
+                "seconds": audio.shape[-1] / 8000,
+            }
+            entry |= {"gain": 1.0, "seed": [0, index], "scores": {}}
+            observer.sound(sound, entry)
+            items.append(entry)
+        record |= {"name": "check", "items": items, "sampling": {"sample_rate": 8000}, "scores": []}
+        (folder / "run.json").write_text(json.dumps(record), "utf-8")
+        observer.finished(folder)
+        for page in sorted(folder.rglob("*.htm*")):
+            raw = "<b>bold</b>" in page.read_text("utf-8")
+            require(not raw, f"{page.name} holds the words of a sound as markup")
+    return None
+
+
+CHECKS = (check_lifecycle, check_independent, check_sounds, check_files, check_odd_sounds)

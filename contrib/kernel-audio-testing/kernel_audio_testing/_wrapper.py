@@ -31,11 +31,13 @@ AUDIO, LATENT, NOTHING = AudioSpec(8000), LatentSpec(2, (32,)), ConditionSpec()
 
 
 class Given(nn.Module):
-    """A small network: two convolutions along the last axis."""
+    """A small network: convolutions along the last axis, one in groups, and a linear map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv1d(channels, 8, 3, padding=1)
+        self.mix = nn.Linear(8, 8, bias=False)
+        self.wide = nn.Conv1d(8, 8, 3, padding=2, dilation=2, groups=2)
         self.last = nn.Conv1d(8, channels, 3, padding=1)
 
     def prepare(self, condition: Condition) -> None:
@@ -43,8 +45,10 @@ class Given(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: None) -> Tensor:
         """Return F. x: [B, C, T]."""
-        hidden: Tensor = self.last(torch.tanh(self.first(x) + c_noise[:, None, None]))
-        return hidden
+        hidden = torch.tanh(self.first(x) + c_noise[:, None, None])
+        hidden = torch.tanh(self.mix(hidden.transpose(1, 2)).transpose(1, 2))
+        result: Tensor = self.last(torch.tanh(self.wide(hidden)))
+        return result
 
 
 class GivenBackbone(Backbone):
@@ -118,8 +122,8 @@ def _built(subject: Subject, hook: str) -> tuple[Any, Any]:
     return wrapper, hooks.build(component, **given)
 
 
-def _evaluated(network: Any) -> Tensor:
-    x, c_noise = normal(2, 2, 32, dtype=torch.float32), torch.tensor([0.5, -1.0])
+def _evaluated(network: Any, seed: int = 0) -> Tensor:
+    x, c_noise = normal(2, 2, 32, seed=seed, dtype=torch.float32), torch.tensor([0.5, -1.0])
     with torch.no_grad(), unchanged(x=x, c_noise=c_noise):
         found: Tensor = network(x, c_noise, network.prepare(Condition()))
     return found
@@ -149,6 +153,69 @@ def check_same_seed(subject: Subject) -> str | None:
     """Check that two networks that are wrapped after the same seed are the same."""
     first, second = (_built(subject, "build_backbone")[1] for _ in range(2))
     same(_evaluated(first), _evaluated(second), "two networks of one seed", 0.0)
+    return None
+
+
+def check_fresh(subject: Subject) -> str | None:
+    """Check that a network with parameters of a wrapper does what it did until they are trained."""
+    wrapper, network = _built(subject, "build_backbone")
+    added = sum(each.numel() for each in network.parameters()) - _count(Given(2))
+    merged = wrapper.merge(_built(subject, "build_backbone")[1])
+    if not added and merged is None:
+        raise Inapplicable("it adds no parameter and cannot be undone")
+    plain = GivenBackbone().build(LATENT, NOTHING)
+    same(_evaluated(network), _evaluated(plain), "a network freshly wrapped and as it was", 1e-5)
+    if merged is not None:
+        same(_evaluated(merged), _evaluated(plain), "a network merged and as it was", 1e-5)
+    return f"adds {added} values"
+
+
+def _count(module: nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters())
+
+
+def check_trained(subject: Subject) -> str | None:
+    """Check that something of a wrapped network is trained, and a gradient reaches all of that."""
+    _, network = _built(subject, "build_backbone")
+    trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
+    require(bool(trained), "nothing of a wrapped network is trained")
+    with torch.no_grad():
+        for number, each in enumerate(trained.values()):
+            each.add_(normal(*each.shape, seed=number, dtype=each.dtype), alpha=0.1)
+    x, c_noise = normal(2, 2, 32, dtype=torch.float32), torch.tensor([0.5, -1.0])
+    found = network(x, c_noise, network.prepare(Condition())).square().sum()
+    gradients = torch.autograd.grad(found, list(trained.values()), allow_unused=True)
+    for name, gradient in zip(trained, gradients, strict=True):
+        require(gradient is not None and bool(gradient.any()), f"no gradient reaches {name!r}")
+    return f"{len(trained)} tensors"
+
+
+@torch.no_grad()
+def check_inputs(subject: Subject) -> str | None:
+    """Check that a wrapped network or codec answers each input anew, and each item alone."""
+    wrapper = subject.make()
+    Hooks().wrap(subject.info, wrapper)
+    hooks = wraps(type(wrapper))
+    if "build_backbone" in hooks:
+        _, network = _built(subject, "build_backbone")
+        first = _evaluated(network)
+        other = _evaluated(network, 5)
+        require(not torch.equal(first, other), "a wrapped network has one F for two inputs")
+        same(_evaluated(network), first, "F of the same input, before and after another", 1e-6)
+        x, c_noise = normal(2, 2, 32, dtype=torch.float32), torch.tensor([0.5, -1.0])
+        alone = network(x[1:], c_noise[1:], network.prepare(Condition()))
+        same(alone, first[1:], "F of an item in a batch and alone", 1e-5)
+    if "build_codec" in hooks:
+        _, codec = _built(subject, "build_codec")
+        one, other = (normal(2, 1, 100, seed=seed, dtype=torch.float32) for seed in (0, 1))
+        first = codec.encode(one)
+        require(not torch.equal(codec.encode(other), first), "two sounds have one latent")
+        same(codec.encode(one), first, "a latent of the same sound, before and after another", 1e-6)
+        same(codec.encode(one[1:]), first[1:], "the latent of an item in a batch and alone", 1e-5)
+        sounds = [codec.decode(each, 100) for each in (first, 2 * first)]
+        require(not torch.equal(*sounds), "two latents have one sound")
+    if not {"build_backbone", "build_codec"} & set(hooks):
+        raise Inapplicable("it wraps neither a network nor a codec")
     return None
 
 
@@ -189,8 +256,15 @@ def check_solver(subject: Subject) -> str | None:
     _, solver = _built(subject, "build_solver")
     require(isinstance(solver, Solver), f"a solver becomes {solver!r:.80}")
     x, sigmas = normal(2, 2, 32), (4.0, 2.0, 1.0, 0.0)
+    calls = 0
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return x / (1 + sigma**2)
+
     steps = solver.along(None, None).trajectory(
-        lambda x, sigma: x / (1 + sigma**2), x, sigmas, lambda *_: normal(2, 2, 32, seed=1)
+        denoise, x, sigmas, lambda *_: normal(2, 2, 32, seed=1)
     )
     seen, step = [], next(steps, None)
     while step is not None:
@@ -201,6 +275,10 @@ def check_solver(subject: Subject) -> str | None:
         except StopIteration:
             step = None
     require(seen == list(sigmas[1:]), f"the grid {sigmas} is followed through {seen}")
+    require(
+        calls == solver.nfe(3), f"it evaluates {calls} times in 3 steps, and says {solver.nfe(3)}"
+    )
+    require(solver.order == GivenSolver().order, f"a solver of order 1 says {solver.order}")
     return None
 
 
@@ -208,6 +286,9 @@ CHECKS = (
     check_wraps,
     check_network,
     check_same_seed,
+    check_fresh,
+    check_trained,
+    check_inputs,
     check_merge,
     check_codec,
     check_solver,

@@ -27,10 +27,11 @@ class Ear(nn.Module):
 
 
 class Sound(Encoder):
-    """Hear the level."""
+    """Hear the level, and how fast a sound changes."""
 
     def hear(self, audio: Tensor, sample_rate: int) -> Any:
-        return _level(audio)
+        slope = torch.nn.functional.pad(audio, (1, 0)).diff(dim=2) * sample_rate / 16000
+        return torch.cat([_level(audio)[:, :2], 3 * _level(slope)[:, :1]], 1)
 
     def build(self) -> nn.Module:
         return Ear(self.hear)
@@ -58,6 +59,38 @@ class Moody(Sound):
     def hear(self, audio: Tensor, sample_rate: int) -> Any:
         self.heard.append(1)
         return _level(audio) + len(self.heard)
+
+
+class Constant(Sound):
+    """Hear nothing."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return _level(audio) * 0
+
+
+class Meddles(Sound):
+    """Normalise in place."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        with torch.no_grad():
+            audio /= audio.abs().max() + 1
+        return _level(audio)
+
+
+class Fixed(Sound):
+    """Hear frequencies as if every sound had the same rate."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        spectrum = torch.fft.rfft(audio.mean(1), 16000).abs()
+        place = torch.arange(spectrum.shape[1])
+        return (spectrum * place).sum(1, keepdim=True) / (spectrum.sum(1, keepdim=True) + 1e-6)
+
+
+class Left(Sound):
+    """Hear the difference between the channels."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return _level(audio) * (1 if audio.shape[1] == 1 else -1)
 
 
 class Silent(Sound):
@@ -121,6 +154,10 @@ def test_what_is_sound_passes(component: type[Encoder], broken: Callable[..., se
         (Frames, "shape", "the width is [800, 8000, 30000], by length, rate and channels"),
         (Neighbours, "alone", "beside others, item 0 is heard "),
         (Moody, "repeats", "the same input is heard differently a second time"),
+        (Constant, "distinct", "two sounds are heard as the same"),
+        (Meddles, "distinct", "audio is changed in place"),
+        (Fixed, "same_sound", "at 8000 Hz a sound is heard "),
+        (Left, "same_sound", "in stereo a sound is heard "),
         (Silent, "silence", "silence is heard as numbers that are not finite"),
         (Detached, "gradient", "it has no gradient; set differentiable = False"),
         (Modest, "gradient", "it has a gradient; set differentiable = True"),

@@ -29,10 +29,16 @@ class Ratio(nn.Module):
             raise ValueError("too short")
         if "in place" in self.faults:
             sound -= sound.mean()
+        if "start" in self.faults:
+            sound, reference = (each[:, : each.shape[1] // 2 + 1] for each in (sound, reference))
+        if "left" in self.faults:
+            sound, reference = sound[:1], reference[:1]
         if "random" in self.faults:
             sound = sound + 1e-3 * torch.randn_like(sound)
         difference = (sound - reference).square().sum() + 1e-6
         score = 10 * (reference.square().sum() / difference).log10()
+        if "length" in self.faults:
+            score = score - 0.02 * sound.flip(-1).any(0).int().argmax()
         self.found.append(-score if "direction" in self.faults else score)
 
     def compute(self) -> Any:
@@ -104,6 +110,9 @@ def test_what_is_sound_passes(component: Any, options: Any, broken: Any) -> None
         (Comparing, "vector", "score", "score has the shape (2,)"),
         (Comparing, "refusal", "audio", "refuses 8000 Hz, 1 channel(s) with InputError"),
         (Comparing, "direction", "direction", "says that higher is better"),
+        (Comparing, "start", "parts", "with noise in the last third"),
+        (Comparing, "left", "parts", "with noise in channel 1"),
+        (Comparing, "length", "padding", "of an exact copy goes from"),
         (Comparing, "memory", "reset", "after other sounds"),
         (Comparing, "shared", "apart", "beside another one"),
         (ComparingSets, "shared", "apart", "beside another one"),

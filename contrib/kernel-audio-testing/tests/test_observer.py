@@ -44,6 +44,43 @@ class Normaliser(Observer):
         sound.audio.mul_(2)
 
 
+class Rewriter(Observer):
+    """Turn down the files of a run."""
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "folder", None)
+
+    def started(self, directory, record):  # type: ignore[no-untyped-def]
+        object.__setattr__(self, "folder", directory)
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        import soundfile
+
+        place = self.folder / entry["file"]  # type: ignore[attr-defined]
+        audio, rate = soundfile.read(place)
+        soundfile.write(place, audio / 2, rate)
+
+
+class Untidy(Observer):
+    """Write beside the folder."""
+
+    def finished(self, directory):  # type: ignore[no-untyped-def]
+        (directory.parent / "last.txt").write_text(directory.name)
+
+
+class Marked(Observer):
+    """Write words into a page as they are."""
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "words", [])
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        self.words.append(sound.text)  # type: ignore[attr-defined]
+
+    def finished(self, directory):  # type: ignore[no-untyped-def]
+        (directory / "page.html").write_text("".join(self.words))  # type: ignore[attr-defined]
+
+
 class Renamer(Observer):
     """Change what the record says of a sound."""
 
@@ -63,6 +100,9 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Hoarder, {}, "sounds"),
         (Normaliser, {}, "sounds"),
         (Renamer, {}, "sounds"),
+        (Rewriter, {}, "files"),
+        (Untidy, {}, "files"),
+        (Marked, {}, "odd_sounds"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -147,6 +147,54 @@ class Global(Good):
         return super().error(module, batch) * torch.rand(())
 
 
+class Counts(Good):
+    """Weigh a loss by the items that stand beside it."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        found = super().losses(module, batch, k)["network"]
+        return {"network": found * (1 + 0.1 * len(batch.x0) / batch.count)}
+
+
+class Longest(Good):
+    """Divide by the longest item's length."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        loss = super().losses(module, batch, k)["network"]
+        if batch.valid is None:
+            return {"network": loss}
+        held = batch.valid.double().sum(1)
+        return {"network": loss * held / held.max()}
+
+
+class Steps(Good):
+    """Take a step of its own."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        found = super().losses(module, batch, k)
+        with torch.no_grad():
+            next(module.network.parameters()).mul_(0.99)
+        return found
+
+
+class OneNoise(Good):
+    """Show every item the same noise."""
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        sigma = batch.together(module.parts.schedule.draw)
+        x = batch.x0 + batch.each(sigma) * batch.normal()[:1]
+        found = module.parts.denoiser(module.network)(x, sigma, batch.condition)
+        return (found - batch.x0).square()
+
+
+class Untold(Good):
+    """Forget the condition."""
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        import attrs
+
+        return super().error(module, attrs.evolve(batch, condition=batch.condition.dropped()))
+
+
 class Clean(Good):
     """Show the network x0 itself."""
 
@@ -181,6 +229,11 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
         (Unreached, "gradient", "no gradient reaches the group other"),
         (Moody, "alternation", "trains"),
         (Global, "draws", "global generator"),
+        (Counts, "halves", "in two micro-batches and in one"),
+        (Longest, "lengths", "frames, padded and alone"),
+        (Steps, "weights", "changes the weight"),
+        (OneNoise, "own_draws", "correlates by"),
+        (Untold, "condition", "another when the condition is another"),
         (Clean, "shown", "is shown x of standard deviation"),
         (Inverted, "exact", "loss of a network that knows x0"),
     ],

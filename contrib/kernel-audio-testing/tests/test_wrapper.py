@@ -50,6 +50,69 @@ class Forgets(Sound):
         return inner
 
 
+class Adds(Sound):
+    """Begin with a bias that is not zero."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network: Any = Biased((yield))
+        network.extra.data.add_(1)
+        whole: nn.Module = network
+        return whole
+
+
+class Frozen(Wrapper):
+    """Train nothing."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network = yield
+        return network.requires_grad_(False)
+
+
+class Remembers(Wrapper):
+    """Keep the first latent for every sound."""
+
+    @hookimpl(wrapper=True)
+    def build_codec(self) -> Generator[None, Any, nn.Module]:
+        codec = yield
+        encode, kept = codec.encode, []
+
+        def remembered(audio: Any) -> Any:
+            kept.append(encode(audio))
+            return kept[0]
+
+        codec.encode = remembered
+        whole: nn.Module = codec
+        return whole
+
+
+class Twice(Wrapper):
+    """Evaluate the network twice where once is said."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Repeating(inner=solver)
+
+
+class Repeating(Solver):
+    """Evaluates twice."""
+
+    inner: Solver
+
+    @property
+    def order(self) -> int:
+        return self.inner.order
+
+    def steps(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
+        def both(x: Any, sigma: float) -> Any:
+            denoise(x, sigma)
+            return denoise(x, sigma)
+
+        yield from self.inner.steps(both, x, sigmas, noise)
+
+
 class Stays(Sound):
     """Give back what it has wrapped, as it is."""
 
@@ -121,6 +184,10 @@ def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:
     ("component", "check", "message"),
     [
         (Forgets, "merge", "a network before and after merge(): they differ by"),
+        (Adds, "fresh", "a network freshly wrapped and as it was"),
+        (Frozen, "trained", "nothing of a wrapped network is trained"),
+        (Remembers, "inputs", "two sounds have one latent"),
+        (Twice, "solver", "it evaluates 6 times in 3 steps, and says 3"),
         (Stays, "merge", "is left with ['extra', 'inner.first.bias'"),
         (Shortens, "network", "x [2, 2, 32] becomes (2, 2, 30)"),
         (Random, "same_seed", "two networks of one seed: they differ by"),
