@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
-import attrs
 import torch
 
 from kernel.errors import UsageError
+from kernel.kinds.schedule import Schedule
+from kernel.values import LatentSpec
+from kernel_audio_testing._options import choices, every_option_acts, holds
+from kernel_audio_testing._schedule_draws import (
+    SIZES,
+    Stretched,
+    check_distribution,
+    check_order_of_draws,
+    check_sized,
+    draws_of,
+    grid_of,
+    stated,
+    varied,
+)
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import finite, generator_untouched, refuses
 
@@ -18,22 +30,6 @@ __all__ = ["CHECKS"]
 STEPS = (1, 2, 3, 8, 50, 250)
 _SLACK = 1 + 1e-6
 """Draws are float32."""
-
-
-def _grid(schedule: Any, steps: int) -> list[float]:
-    try:
-        sigmas: list[float] = schedule.sigmas(steps)
-    except NotImplementedError:
-        raise Inapplicable("the schedule is for training only") from None
-    return sigmas
-
-
-def _draw(schedule: Any, count: int, seed: int) -> torch.Tensor:
-    try:
-        drawn: torch.Tensor = schedule.draw(count, torch.Generator().manual_seed(seed))
-    except NotImplementedError:
-        raise Inapplicable("the schedule is for sampling only") from None
-    return drawn
 
 
 def check_range(subject: Subject) -> str | None:
@@ -48,7 +44,7 @@ def check_count(subject: Subject) -> str | None:
     """Check that a grid of n steps is n + 1 floats."""
     schedule = subject.make()
     for steps in STEPS:
-        sigmas = _grid(schedule, steps)
+        sigmas = grid_of(schedule, steps)
         require(
             len(sigmas) == steps + 1,
             f"the grid of {steps} steps has {len(sigmas)} values, not {steps + 1}",
@@ -62,7 +58,7 @@ def check_descending(subject: Subject) -> str | None:
     """Check that a grid goes strictly down."""
     schedule = subject.make()
     for steps in STEPS:
-        for sigma, following in pairwise(_grid(schedule, steps)):
+        for sigma, following in pairwise(grid_of(schedule, steps)):
             require(
                 sigma > following,
                 f"the grid of {steps} steps goes from {sigma:.6g} to {following:.6g}",
@@ -74,7 +70,7 @@ def check_ends_at_zero(subject: Subject) -> str | None:
     """Check that the last value of a grid is exactly 0."""
     schedule = subject.make()
     for steps in STEPS:
-        last = _grid(schedule, steps)[-1]
+        last = grid_of(schedule, steps)[-1]
         require(last == 0, f"the grid of {steps} steps ends at {last:.4g}, not at 0")
     return None
 
@@ -84,7 +80,7 @@ def check_grid_inside(subject: Subject) -> str | None:
     schedule = subject.make()
     low, high = schedule.sigma_min, schedule.sigma_max
     for steps in STEPS:
-        *inside, _ = _grid(schedule, steps)
+        *inside, _ = grid_of(schedule, steps)
         require(
             inside[0] <= high * _SLACK and inside[-1] * _SLACK >= low,
             f"the grid of {steps} steps goes from {inside[0]:.4g} to {inside[-1]:.4g}, outside "
@@ -100,7 +96,7 @@ def check_grid_inside(subject: Subject) -> str | None:
 def check_no_steps(subject: Subject) -> str | None:
     """Check that fewer than one step is refused with a UsageError."""
     schedule = subject.make()
-    _grid(schedule, 1)
+    grid_of(schedule, 1)
     for steps in (0, -1):
         refuses(UsageError, f"a grid of {steps} steps", schedule.sigmas, steps)
     return None
@@ -108,10 +104,14 @@ def check_no_steps(subject: Subject) -> str | None:
 
 def check_draws(subject: Subject) -> str | None:
     """Check that draws are as many as asked for, float32, on the CPU and within the range."""
+    return _check_draws(subject, (1, 2, 1_000_000))
+
+
+def _check_draws(subject: Subject, counts: Sequence[int]) -> str:
     schedule = subject.make()
     low, high = schedule.sigma_min, schedule.sigma_max
-    for count in (1, 2, 1_000_000):
-        drawn = _draw(schedule, count, 0)
+    for count in counts:
+        drawn = draws_of(schedule, count, 0)
         require(drawn.shape == (count,), f"{count} draws have the shape {tuple(drawn.shape)}")
         require(drawn.dtype == torch.float32, f"the draws are {drawn.dtype}, not torch.float32")
         require(drawn.device.type == "cpu", f"the draws are on {drawn.device}, not on the CPU")
@@ -125,11 +125,15 @@ def check_draws(subject: Subject) -> str | None:
     return f"median {drawn.median():.3g}"
 
 
+def _few_draws(subject: Subject) -> str:
+    return _check_draws(subject, (5000,))
+
+
 def check_draws_cover(subject: Subject) -> str | None:
     """Check that training reaches where sampling goes: draws span most of a grid."""
     schedule = subject.make()
-    *grid, _ = _grid(schedule, 50)
-    drawn = _draw(schedule, 20000, 0)
+    *grid, _ = grid_of(schedule, 50)
+    drawn = draws_of(schedule, 20000, 0)
     low, high = float(drawn.min()) / _SLACK, float(drawn.max()) * _SLACK
     outside = sum(not low <= sigma <= high for sigma in grid)
     fact = (
@@ -143,9 +147,9 @@ def check_draws_cover(subject: Subject) -> str | None:
 def check_seeded(subject: Subject) -> str | None:
     """Check that the same generator state draws the same, a later one something else."""
     schedule = subject.make()
-    first = _draw(schedule, 64, 1)
-    require(torch.equal(first, _draw(schedule, 64, 1)), "the same seed draws something else")
-    require(not torch.equal(first, _draw(schedule, 64, 2)), "another seed draws the same")
+    first = draws_of(schedule, 64, 1)
+    require(torch.equal(first, draws_of(schedule, 64, 1)), "the same seed draws something else")
+    require(not torch.equal(first, draws_of(schedule, 64, 2)), "another seed draws the same")
     generator = torch.Generator().manual_seed(1)
     schedule.draw(64, generator)
     again = schedule.draw(64, generator)
@@ -157,37 +161,12 @@ def check_pure(subject: Subject) -> str | None:
     """Check that only the generator that is given is drawn from."""
     schedule = subject.make()
     with generator_untouched("the schedule"):
-        for use in (lambda: _grid(schedule, 8), lambda: _draw(schedule, 64, 1)):
+        for use in (lambda: grid_of(schedule, 8), lambda: draws_of(schedule, 64, 1)):
             try:
                 use()
             except Inapplicable:
                 continue
     return None
-
-
-@attrs.frozen
-class Stretched:
-    """A path whose sigma grows as `unit` t^2."""
-
-    name: str
-    unit: float
-    numbers: Mapping[str, float] = attrs.field(factory=dict)
-
-    def time(self, sigma: Any) -> Any:
-        """Return t at sigma, a float or a tensor."""
-        return (sigma / self.unit) ** 0.5
-
-    def sigma(self, time: Any) -> Any:
-        """Return sigma at t, a float or a tensor."""
-        return time**2 * self.unit
-
-    def coefficients(self, time: Any) -> tuple[Any, Any]:
-        """Return (1, 0)."""
-        return 1.0, 0.0
-
-    def rates(self, time: Any) -> tuple[Any, Any, Any]:
-        """Return the derivatives of 1, of 0 and of sigma^2."""
-        return 0.0, 0.0, 4 * self.unit**2 * time**3
 
 
 def check_along(subject: Subject) -> str | None:
@@ -197,12 +176,14 @@ def check_along(subject: Subject) -> str | None:
     """
     schedule = subject.make()
     other = schedule.along(Stretched("of another process", 1.0))
-    require(_grid(other, 8) == _grid(schedule, 8), "a path of another process changes the grid")
+    require(grid_of(other, 8) == grid_of(schedule, 8), "a path of another process changes the grid")
     if schedule.process is None:
         return "written in the time of no process"
     one, two = (schedule.along(Stretched(schedule.process, unit)) for unit in (1.0, 2.0))
-    require(_grid(one, 8) != _grid(two, 8), "the grid does not follow a path of its process")
-    require(_grid(one.along(None), 8) == _grid(schedule, 8), "it keeps a path that was taken away")
+    require(grid_of(one, 8) != grid_of(two, 8), "the grid does not follow a path of its process")
+    require(
+        grid_of(one.along(None), 8) == grid_of(schedule, 8), "it keeps a path that was taken away"
+    )
     contradicted = []
     for name, field in type(schedule).model_fields.items():
         if field.default is not None or name in subject.options:
@@ -224,6 +205,46 @@ def check_along(subject: Subject) -> str | None:
     return f"process {schedule.process}, {len(contradicted)} numbers"
 
 
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes something, alone or beside another."""
+
+    def observe(schedule: Schedule) -> list[torch.Tensor | float]:
+        found: list[torch.Tensor | float] = [schedule.sigma_min, schedule.sigma_max]
+        for size in SIZES[:2]:
+            sized = schedule.sized(LatentSpec(2, size))
+            for make in (lambda s=sized: grid_of(s, 9), lambda s=sized: draws_of(s, 64, 1)):
+                try:
+                    found.append(torch.as_tensor(make()))
+                except Inapplicable:
+                    continue
+        return found
+
+    return every_option_acts(subject, observe, 1e-6)
+
+
+def check_values(subject: Subject) -> str | None:
+    """Check that other values of the options keep the range, the grid and the draws in order."""
+    every = varied(subject)
+    for each in every:
+        holds(
+            each,
+            count=check_count,
+            descending=check_descending,
+            ends_at_zero=check_ends_at_zero,
+            grid_inside=check_grid_inside,
+            draws=_few_draws,
+            distribution=stated,
+        )
+    for each in choices(subject):
+        holds(
+            each,
+            draws_cover=check_draws_cover,
+            seeded=check_seeded,
+            order_of_draws=check_order_of_draws,
+        )
+    return f"{len(every)} settings"
+
+
 CHECKS = (
     check_range,
     check_count,
@@ -236,4 +257,9 @@ CHECKS = (
     check_seeded,
     check_pure,
     check_along,
+    check_distribution,
+    check_order_of_draws,
+    check_sized,
+    check_options,
+    check_values,
 )

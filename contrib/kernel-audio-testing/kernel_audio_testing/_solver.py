@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from itertools import accumulate, pairwise
-from typing import Any, ClassVar
+from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from kernel.kinds.solver import Solver
-from kernel.values import Denoise, Noise, Step
+from kernel.values import Step
+from kernel_audio_testing._following import (
+    CHURN,
+    END,
+    ROUNDING,
+    START,
+    Draws,
+    Exploding,
+    grid,
+    made,
+    mixture_of,
+    run,
+    start,
+    steps_of,
+    uneven,
+)
+from kernel_audio_testing._options import choices, every_option_acts, holds
+from kernel_audio_testing._solver_noise import (
+    check_bounds,
+    check_law,
+    check_noise_off,
+    check_noise_steps,
+    check_variance,
+)
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
@@ -22,132 +44,28 @@ from kernel_audio_testing._tools import (
     same,
     unchanged,
 )
-from kernel_audio_testing.exact import Gaussian, Mixture
+from kernel_audio_testing.exact import Gaussian
 
 __all__ = ["CHECKS"]
 
-_START, _END = 10.0, 0.05
-_ROUNDING = 1e-9
-"""How far a sigma that was computed from its logarithm may be from itself."""
-_CHURN = 2.0
-"""How far above the first sigma a stochastic solver may go by adding noise before a step."""
 
-
-def _grid(steps: int, start: float = _START, end: float = _END) -> tuple[float, ...]:
-    """Return steps values from `start` to `end`, equally spaced in ln sigma, and 0."""
-    ratio = (end / start) ** (1 / max(steps - 1, 1))
-    return (*(start * ratio**index for index in range(steps)), 0.0)
-
-
-def _uneven(steps: int) -> tuple[float, ...]:
-    """Return a grid like `_grid`'s whose steps in ln sigma are long and short in turn, as 2 to 1.
-
-    There a multistep solver that forgets how long its last step was is of the first order.
-    """
-    ends = list(accumulate(2.0 - index % 2 for index in range(steps - 1)))
-    return (
-        _START,
-        *(_START * (_END / _START) ** (end / ends[-1]) for end in ends[:-1]),
-        _END,
-        0.0,
-    )
-
-
-class Exploding:
-    """The native path of x = x0 + sigma n itself, whose time is sigma: what a solver is told of."""
-
-    name: ClassVar[str] = "exploding"
-    numbers: ClassVar[Mapping[str, float]] = {}
-
-    def time(self, sigma: float) -> float:
-        """Return sigma."""
-        return sigma
-
-    def sigma(self, time: float) -> float:
-        """Return t."""
-        return time
-
-    def coefficients(self, time: float) -> tuple[float, float]:
-        """Return (1, 0)."""
-        return 1.0, 0.0
-
-    def rates(self, time: float) -> tuple[float, float, float]:
-        """Return the derivatives of 1, of 0 and of t^2."""
-        return 0.0, 0.0, 2 * time
-
-
-def _made(subject: Subject) -> Solver:
-    solver: Solver = subject.make().along(Exploding(), None)
-    return solver
-
-
-class Draws:
-    """A Noise whose items have generators of their own, or one that refuses to be drawn from."""
-
-    def __init__(self, solver: Solver, x: Tensor, seeds: Sequence[int] | None = None) -> None:
-        seeds = range(len(x)) if seeds is None else seeds
-        self._generators = [torch.Generator().manual_seed(100 + seed) for seed in seeds]
-        self._allowed, self._like = solver.stochastic, x[0].detach()
-        self.count = 0
-
-    def __call__(self, sigma: float, following: float) -> Tensor:
-        """Return the next noise."""
-        self.count += 1
-        if not self._allowed:
-            raise Violation("it draws noise although `stochastic` is false")
-        shape, dtype = self._like.shape, self._like.dtype
-        return torch.stack(
-            [torch.randn(shape, generator=each, dtype=dtype) for each in self._generators]
-        )
-
-
-def _steps(
-    solver: Solver,
-    denoise: Denoise,
-    x: Tensor,
-    sigmas: Sequence[float],
-    seeds: Sequence[int] | None = None,
-    correct: Callable[[Step], Tensor] = lambda step: step.x,
-    noise: Noise | None = None,
-) -> Generator[Step, None, None]:
-    """Yield copies of a trajectory's steps, sending back what `correct` makes of each state."""
-    trajectory = solver.trajectory(denoise, x, sigmas, noise or Draws(solver, x, seeds))
-    step = next(trajectory, None)
-    while step is not None:
-        yield Step(step.index, step.sigma, step.x.clone(), step.x0.clone())
-        try:
-            step = trajectory.send(correct(step))
-        except StopIteration:
-            return
-
-
-def _run(*arguments: Any, **named: Any) -> list[Step]:
-    steps = list(_steps(*arguments, **named))
-    require(bool(steps), "the trajectory yields no step at all")
-    return steps
-
-
-def _mixture() -> Mixture:
-    means = torch.tensor([[[-1.0, 0.5, 0.2]], [[0.8, -0.3, 1.1]]], dtype=torch.float64)
-    stds, weights = torch.tensor([0.4, 0.6]).double(), torch.tensor([0.4, 0.6]).double()
-    return Mixture(means, stds, weights)
-
-
-def _start(items: int = 3, sigma: float = _START) -> Tensor:
-    return sigma * normal(items, 1, 3)
+@cache
+def _flow() -> Tensor:
+    """Return where the flow takes the start."""
+    return mixture_of().flow(start(), START, END)
 
 
 def check_order(subject: Subject) -> str | None:
     """Check that the error falls with the step as fast as `order` claims."""
-    solver = _made(subject)
+    solver = made(subject)
     if solver.stochastic:
         raise Inapplicable("the solver is stochastic; see `distribution`")
-    mixture, x = _mixture(), _start()
-    wanted = mixture.flow(x, _START, _END)
+    mixture, x = mixture_of(), start()
+    wanted = _flow()
     errors = []
     for count in (24, 48, 96):
-        steps = _run(solver, mixture.denoise, x, _uneven(count))
-        found = next((step for step in steps if step.sigma == _END), None)
+        steps = run(solver, mixture.denoise, x, uneven(count))
+        found = next((step for step in steps if step.sigma == END), None)
         if found is None:
             raise Violation("no step reaches the last sigma above 0")
         errors.append(float((found.x - wanted).abs().max()))
@@ -159,11 +77,11 @@ def check_order(subject: Subject) -> str | None:
 
 def check_distribution(subject: Subject) -> str | None:
     """Check that many small steps end at the mean and the variance of the data."""
-    solver = _made(subject)
+    solver = made(subject)
     data = Gaussian(torch.full((1, 256), 0.3).double(), torch.full((1, 256), 0.7).double())
     x = 0.3 + math.hypot(20, 0.7) * normal(16, 1, 256)
     x = 0.3 + (x - x.mean()) * (math.hypot(20, 0.7) / float(x.std()))
-    final = _run(solver, data.denoise, x, _grid(200, 20.0, 0.01))[-1].x
+    final = run(solver, data.denoise, x, grid(200, 20.0, 0.01))[-1].x
     mean, std = float(final.mean()), float(final.std())
     fact = f"mean {mean:.3f} (0.3), standard deviation {std:.3f} (0.7) after 200 steps"
     require(abs(mean - 0.3) < 0.06 and abs(std / 0.7 - 1) < 0.08, fact)
@@ -172,10 +90,10 @@ def check_distribution(subject: Subject) -> str | None:
 
 def check_steps(subject: Subject) -> str | None:
     """Check that it yields one step for each pair of sigmas, in order, with what it reached."""
-    solver, mixture, x = _made(subject), _mixture(), _start()
+    solver, mixture, x = made(subject), mixture_of(), start()
     for count in (1, 2, 3, 7):
-        sigmas = _grid(count)
-        steps = _run(solver, mixture.denoise, x, sigmas)
+        sigmas = grid(count)
+        steps = run(solver, mixture.denoise, x, sigmas)
         found = [(step.index, step.sigma) for step in steps]
         wanted = [(index, following) for index, (_, following) in enumerate(pairwise(sigmas))]
         require(
@@ -188,18 +106,18 @@ def check_steps(subject: Subject) -> str | None:
 
 def check_reaches_zero(subject: Subject) -> str | None:
     """Check that when all data is one point, it ends at that point and no noise is left."""
-    solver = _made(subject)
+    solver = made(subject)
     point = normal(1, 3, seed=5)
     data = Gaussian(point, torch.zeros(1, 3).double())
     for count in (1, 2, 5, 20):
-        final = _run(solver, data.denoise, point + _start(), _grid(count))[-1].x
+        final = run(solver, data.denoise, point + start(), grid(count))[-1].x
         same(final, point.expand_as(final), f"after {count} steps the state and the data", 1e-8)
     return None
 
 
 def check_nfe(subject: Subject) -> str | None:
     """Check that it evaluates the denoiser as often as `nfe` says, at sigmas inside the grid."""
-    solver, mixture, x = _made(subject), _mixture(), _start()
+    solver, mixture, x = made(subject), mixture_of(), start()
     for count in (1, 2, 3, 10):
         seen: list[float] = []
 
@@ -207,11 +125,11 @@ def check_nfe(subject: Subject) -> str | None:
             seen.append(sigma)
             return mixture.denoise(x, sigma)
 
-        _run(solver, denoise, x, _grid(count))
+        run(solver, denoise, x, grid(count))
         strange = [sigma for sigma in seen if type(sigma) is not float or not 0 < sigma < math.inf]
         require(not strange, f"the denoiser is called with sigma {strange[:1]}")
-        floor, ceiling = _grid(count)[-2] * (1 - _ROUNDING), _START * (1 + _ROUNDING)
-        ceiling *= _CHURN if solver.stochastic else 1
+        floor, ceiling = grid(count)[-2] * (1 - ROUNDING), START * (1 + ROUNDING)
+        ceiling *= CHURN if solver.stochastic else 1
         wild = [sigma for sigma in seen if not floor <= sigma <= ceiling]
         require(not wild, f"the denoiser is called at sigma {wild[:1]}, outside the grid")
         require(
@@ -223,12 +141,12 @@ def check_nfe(subject: Subject) -> str | None:
 
 def check_shapes(subject: Subject) -> str | None:
     """Check that states with two, three or four axes give the same numbers."""
-    solver = _made(subject)
+    solver = made(subject)
     data = Gaussian(torch.tensor(0.2).double(), torch.tensor(0.7).double())
-    flat = _start(2).repeat(1, 1, 8)
-    wanted = _run(solver, data.denoise, flat, _grid(6), [0, 1])[-1].x
+    flat = start(2).repeat(1, 1, 8)
+    wanted = run(solver, data.denoise, flat, grid(6), [0, 1])[-1].x
     for shape in ((2, 24), (2, 4, 6), (2, 2, 3, 4)):
-        found = _run(solver, data.denoise, flat.reshape(shape), _grid(6), [0, 1])[-1].x
+        found = run(solver, data.denoise, flat.reshape(shape), grid(6), [0, 1])[-1].x
         require(found.shape == shape, f"a state {shape} becomes {tuple(found.shape)}")
         same(found.reshape(flat.shape), wanted, f"the result for {shape} and {tuple(flat.shape)}")
     return None
@@ -236,10 +154,10 @@ def check_shapes(subject: Subject) -> str | None:
 
 def check_dtypes(subject: Subject) -> str | None:
     """Check that the state keeps its floating dtype."""
-    solver = _made(subject)
+    solver = made(subject)
     data = Gaussian(torch.tensor(0.2), torch.tensor(0.7))
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
-        for step in _run(solver, data.denoise, _start().to(dtype), _grid(5)):
+        for step in run(solver, data.denoise, start().to(dtype), grid(5)):
             require(step.x.dtype == dtype, f"a {dtype} state becomes {step.x.dtype}")
             finite(step.x, f"the state in {dtype}")
     return None
@@ -247,7 +165,7 @@ def check_dtypes(subject: Subject) -> str | None:
 
 def check_device(subject: Subject) -> str | None:
     """Check that a step is computed where x is and never waits for the device."""
-    solver = _made(subject)
+    solver = made(subject)
     x = torch.empty(2, 3, 8, device="meta")
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
@@ -257,7 +175,7 @@ def check_device(subject: Subject) -> str | None:
         return torch.empty_like(x)
 
     with on_meta("a step"):
-        for step in _run(solver, denoise, x, _grid(5), noise=noise):
+        for step in run(solver, denoise, x, grid(5), noise=noise):
             require_meta(step.x, "the state")
             require_meta(step.x0, "the x0 of a step")
     return None
@@ -265,7 +183,7 @@ def check_device(subject: Subject) -> str | None:
 
 def check_pure(subject: Subject) -> str | None:
     """Check that nothing is changed in place and nothing is drawn from a global generator."""
-    solver, mixture, x = _made(subject), _mixture(), _start()
+    solver, mixture, x = made(subject), mixture_of(), start()
     returned: list[tuple[Tensor, Tensor]] = []
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
@@ -274,10 +192,10 @@ def check_pure(subject: Subject) -> str | None:
         returned.append((x0, x0.clone()))
         return x0
 
-    sigmas = list(_grid(6))
+    sigmas = list(grid(6))
     with generator_untouched("the solver"), unchanged(x=x):
-        _run(solver, denoise, x, sigmas)
-    require(sigmas == list(_grid(6)), "the list of sigmas is changed in place")
+        run(solver, denoise, x, sigmas)
+    require(sigmas == list(grid(6)), "the list of sigmas is changed in place")
     for found, before in returned:
         require(torch.equal(found, before), "what the denoiser returned is changed in place")
     return None
@@ -285,14 +203,14 @@ def check_pure(subject: Subject) -> str | None:
 
 def check_repeatable(subject: Subject) -> str | None:
     """Check that the same noise gives the same result, in interleaved runs too."""
-    solver, mixture = _made(subject), _mixture()
-    first, second = _start(), normal(3, 1, 3, seed=9) * _START
-    wanted = [_run(solver, mixture.denoise, x, _grid(6))[-1].x for x in (first, second)]
-    again = _run(solver, mixture.denoise, first, _grid(6))[-1].x
+    solver, mixture = made(subject), mixture_of()
+    first, second = start(), normal(3, 1, 3, seed=9) * START
+    wanted = [run(solver, mixture.denoise, x, grid(6))[-1].x for x in (first, second)]
+    again = run(solver, mixture.denoise, first, grid(6))[-1].x
     require(torch.equal(again, wanted[0]), "a second run of the same gives another result")
     runs = zip(
-        _steps(solver, mixture.denoise, first, _grid(6)),
-        _steps(solver, mixture.denoise, second, _grid(6)),
+        steps_of(solver, mixture.denoise, first, grid(6)),
+        steps_of(solver, mixture.denoise, second, grid(6)),
         strict=True,
     )
     *_, last = runs
@@ -303,24 +221,24 @@ def check_repeatable(subject: Subject) -> str | None:
 
 def check_batch(subject: Subject) -> str | None:
     """Check that an item's result does not depend on what it is batched with."""
-    solver, mixture, x = _made(subject), _mixture(), _start()
-    together = _run(solver, mixture.denoise, x, _grid(6))[-1].x
+    solver, mixture, x = made(subject), mixture_of(), start()
+    together = run(solver, mixture.denoise, x, grid(6))[-1].x
     for item in range(len(x)):
         one = slice(item, item + 1)
-        alone = _run(solver, mixture.denoise, x[one], _grid(6), [item])[-1].x
+        alone = run(solver, mixture.denoise, x[one], grid(6), [item])[-1].x
         same(together[one], alone, "the result of an item in a batch and alone")
     return None
 
 
 def check_send(subject: Subject) -> str | None:
     """Check that it goes on from the state that is sent back, not from the one that it yielded."""
-    solver, mixture, x = _made(subject), _mixture(), _start()
+    solver, mixture, x = made(subject), mixture_of(), start()
 
     def moved(step: Step) -> Tensor:
         return step.x + 1.0 if step.index == 4 else step.x
 
-    kept = _run(solver, mixture.denoise, x, _grid(8))
-    corrected = _run(solver, mixture.denoise, x, _grid(8), correct=moved)
+    kept = run(solver, mixture.denoise, x, grid(8))
+    corrected = run(solver, mixture.denoise, x, grid(8), correct=moved)
     require(torch.equal(kept[4].x, corrected[4].x), "a step depends on what is sent after it")
     change = float((kept[5].x - corrected[5].x).abs().min())
     require(change > 1e-3, "a state that is sent back makes no difference to the next step")
@@ -329,9 +247,9 @@ def check_send(subject: Subject) -> str | None:
 
 def check_noise(subject: Subject) -> str | None:
     """Check that it draws noise exactly when it says that it is stochastic."""
-    solver, mixture, x = _made(subject), _mixture(), _start()
+    solver, mixture, x = made(subject), mixture_of(), start()
     draws = Draws(solver, x)
-    trajectory = solver.trajectory(mixture.denoise, x, _grid(8), draws)
+    trajectory = solver.trajectory(mixture.denoise, x, grid(8), draws)
     step = next(trajectory)
     for _ in range(7):
         step = trajectory.send(step.x)
@@ -344,12 +262,44 @@ def check_noise(subject: Subject) -> str | None:
 
 def check_loop(subject: Subject) -> str | None:
     """Check that a plain loop over a trajectory makes the steps that `send` makes."""
-    solver, mixture, sigmas = _made(subject), _mixture(), _grid(4)
-    x = _start()
-    sent = _run(solver, mixture.denoise, x, sigmas)
+    solver, mixture, sigmas = made(subject), mixture_of(), grid(4)
+    x = start()
+    sent = run(solver, mixture.denoise, x, sigmas)
     for index, step in enumerate(solver.trajectory(mixture.denoise, x, sigmas, Draws(solver, x))):
         same(step.x, sent[index].x, f"step {index} of a loop and of one that sends the state back")
     return None
+
+
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes something, alone or beside another."""
+    x, mixture = start(), mixture_of()
+
+    def observe(solver: Solver) -> list[Tensor | float]:
+        found: list[Tensor | float] = []
+        for sigmas in (grid(2), grid(8), uneven(9)):
+            steps = run(solver.along(Exploding(), None), mixture.denoise, x, sigmas)
+            found += [steps[-1].x, float(solver.nfe(len(sigmas) - 1))]
+        return found
+
+    return every_option_acts(subject, observe)
+
+
+def check_choices(subject: Subject) -> str | None:
+    """Check that each choice, boolean and whole number keeps the promises about numbers."""
+    every = list(choices(subject, whole=True))
+    for each in every:
+        holds(
+            each,
+            order=check_order,
+            law=check_law,
+            steps=check_steps,
+            reaches_zero=check_reaches_zero,
+            nfe=check_nfe,
+            noise_steps=check_noise_steps,
+        )
+    for each in choices(subject):
+        holds(each, variance=check_variance)
+    return f"{len(every)} others"
 
 
 CHECKS = (
@@ -367,4 +317,11 @@ CHECKS = (
     check_send,
     check_loop,
     check_noise,
+    check_law,
+    check_variance,
+    check_noise_off,
+    check_bounds,
+    check_noise_steps,
+    check_options,
+    check_choices,
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pytest
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from kernel import NativePath, Schedule, UsageError
+from kernel import LatentSpec, NativePath, Schedule, UsageError
+from kernel_audio_testing import checks_for
 
 
 class Grid(Schedule):
@@ -78,7 +79,12 @@ class Timed(Grid):
 
     def sigmas(self, steps: int) -> list[float]:
         top = self.adopted.sigma(1.0) if self.adopted else self.sigma_max
-        return [top * sigma / self.sigma_max for sigma in super().sigmas(steps)]
+        power = min(self.beta_max or 1.0, 1.0)
+        return [top * (sigma / self.sigma_max) ** power for sigma in super().sigmas(steps)]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = super().draw(count, generator) / self.sigma_max
+        return (drawn ** min(self.beta_max or 1.0, 1.0) * self.sigma_max).clamp(min=self.sigma_min)
 
 
 class Deaf(Timed):
@@ -117,9 +123,107 @@ class Mumbles(Timed):
             raise UsageError("the process is another; take another") from None
 
 
+class Sorts(Grid):
+    """Sort a batch, as stratified draws are where they are made."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return super().draw(count, generator).sort().values
+
+
+class FallsAlong(Grid):
+    """Draw less noise for later items."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = super().draw(count, generator)
+        return drawn * torch.linspace(1, 0.8, count).clamp(min=0.5) + self.sigma_min
+
+
+class DrawsTheRoot(Grid):
+    """Draw as uniformly in the root of sigma."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return super().draw(count, generator).square() / self.sigma_max + self.sigma_min
+
+
+class AloneIsCleaner(Grid):
+    """Draw half where there is one draw alone."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return super().draw(count, generator) * (0.5 if count == 1 else 1.0) + self.sigma_min
+
+
+class Normal(Grid):
+    """Draw ln sigma from a normal distribution, from options that break it."""
+
+    mean: float = Field(0.0, description="mean of ln sigma")
+    std: float = Field(1.0, gt=0, description="standard deviation of ln sigma")
+    deaf: Literal["none", "mean", "std"] = Field("none", description="which one is not heard")
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        mean = 0.5 if self.deaf == "mean" else self.mean
+        std = 0.7 if self.deaf == "std" else self.std
+        drawn = torch.randn(count, generator=generator) * std + mean
+        return drawn.exp().clamp(self.sigma_min, self.sigma_max)
+
+
+class Sized(Grid):
+    """Multiply the grid by the number of positions."""
+
+    slope: float = Field(0.0, ge=0, le=0.5, description="growth of the shift with each position")
+    kept: float = Field(1.0, gt=0, le=1, description="shift", exclude=True)
+
+    def sigmas(self, steps: int) -> list[float]:
+        first, *rest = super().sigmas(steps)
+        return [first, *(self.kept * sigma for sigma in rest)]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return (super().draw(count, generator) * self.kept).clamp(min=self.sigma_min)
+
+    def sized(self, latent: LatentSpec) -> Schedule:
+        if self.slope == 0:
+            return self
+        kept = self.kept / (1 + self.slope * latent.size[-1])
+        return self.model_copy(update={"kept": kept, **self.settled})
+
+    @property
+    def settled(self) -> dict[str, float]:
+        return {"slope": 0.0}
+
+
+class SizedTwice(Sized):
+    """Shift at every size that it is told."""
+
+    @property
+    def settled(self) -> dict[str, float]:
+        return {}
+
+
+class ForgetsThePath(Timed):
+    """Lose the path where it is sized."""
+
+    def sized(self, latent: LatentSpec) -> Schedule:
+        return type(self)(**self.model_dump())
+
+
+class Idle(Grid):
+    """Have an option that does nothing."""
+
+    rho: float = Field(7.0, gt=0, description="nothing")
+
+
+class Escapes(Grid):
+    """Leave the range where an option is another."""
+
+    shift: float = Field(1.0, gt=0, description="factor on sigma")
+
+    def sigmas(self, steps: int) -> list[float]:
+        return [self.shift * sigma for sigma in super().sigmas(steps)]
+
+
 def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Grid) == set()
     assert broken(Timed) == set()
+    assert broken(Normal, deaf="none") == set()
 
 
 @pytest.mark.parametrize(
@@ -136,8 +240,24 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (FollowsAnyone, {}, "along"),
         (Contradicts, {}, "along"),
         (Mumbles, {}, "along"),
+        (Sorts, {}, "order_of_draws"),
+        (FallsAlong, {}, "order_of_draws"),
+        (DrawsTheRoot, {}, "distribution"),
+        (AloneIsCleaner, {}, "distribution"),
+        (Normal, {"deaf": "mean"}, "distribution"),
+        (Normal, {"deaf": "std"}, "values"),
+        (SizedTwice, {}, "sized"),
+        (ForgetsThePath, {}, "sized"),
+        (Idle, {}, "options"),
+        (Escapes, {}, "values"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
     assert catch(component, check, **options)
+
+
+def test_a_size_is_settled_once(subject: Any) -> None:
+    (check,) = [each for each in checks_for("schedule") if each.name == "sized"]
+    found = check.function(subject(Sized))
+    assert found is not None and not found.startswith("0 of")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -104,8 +104,109 @@ class OnlyAnswers(Midway):
             return
 
 
+class Ancestral(Solver):
+    """Take Euler's step with the noise of DDPM, from options that break it."""
+
+    eta: float = Field(1.0, ge=0, le=1, description="share of the noise; 0 is none")
+    s_min: float = Field(0.0, ge=0, description="smallest sigma at which noise is added")
+    s_max: float = Field(100.0, ge=0, description="largest sigma at which noise is added")
+    fault: Literal["none", "loud", "twice", "once", "backwards", "late", "floor", "ceiling"] = (
+        Field("none", description="what is wrong")
+    )
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        kept = None
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            up = self.eta * following / sigma * (sigma**2 - following**2) ** 0.5
+            low, high = self.s_min, self.s_max
+            if not self.outside(low if self.fault != "floor" else 0, high, sigma):
+                up = 0.0
+            down = (following**2 - up**2) ** 0.5
+            x = x0.lerp(x, down / sigma)
+            if self.fault == "loud":
+                up *= 1.05
+            if up > 0:
+                ends = (following, sigma) if self.fault == "backwards" else (sigma, following)
+                draw = noise(*ends)
+                kept = draw if kept is None else kept
+                x = x.add(kept if self.fault == "once" else draw, alpha=up)
+                if self.fault == "twice":
+                    x = x.add(noise(*ends), alpha=0.3 * up)
+            if self.fault == "late" and following == 0 and self.eta > 0:
+                noise(sigma, following)
+            x = yield Step(index, following, x, x0)
+
+    def outside(self, low: float, high: float, sigma: float) -> bool:
+        return low <= sigma and (sigma <= high or self.fault == "ceiling")
+
+
+class Jumps(Ancestral):
+    """Step down as with all of the noise, however little is added."""
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            x = x0.lerp(x, (following / sigma) ** (2 if self.eta > 0 else 1))
+            if self.eta > 0 and following > 0:
+                up = following / sigma * (sigma**2 - following**2) ** 0.5
+                x = x.add(noise(sigma, following), alpha=self.eta * up)
+            x = yield Step(index, following, x, x0)
+
+
+class Idle(Ancestral):
+    """Have an option that does nothing."""
+
+    rate: float = Field(1.0, ge=0, description="nothing")
+
+
+class Seldom(Ancestral):
+    """Have an option that acts beside another alone."""
+
+    double: bool = Field(False, description="look twice")
+    share: float = Field(0.0, ge=0, le=1, description="how much of the second look counts")
+
+    def nfe(self, steps: int) -> int:
+        return 2 * steps if self.double else steps
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        def twice(x, sigma):  # type: ignore[no-untyped-def]
+            first = denoise(x, sigma)
+            if not self.double:
+                return first
+            return first.lerp(denoise(x, sigma) - 1e-3 * sigma**2, self.share)
+
+        yield from super().steps(twice, x, sigmas, noise)
+
+
+class Chooses(Ancestral):
+    """Break its order under one of its choices."""
+
+    eta: float = Field(0.0, ge=0, le=0, description="none")
+    form: Literal["good", "bad"] = Field("good", description="how it steps")
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            ratio = following / sigma
+            x = x0.lerp(x, ratio if self.form == "good" else ratio**1.1)
+            x = yield Step(index, following, x, x0)
+
+
 def test_what_is_sound_passes(broken: Any) -> None:
-    assert broken(Midway) == set()
+    # Its options are faults, one of which nothing here may see.
+    assert broken(Midway, **Midway().model_dump()) <= {"options"}
+    assert broken(Ancestral, fault="none") == set()
+    assert broken(Ancestral, fault="none", eta=0.0) == set()
+    assert broken(Seldom, fault="none") == set()
 
 
 @pytest.mark.parametrize(
@@ -126,6 +227,17 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Midway, {"four_d": True}, "shapes"),
         (Chatty, {}, "repeatable"),
         (OnlyAnswers, {}, "loop"),
+        (Ancestral, {"fault": "loud"}, "law"),
+        (Ancestral, {"fault": "once"}, "law"),
+        (Ancestral, {"fault": "twice"}, "law"),
+        (Ancestral, {"fault": "backwards"}, "noise_steps"),
+        (Ancestral, {"fault": "late"}, "noise_steps"),
+        (Ancestral, {"fault": "floor"}, "bounds"),
+        (Ancestral, {"fault": "ceiling"}, "bounds"),
+        (Ancestral, {"fault": "once"}, "variance"),
+        (Jumps, {"fault": "none"}, "noise_off"),
+        (Idle, {"fault": "none"}, "options"),
+        (Chooses, {"fault": "none"}, "choices"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

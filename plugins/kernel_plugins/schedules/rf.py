@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from kernel import NativePath, Schedule, hookimpl
+from kernel import NativePath, Schedule, UsageError, hookimpl
 from kernel_plugins.mathematics.rf import STANDARD, RectifiedFlow
 from kernel_plugins.schedules._curve import checked, normal
 
@@ -53,10 +53,18 @@ class RfSchedule(Schedule):
         return [self.sigma_max, *(middle * t / (1 - t) for t in times), 0.0]
 
     def sized(self, latent: LatentSpec) -> RfSchedule:
-        """Return the schedule with the shift of such latents and no slope."""
+        """Return the schedule with the shift of such latents and no slope.
+
+        Raises UsageError for a slope that moves every sigma out of the range of a float.
+        """
         if self.shift_slope == 0:
             return self
         growth = self.shift_slope * (math.prod(latent.size) - self.shift_positions)
+        if abs(growth) > 100:
+            raise UsageError(
+                f"schedule.shift_slope {self.shift_slope:g} makes the shift exp({growth:.0f}) for "
+                f"{math.prod(latent.size)} positions; FLUX.1 has 0.65 / 3840, set one as small"
+            )
         return self.model_copy(update={"shift": self.shift * math.exp(growth), "shift_slope": 0.0})
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kernel import Schedule, hookimpl
 from kernel_plugins.mathematics.scalars import exp, sqrt
@@ -25,6 +25,12 @@ class SigmoidSchedule(Curve):
     start: float = Field(-3.0, description="where on the sigmoid the data is")
     end: float = Field(3.0, description="where on the sigmoid the noise is")
     tau: float = Field(1.0, gt=0, description="temperature of the sigmoid")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"start {self.start} is not below end {self.end}")
+        return self
 
     def sigma(self, part: Any) -> Any:
         """Return sigma at `part` in [0, 1], a float or a tensor."""

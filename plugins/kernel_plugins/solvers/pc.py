@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -31,6 +31,10 @@ class PredictorCorrector(Solver):
     origin, where `reverse-diffusion` steps in sigma and leaves the drift to the change of
     variables, which is exact. `noise_limit` is for the predictors in sigma.
     """
+
+    shortfalls: ClassVar[Mapping[str, str]] = {
+        "law": "corrections of one size keep an error of their own, which falls as its root"
+    }
 
     predictor: Literal["reverse-diffusion", "euler-maruyama", "ode", "native"] = Field(
         "reverse-diffusion", description="how the step to the next sigma is made"

@@ -20,7 +20,9 @@ class PingPong(Solver):
     """
 
     shortfalls: ClassVar[Mapping[str, str]] = {
-        "distribution": "it is for networks whose D is a sample, not the mean of all samples"
+        "distribution": "it is for networks whose D is a sample, not the mean of all samples",
+        "law": "it is for networks whose D is a sample, not the mean of all samples",
+        "variance": "it is for networks whose D is a sample, not the mean of all samples",
     }
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -21,8 +21,13 @@ class Restart(Solver):
 
     Xu et al. 2023, algorithm 1: `restarts` times, each by Heun's method over a polynomial grid of
     `inner_steps` steps. The noise forgets the errors that the way down made. Order 2 of the
-    distribution; Heun's two evaluations a step, in the inner steps too, and one in the last, to 0.
+    distribution where `inner_steps` grow with the grid. Heun's two evaluations a step, in the inner
+    steps too, and one in the last, to 0.
     """
+
+    shortfalls: ClassVar[Mapping[str, str]] = {
+        "law": "the inner steps stay as many, and keep their error, however fine the grid is"
+    }
 
     sigma_low: float = Field(0.3, gt=0, description="where a restart begins and ends")
     sigma_high: float = Field(2.0, gt=0, description="how far it goes back up")

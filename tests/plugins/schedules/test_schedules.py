@@ -15,9 +15,10 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import kernel_plugins.schedules
-from kernel import Schedule, UsageError
+from kernel import LatentSpec, Schedule, UsageError
 from kernel_plugins.schedules.bbed import BbedSchedule
 from kernel_plugins.schedules.cosine import CosineSchedule
 from kernel_plugins.schedules.edm import EdmSchedule
@@ -271,3 +272,14 @@ def test_a_shift_of_the_cosine_is_that_of_its_log_snr():
     plain = CosineSchedule(sigma_min=0.01, sigma_max=10).sigmas(9)
     shifted = CosineSchedule(sigma_min=0.03, sigma_max=30, shift=3).sigmas(9)
     assert shifted == pytest.approx([3 * sigma for sigma in plain], rel=1e-12)
+
+
+def test_a_sigmoid_without_a_way_from_data_to_noise_is_refused():
+    with pytest.raises(ValidationError, match=r"start 3.0 is not below end 3.0"):
+        SigmoidSchedule(start=3.0)
+
+
+def test_a_slope_that_leaves_no_shift_is_refused():
+    schedule = RfSchedule(shift_slope=1.0)
+    with pytest.raises(UsageError, match=r"shift exp\(4096\) for 4096 positions; FLUX.1 has 0.65"):
+        schedule.sized(LatentSpec(2, (4096,)))
