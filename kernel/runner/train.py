@@ -86,12 +86,14 @@ def execute(
         raise UsageError(
             f"{around[0].info.spelling} wraps the codec that is to be trained; leave it out"
         )
+    # Facts are those of the user's plan; options that the data decides stand in `fitted`.
+    facts = plan.facts(config, machine)
     plan = attrs.evolve(plan, assembly=assembly)
     trainer = Trainer(assembly, data, config, machine, observers, plan.companion)
     trained = (each for each in trainer.exports.parameters() if each.requires_grad)
     record = {
         "parameters": sum(each.numel() for each in trained),
-        **plan.facts(config, machine),
+        **facts,
         "fitted": {
             each.kind: each.model_dump(mode="json") for each in (assembly.codec, assembly.task)
         },
