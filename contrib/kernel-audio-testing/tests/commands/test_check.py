@@ -130,7 +130,7 @@ def test_all_survives_everything_at_once(alone: Any) -> None:
     ("top", "reason"),
     [
         ("import sys; sys.exit(5)", "importing bad_module raised SystemExit: 5"),
-        ("import os; os._exit(5)", "loading it ended its process with the exit status 5"),
+        ("import os; os._exit(5)", "importing bad_module raised SystemExit: os._exit(5)"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_plugin_that_cannot_be_loaded_exits_with_3(site: Any, top: str, reason
 def test_the_cause_is_shown_where_loading_fails(site: Any) -> None:
     install(site, "bad", top="None.nothing")
     done = site.invoke("check", "bad")
-    assert "Traceback" in done.stdout and "None.nothing" in done.stdout
+    assert "None.nothing" in done.stdout and "AttributeError: 'NoneType'" in done.stdout
 
 
 def test_a_plugin_that_hangs_on_import_is_ended(site: Any) -> None:
