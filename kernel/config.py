@@ -112,6 +112,12 @@ class TrainConfig(Settings):
     condition_dropout: float = Field(
         0.1, ge=0, le=1, description="fraction of items that are trained without their condition"
     )
+    validate_every: int | None = Field(
+        None, ge=0, description="steps between validations, 0 for none; those of checkpoints"
+    )
+    validate_items: int = Field(
+        64, ge=1, description="items of the valid split that are validated on at most"
+    )
     checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
     sampling_steps: Count | None = Field(

@@ -160,3 +160,12 @@ class Recipe(Component):
     def build(self, parts: Parts) -> nn.Module:
         """Return a RecipeModule; its initial weights come from the global generator, as usual."""
         raise NotImplementedError
+
+    def watch(self, module: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Return losses that are watched and not trained, [B] by name; none by default.
+
+        module: what `build` made, with averaged weights, in evaluation mode and without gradients.
+        batch: held-out items, the same ones with the same generators at every validation, so that
+        only the weights change the result. The runner reports the mean of each name and of all.
+        """
+        return {}

@@ -120,14 +120,38 @@ class Feed:
     @torch.no_grad()
     def batch(self, step: int, rows: range) -> Batch:
         """Return the items of a step that stand in `rows`, out of range(batch)."""
-        assembly, config, put = self._assembly, self._config, self._machine.put
+        config = self._config
         places = [step * config.batch + row for row in rows]
         items = [self._item(place) for place in places]
         draws = [generator(config.seed, "draws", place) for place in places]
+        common = generator(config.seed, "step", step)
+        return self._whole(items, draws, common, config.batch, rows.start, config.condition_dropout)
+
+    @torch.no_grad()
+    def fixed(self, rows: range) -> Batch:
+        """Return the items `rows` of the data, whole conditions and all: alike in every training.
+
+        Neither the settings nor the seed decide anything.
+        """
+        items = [self._data.item(row, generator(0, "valid", row)) for row in rows]
+        draws = [generator(0, "valid draws", row) for row in rows]
+        return self._whole(items, draws, generator(0, "valid"), len(rows), 0, 0.0)
+
+    def _whole(
+        self,
+        items: Sequence[Item],
+        draws: Sequence[torch.Generator],
+        common: torch.Generator,
+        count: int,
+        first: int,
+        dropout: float,
+    ) -> Batch:
+        """Return a batch of items, each beside the generator that it draws from."""
+        assembly, put = self._assembly, self._machine.put
         condition = collated(assembly.task, items, self._space, assembly.condition, self._machine)
         if not condition.empty:
             lots = torch.stack([torch.rand((), generator=each) for each in draws])
-            condition = condition.drop(put(lots < config.condition_dropout))
+            condition = condition.drop(put(lots < dropout))
         audio = put(sounds(items))
         x0 = None if "codec" in assembly.recipe.trains else self._encode(audio, draws)
         valid = condition.valid if x0 is not None else held(items, audio.shape[-1])
@@ -137,9 +161,9 @@ class Feed:
             condition=condition,
             valid=None if valid is None else put(valid),
             generators=draws,
-            common=generator(config.seed, "step", step),
-            count=config.batch,
-            first=rows.start,
+            common=common,
+            count=count,
+            first=first,
             put=put,
         )
 

@@ -89,7 +89,8 @@ def execute(
     # Facts are those of the user's plan; options that the data decides stand in `fitted`.
     facts = plan.facts(config, machine)
     plan = attrs.evolve(plan, assembly=assembly)
-    trainer = Trainer(assembly, data, config, machine, observers, plan.companion)
+    held = assembly.task.dataset("valid") if config.validate_every != 0 else None
+    trainer = Trainer(assembly, data, config, machine, observers, plan.companion, held)
     trained = (each for each in trainer.exports.parameters() if each.requires_grad)
     record = {
         "parameters": sum(each.numel() for each in trained),

@@ -34,14 +34,15 @@ from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
 from kernel.runner.parts import Average, Companion, alone, blend, provide
+from kernel.runner.watch import Validation, watching
 from kernel.seeds import derive
 
 
 class Trainer:
     """Trains what an assembly's recipe builds, from step 0 or from a checkpoint.
 
-    companion: loads another model by its name, for a recipe that learns from one. Raises
-    PluginError for a recipe that does not keep its promises.
+    companion: loads another model by its name, for a recipe that learns from one. held: what is
+    validated on. Raises PluginError for a recipe that does not keep its promises.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Trainer:
         machine: Machine,
         observers: Sequence[Observer] = (),
         companion: Companion = alone,
+        held: Dataset | None = None,
     ) -> None:
         torch.manual_seed(derive(config.seed, "weights"))
         self._config = config
@@ -61,6 +63,7 @@ class Trainer:
         if "codec" not in recipe.trains:
             self.codec.eval().requires_grad_(False)
         self._feed = Feed(assembly, data, config, machine, self.codec)
+        self._validation = Validation(assembly, held, config, machine, self.codec)
         self._averages: list[Average] = []
         self._parts = provide(assembly, self.codec, machine, self._averages, companion)
         self.module: nn.Module = machine.place(recipe.build(self._parts))
@@ -117,8 +120,14 @@ class Trainer:
                     losses.append(self._advance())
                     whole = True
                 due = self.step % config.checkpoint_every == 0 or self.step == config.steps
-                if due or self.step % 10 == 0:
+                validated = self._validation.due(self.step, config.steps)
+                if due or validated or self.step % 10 == 0:
                     scalars = self._scalars(losses, folder)
+                    if validated:
+                        whole = False
+                        with _uninterrupted():
+                            scalars |= self._validated(folder)
+                            whole = True
                     losses.clear()
                     seconds = round(time.monotonic() - began, 2)
                     history.append({"step": self.step, **scalars, "seconds": seconds})
@@ -168,6 +177,15 @@ class Trainer:
                 if not math.isfinite(scalars[key]):
                     raise self._diverged(key, folder)
         return scalars | {"learning_rate": self._config.learning_rate * self._rise(self.step - 1)}
+
+    def _validated(self, folder: Path) -> dict[str, float]:
+        average = self._average if self._config.ema else {}
+        with watching(self.module, self.exports, average):
+            scalars = self._validation.scalars(self.module)
+        for name, value in scalars.items():
+            if not math.isfinite(value):
+                raise self._diverged(name, folder)
+        return scalars
 
     def _save(self, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
         """Write a checkpoint and the loss curve, one JSON object a line."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from kernel import Objective, Parts, Recipe, hookimpl
+from kernel import Batch, Objective, Parts, Recipe, hookimpl
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    from kernel_plugins.recipes._denoise import Denoising
 
 
 class Denoise(Recipe):
@@ -61,6 +64,10 @@ class Denoise(Recipe):
         from kernel_plugins.recipes._denoise import Denoising
 
         return Denoising(self, parts)
+
+    def watch(self, module: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the loss at the middle of each of `BANDS` equally likely bands of sigma."""
+        return cast("Denoising", module).watch(batch)
 
 
 @hookimpl

@@ -13,7 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernel import AudioSpec, Batch, Component, ConditionSpec, Item, Parts, Recipe, Task
+from kernel import (
+    AudioSpec,
+    Batch,
+    Component,
+    ConditionSpec,
+    Dataset,
+    Item,
+    Parts,
+    Recipe,
+    Task,
+)
 from kernel.assembly import Assembly, Part
 from kernel.checkpoint import checkpoints, read_tensors
 from kernel.config import RunConfig, TrainConfig
@@ -85,15 +95,17 @@ class Line(nn.Module):
         return {"net": self.slope * self.net.weight.flatten().expand(len(batch.audio))}
 
 
-def trainer(slope: float = 1.0, **given: Any) -> Trainer:
-    parts: tuple[Component, ...] = (Waveform(std=1.0), Told(), Slope(slope=slope))
+def trainer(
+    slope: float = 1.0, recipe: type[Slope] = Slope, held: Dataset | None = None, **given: Any
+) -> Trainer:
+    parts: tuple[Component, ...] = (Waveform(std=1.0), Told(), recipe(slope=slope))
     assembly = Assembly(
         tuple(Part(PluginInfo(each.kind, "mine", "tests", "1", "tests"), each) for each in parts)
     )
     told = {"steps": 5, "batch": 4, "warmup": 1, "decay": "constant", "device": "cpu"}
     config = TrainConfig.model_validate({**told, **given})
     machine = Machine.choose(RunConfig(device="cpu"))
-    return Trainer(assembly, Data(), config, machine)
+    return Trainer(assembly, Data(), config, machine, held=held)
 
 
 def weight(tested: Trainer) -> Any:
