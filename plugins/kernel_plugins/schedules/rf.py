@@ -44,12 +44,16 @@ class RfSchedule(Schedule):
     stratified: bool = Field(False, description="spread the draws of a batch evenly")
 
     def sigmas(self, steps: int) -> list[float]:
-        """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1."""
+        """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1.
+
+        The steps of t are equal down to 0, or to sigma_min where they would come below it.
+        """
         checked(steps)
         # Shifting a grid whose first sigma is sigma_max / shift leaves the first at sigma_max.
         middle = self._middle
-        start = self.sigma_max / (middle + self.sigma_max)
-        times = (start * (1 - index / steps) for index in range(1, steps))
+        start, end = (each / (middle + each) for each in (self.sigma_max, self.sigma_min))
+        last, count = (end, steps - 1) if start / steps < end else (0.0, steps)
+        times = (last + (start - last) * (1 - index / count) for index in range(1, steps))
         return [self.sigma_max, *(middle * t / (1 - t) for t in times), 0.0]
 
     def sized(self, latent: LatentSpec) -> RfSchedule:

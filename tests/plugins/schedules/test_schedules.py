@@ -283,3 +283,8 @@ def test_a_slope_that_leaves_no_shift_is_refused():
     schedule = RfSchedule(shift_slope=1.0)
     with pytest.raises(UsageError, match=r"shift exp\(4096\) for 4096 positions; FLUX.1 has 0.65"):
         schedule.sized(LatentSpec(2, (4096,)))
+
+
+def test_many_steps_of_the_flow_stay_in_the_range():
+    *_, before, last, zero = RfSchedule(sigma_min=0.1).sigmas(50)
+    assert last == pytest.approx(0.1) and before > last and zero == 0
