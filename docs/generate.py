@@ -142,9 +142,7 @@ def _component(info: PluginInfo) -> str:
 
 
 def _table(what: str, options: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        f"| `{option['name']}` | {_default(option)} | {_about(option)} |" for option in options
-    ]
+    rows = [f"| `{option['name']}` | {_default(option)} | {_about(option)} |" for option in options]
     return [f"| {what} | default | what it is |", "|---|---|---|", *rows]
 
 

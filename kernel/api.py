@@ -166,7 +166,7 @@ def sample(
     """
     import torch
 
-    from kernel.runner.grid import checked, fault
+    from kernel.runner.grid import descending, fault
     from kernel.values import LatentSpec
 
     follow: Solver = _of("solver", solver, registry) if isinstance(solver, str) else solver
@@ -179,8 +179,9 @@ def sample(
     elif steps is None:
         raise UsageError("sample() needs steps, the number of steps that the schedule makes")
     else:
-        whole = schedule.sized(LatentSpec(noise.shape[1], tuple(noise.shape[2:])))
-        sigmas = checked(whole.sigmas(steps), steps, f"the schedule {type(schedule).__name__}")
+        latent = LatentSpec(noise.shape[1], tuple(noise.shape[2:]))
+        owner = f"the schedule {type(schedule).__name__}"
+        sigmas = descending(schedule, None, steps, latent, owner)
     size = noise.square().mean().sqrt().item()
     if noise.numel() >= 1000 and not 0.5 < size < 2:
         raise UsageError(

@@ -184,9 +184,12 @@ def explain(error: ValidationError, schema: type[BaseModel], what: str) -> str:
     if first["type"] == "extra_forbidden":
         return f"{what} {place!r} does not exist{did_you_mean(place, schema.model_fields)}"
     reason = first["msg"].removeprefix("Value error, ")
+    reason = f"{reason[0].lower()}{reason[1:]}"
+    if not place:  # Options that do not go together; the reason names them.
+        return f"{what} is refused: {reason}"
     given = repr(first["input"])
     given = given if len(given) <= 100 else f"{given[:97]}..."
-    return f"{what} {place!r} cannot be {given}: {reason[0].lower()}{reason[1:]}"
+    return f"{what} {place!r} cannot be {given}: {reason}"
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
+
+from pydantic import ValidationError
 
 from kernel.assembly import Assembly
 from kernel.errors import PluginError, UsageError
-from kernel.values import LatentSpec
+from kernel.kinds.schedule import Schedule
+from kernel.values import LatentSpec, NativePath
 
 LONGEST = 50
 """How many times as many steps as are asked for a grid is made of, to find those below a start."""
@@ -22,14 +26,15 @@ def grid(
     start: sigma / sigma_data to start at. The sigmas are then that one and the last ones below it
     of a longer grid, the shortest that has so many there.
 
-    Raises UsageError when `steps` < 1 or the start is below every grid, and PluginError, naming the
-    schedule, unless they are steps + 1 finite numbers that descend to 0.
+    Raises UsageError when the start is below every grid, and what `descending` raises.
     """
+    schedule, path = assembly.schedule, assembly.objective.path
+    owner = assembly.spelling("schedule")
     if start is None:
-        return _whole(assembly, steps, latent)
+        return descending(schedule, path, steps, latent, owner)
     start *= assembly.objective.sigma_data
     for longer in range(steps, LONGEST * steps + LONGEST):
-        whole = _whole(assembly, longer, latent)
+        whole = descending(schedule, path, longer, latent, owner)
         below = [sigma for sigma in whole if sigma < start * (1 - 1e-9)]
         if len(below) >= steps:
             return [min(start, whole[0]), *below[-steps:]]
@@ -39,21 +44,43 @@ def grid(
     )
 
 
-def _whole(assembly: Assembly, steps: int, latent: LatentSpec) -> list[float]:
-    sigmas = assembly.schedule.sized(latent).sigmas(steps)
-    return checked(sigmas, steps, assembly.spelling("schedule"))
+def descending(
+    schedule: Schedule, path: NativePath | None, steps: int, latent: LatentSpec, owner: str
+) -> list[float]:
+    """Return the grid of the schedule `owner`, which has adopted `path`, for such latents.
+
+    Raises UsageError when `steps` < 1, or naming the options that were set and without which the
+    grid would be right, and PluginError, naming `owner`, unless it is steps + 1 finite numbers that
+    descend to 0.
+    """
+    sigmas, wrong = _made(schedule, steps, latent)
+    if wrong is None:
+        return sigmas
+    noun = "step" if steps == 1 else "steps"
+    made = (
+        f"a grid of {steps} {noun} that {wrong}, where a solver needs {steps + 1} finite sigmas "
+        f"that descend to 0"
+    )
+    chosen = sorted(schedule.model_fields_set)
+    for names in (*((name,) for name in chosen), chosen):
+        kept = {name: getattr(schedule, name) for name in chosen if name not in names}
+        with suppress(UsageError, ValidationError):
+            other = type(schedule)(**kept).along(path)
+            if _made(other, steps, latent)[1] is None:
+                said = " and ".join(f"schedule.{name}={getattr(schedule, name)}" for name in names)
+                break
+    else:
+        raise PluginError(f"{owner} made {made}; choose other options or another schedule")
+    raise UsageError(f"{said} makes {made}; choose another value")
 
 
-def checked(sigmas: list[float], steps: int, owner: str) -> list[float]:
-    """Return the sigmas that `owner` made. Raises PluginError unless a solver can follow them."""
-    wrong = fault(sigmas, steps)
-    if wrong is not None:
-        noun = "step" if steps == 1 else "steps"
-        raise PluginError(
-            f"{owner} made a grid of {steps} {noun} that {wrong}, where a solver needs "
-            f"{steps + 1} finite sigmas that descend to 0; choose other options or another schedule"
-        )
-    return sigmas
+def _made(schedule: Schedule, steps: int, latent: LatentSpec) -> tuple[list[float], str | None]:
+    """Return a grid, and what is wrong with it or None."""
+    try:
+        sigmas = schedule.sized(latent).sigmas(steps)
+    except (ArithmeticError, ValueError) as error:
+        return [], f"cannot be computed ({type(error).__name__})"
+    return sigmas, fault(sigmas, steps)
 
 
 def fault(sigmas: Sequence[float], steps: int) -> str | None:

@@ -66,6 +66,16 @@ def test_a_run_can_be_read_by_a_program(command: Command, model: Path, tmp_path:
             "nothing recommends observer.pag; leave --without",
         ),
         (["run", "--steps", "0"], 2, "setting 'steps' cannot be 0: input should be greater than"),
+        (
+            ["run", "--plugins", "edm", "-o", "schedule.sigma_max=0.001"],
+            2,
+            "option of schedule.edm is refused: sigma_max 0.001 is not above sigma_min 0.002 (`ker",
+        ),
+        (
+            ["train", "--plugins", "edm,dit,labelled,mel", "-o", "backbone.width=17"],
+            2,
+            "kernel: option of backbone.dit is refused: width 17 is not a multiple of 4 x heads =",
+        ),
         (["run", "--name", "../x"], 2, "setting 'name' cannot be '../x'"),
         (["run", "-c", "absent.toml"], 4, "configuration absent.toml cannot be read: No such file"),
         (["run", "-c", "bad.toml"], 4, "configuration bad.toml is not valid TOML"),

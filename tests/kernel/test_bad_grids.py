@@ -166,6 +166,24 @@ def test_a_schedule_with_a_bad_grid_is_named_before_anything_is_evaluated(values
     assert CALLS == []
 
 
+@pytest.mark.parametrize(
+    ("options", "wrong", "fault"),
+    [
+        ({"sigma_max": 1e308, "std": 1.0}, "schedule.sigma_max=1e[+]308", "goes from 0 to 0"),
+        ({"rho": 1e-9}, "schedule.rho=1e-09", r"cannot be computed \(OverflowError\)"),
+        (
+            {"rho": 1e-9, "sigma_max": 1e308},
+            "schedule.rho=1e-09 and schedule.sigma_max=1e[+]308",
+            r"cannot be computed \(OverflowError\)",
+        ),
+    ],
+)
+def test_a_grid_that_options_break_is_the_users_error_and_names_them(options, wrong, fault):
+    assembly = assemble(Edm(), EdmSchedule(**options), Euler())
+    with pytest.raises(UsageError, match=rf"^{wrong} makes a grid of 4 steps that {fault}, where"):
+        grid(assembly, 4, assembly.latent)
+
+
 def test_a_good_grid_is_taken_as_it_is():
     values = [2.0, 1.0, 0.0]
     assembly = assemble(Edm(), Given(values=values), Euler())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kernel import Schedule, UsageError
 
@@ -12,7 +12,19 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Curve", "checked", "normal", "uniform"]
+__all__ = ["Curve", "checked", "normal", "rising", "uniform"]
+
+
+def rising(low: str, high: str) -> Any:
+    """Return a validator that refuses options where `low` is not below `high`."""
+
+    def check(schedule: Schedule) -> Schedule:
+        least, most = getattr(schedule, low), getattr(schedule, high)
+        if least >= most:
+            raise ValueError(f"{high} {most:g} is not above {low} {least:g}")
+        return schedule
+
+    return model_validator(mode="after")(check)
 
 
 def checked(steps: int) -> int:
@@ -52,6 +64,8 @@ class Curve(Schedule):
     """
 
     stratified: bool = Field(False, description="spread the draws of a batch evenly")
+
+    _rising = rising("sigma_min", "sigma_max")
 
     def sigma(self, part: Any) -> Any:
         """Return sigma at `part` in [0, 1], a float or a tensor."""

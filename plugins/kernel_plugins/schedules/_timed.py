@@ -8,7 +8,7 @@ import attrs
 
 from kernel import NativePath
 from kernel_plugins.mathematics._process import Process
-from kernel_plugins.schedules._curve import Curve
+from kernel_plugins.schedules._curve import Curve, rising
 
 __all__ = ["Timed"]
 
@@ -21,6 +21,8 @@ class Timed(Curve):
     """
 
     standard: ClassVar[Process]
+
+    _rising = rising("t_min", "t_max")
 
     if TYPE_CHECKING:
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kernel import Schedule, hookimpl
-from kernel_plugins.schedules._curve import checked, normal
+from kernel_plugins.schedules._curve import checked, normal, rising
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,8 @@ class EdmSchedule(Schedule):
     mean: float = Field(-1.2, description="mean of ln sigma in training (P_mean)")
     std: float = Field(1.2, gt=0, description="standard deviation of ln sigma in training (P_std)")
     stratified: bool = Field(False, description="spread the draws of a batch evenly")
+
+    _rising = rising("sigma_min", "sigma_max")
 
     def sigmas(self, steps: int) -> list[float]:
         """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from kernel import NativePath, Schedule, UsageError, hookimpl
 from kernel_plugins.mathematics.rf import STANDARD, RectifiedFlow
-from kernel_plugins.schedules._curve import checked, normal
+from kernel_plugins.schedules._curve import checked, normal, rising
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,8 @@ class RfSchedule(Schedule):
     shift_slope: float = Field(0.0, description="growth of ln shift with each position")
     shift_positions: int = Field(0, ge=0, description="number of positions that has `shift` itself")
     stratified: bool = Field(False, description="spread the draws of a batch evenly")
+
+    _rising = rising("sigma_min", "sigma_max")
 
     def sigmas(self, steps: int) -> list[float]:
         """Return steps + 1 descending sigmas, the last 0. Raises UsageError when steps < 1.

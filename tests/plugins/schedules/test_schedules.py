@@ -288,3 +288,17 @@ def test_a_slope_that_leaves_no_shift_is_refused():
 def test_many_steps_of_the_flow_stay_in_the_range():
     *_, before, last, zero = RfSchedule(sigma_min=0.1).sigmas(50)
     assert last == pytest.approx(0.1) and before > last and zero == 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "said"),
+    [
+        (EdmSchedule, {"sigma_max": 0.001}, "sigma_max 0.001 is not above sigma_min 0.002"),
+        (RfSchedule, {"sigma_min": 80}, "sigma_max 80 is not above sigma_min 80"),
+        (CosineSchedule, {"sigma_min": 200}, "sigma_max 100 is not above sigma_min 200"),
+        (VpSchedule, {"t_max": 0.0005}, "t_max 0.0005 is not above t_min 0.001"),
+    ],
+)
+def test_ends_that_do_not_fall_are_refused(schedule, options, said):
+    with pytest.raises(ValidationError, match=said):
+        schedule(**options)
