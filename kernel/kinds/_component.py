@@ -52,7 +52,10 @@ class Component(BaseModel):
     """Whether the kind is part of a run or a training, and so may be named with `--plugins`."""
 
     played: ClassVar[bool] = True
-    """Whether a run uses the kind; what is False serves trainings alone."""
+    """Whether a run uses the kind, or a component of it; what is False serves trainings alone.
+
+    A run plays such a component only where the model was trained with it and holds its weights.
+    """
 
     fixed: ClassVar[bool] = False
     """Whether trained weights belong to a component of the kind, so that a model decides it."""

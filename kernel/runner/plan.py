@@ -162,6 +162,12 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
     assembly, selection = _assembled(config, registry, selection, run_kinds(), pack)
+    for part in assembly.parts:
+        if not part.component.played and part.info.name not in pack.manifest.names(part.info.kind):
+            raise UsageError(
+                f"{part.info.spelling} serves trainings alone, and model {pack.name} holds no "
+                f"weights of it; leave it out, or `kernel train` with it and run what comes out"
+            )
     codec, changed = furnish(assembly, registry, pack)
     notes += (*assembly.notes, *(drift := (*_drift(assembly, pack, registry), *changed)))
     trained = pack.manifest.trained

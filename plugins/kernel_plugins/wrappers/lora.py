@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -20,8 +20,10 @@ class Lora(Wrapper):
     Hu et al. 2021, eq. 3: W + (alpha / rank) B A takes the place of W, of every linear map and
     every convolution, whose axes after the first count as one. B starts at 0, so that training
     starts from the network as it was: `kernel train --model NAME --plugins lora`. The trained
-    model holds the sums and needs no wrapper.
+    model holds the sums and needs no wrapper; a run refuses one that nothing has trained.
     """
+
+    played: ClassVar[bool] = False
 
     rank: int = Field(8, ge=1, description="rank of the product: columns of B, rows of A")
     alpha: float | None = Field(

@@ -189,3 +189,13 @@ def test_a_wrapper_that_wraps_nothing_is_refused(kernel: Any, tones: Path, tmp_p
     )
     said = kernel(*words, "counter", fails=2)
     assert "wrapper.counter wraps a solver, and none was selected" in said
+
+
+def test_shipped_adapters_that_nothing_has_trained_are_refused_in_a_run(
+    kernel: Any, tones: Path, tmp_path: Path
+) -> None:
+    whole = base(kernel, tones, tmp_path, "plain")
+    words = ("run", "--model", whole / "model", "--plugins", "wrapper.lora", "--out", tmp_path)
+    said = " ".join(kernel(*words, fails=2).split())
+    assert f"wrapper.lora serves trainings alone, and model {words[2]} holds no weights" in said
+    assert "leave it out, or `kernel train` with it and run what comes out" in said
