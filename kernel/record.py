@@ -1,7 +1,9 @@
 """The record of a run, `run.json`.
 
-An item's `given` is the file of the recording that it was made from. Its `spans` are the parts
-that the run made, [[start, stop], ...] in seconds.
+An item's `given` is the file of the recording that it was made from. `given_part` is the part that
+the file holds, [start, stop] in seconds. `spans` are the parts that the run made, [[start, stop],
+...]. `nfe` counts the calls of the network in one trajectory, `gradients` the backward passes
+through them, and `network_items` the batch items in all calls of the run.
 
     name        of the run
     command     the words after `kernel` on the command line
@@ -9,12 +11,12 @@ that the run made, [[start, stop], ...] in seconds.
     plugins     [{kind, name, distribution, version, options: {...}, ...}]
     replaced    [{replaced, by}]
     model       {name, distribution, version, ...}
-    sampling    {steps, nfe, seed, count, batch, sample_rate, seconds, ...}
+    sampling    {steps, nfe, gradients, network_items, seed, count, batch, sample_rate, seconds}
     device      {device, name, precision, threads, ...}
     versions    {library: version}
     seconds     wall time of the whole run
     warnings    [sentence, ...]
-    items       [{name, file, label, seconds, sample_rate, gain, seed, scores, given, spans}]
+    items       [{name, file, label, seconds, sample_rate, gain, seed, scores, given, ...}]
     scores      [{name, scope, value, std, count, higher_is_better}]
 """
 

@@ -48,8 +48,9 @@ def command(plugins: tuple[str, ...] | None, as_json: bool, **values: Any) -> No
         click.echo(scores(made.record["scores"]))
     sampling = made.record["sampling"]
     sounds = "1 sound" if sampling["count"] == 1 else f"{sampling['count']} sounds"
+    passes = f"{sampling['gradients']} backward passes, " if sampling["gradients"] else ""
     done = (
-        f"{sounds} in {made.folder} ({sampling['steps']} steps, NFE {sampling['nfe']}, "
-        f"{sampling['seconds']:.1f} s)"
+        f"{sounds} in {made.folder} ({sampling['steps']} steps, NFE {sampling['nfe']}, {passes}"
+        f"{sampling['network_items']} network items, {sampling['seconds']:.1f} s)"
     )
     click.echo("; ".join([done, *made.remarks]))

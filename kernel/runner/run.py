@@ -107,17 +107,34 @@ def execute(
 
 def _write(folder: Path, sound: Sound) -> dict[str, Any]:
     """Write a sound and its given recording into a folder; return its entry in the record."""
-    file, before = f"{sound.name}.wav", f"{sound.name}-given.wav"
-    gain = write_audio(folder / file, sound.audio, sound.sample_rate, sound.subtype)
-    if sound.given is not None:
-        write_audio(folder / before, sound.given, sound.sample_rate, sound.subtype)
-    return {
+    rate, file, before = sound.sample_rate, f"{sound.name}.wav", f"{sound.name}-given.wav"
+    gain = write_audio(folder / file, sound.audio, rate, sound.subtype)
+    entry: dict[str, Any] = {
         "name": sound.name,
         "file": file,
-        "given": None if sound.given is None else before,
+        "given": None,
         "spans": [list(span) for span in sound.spans],
-        "sample_rate": sound.sample_rate,
+        "sample_rate": rate,
         "label": sound.text,
-        "seconds": round(sound.audio.shape[-1] / sound.sample_rate, 4),
+        "seconds": round(sound.audio.shape[-1] / rate, 4),
         "gain": gain,
     }
+    if sound.given is not None:
+        first, last = _kept(sound, sound.given.shape[-1])
+        write_audio(folder / before, sound.given[:, first:last], rate, sound.subtype)
+        entry |= {"given": before, "given_part": [first / rate, last / rate]}
+    return entry
+
+
+def _kept(sound: Sound, length: int) -> tuple[int, int]:
+    """Return (first, last) of the samples to keep of the recording that a sound was made from.
+
+    A recording is kept whole, unless the spans with as much on either side are less than a third.
+    """
+    if not sound.spans:
+        return 0, length
+    moments = [round(moment * sound.sample_rate) for span in sound.spans for moment in span]
+    around = max(max(moments) - min(moments), sound.sample_rate)
+    first, last = max(min(moments) - around, 0), max(moments) + around
+    whole = 3 * (min(last, length) - first) > length
+    return (0, length) if whole else (min(first, length - 1), min(last, length))

@@ -33,10 +33,10 @@ __all__ = ["Sampler"]
 class Sampler:
     """Makes sounds with an assembly whose network and codec are loaded.
 
-    `evaluations` counts the network's calls of one batch's trajectory (the NFE), `gradients` the
-    backward passes; `network_items` the batch items in all calls, which a guidance with two
-    branches doubles. `companion` loads another model by its name, for those who ask for one;
-    `encoder` finds what listens.
+    `evaluations` counts the network's calls in the trajectory of the latest batch (the NFE),
+    `gradients` the backward passes through them; `network_items` the batch items in all calls of
+    all batches, which a guidance with two branches doubles. `companion` loads another model by its
+    name, for those who ask for one; `encoder` finds what listens.
     """
 
     def __init__(

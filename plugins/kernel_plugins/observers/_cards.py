@@ -36,6 +36,7 @@ def card(shown: Shown, number: int, peak: float) -> dict[str, Any]:
         "figures": [(title, quote(file)) for title, file in shown.figures],
         "under": under(shown),
         "seconds": f"{shown.length:.6f}",
+        "part": _lane(shown.part),
         "last": f"{shown.length:.3f}",
         "said": f"{shown.length:.2f} s",
         "across": f"{across:.6g}",

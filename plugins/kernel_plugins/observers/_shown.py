@@ -29,6 +29,7 @@ class Shown:
 
     side: `given` or `result` for the two of a pair, else empty. file, picture: paths in the run's
     folder. length: its seconds; seconds: those of the longer of a pair, which both are drawn on.
+    part: (start, stop) in seconds of what the file holds of it; all of it, unless it is long.
     view: (start, stop) in seconds of what the spectrogram shows. spans: (start, stop) in seconds of
     what was made anew. loudest: the level in dB of the picture's byte 255. waves: the lowest and
     the highest of each column and channel, [C][2][N] in thousandths of `peak`. figures: title and
@@ -42,6 +43,7 @@ class Shown:
     rate: int
     length: float
     seconds: float
+    part: tuple[float, float]
     view: tuple[float, float]
     spans: tuple[tuple[float, float], ...]
     loudest: float
@@ -92,9 +94,10 @@ class Drawn:
 def drawn(sound: Sound, entry: Mapping[str, Any]) -> tuple[Drawn, ...]:
     """Return what to show of a sound: itself, or the recording it was made from and it."""
     title = str(entry.get("label") or sound.name)
-    parts = [(sound.audio.numpy(), str(entry["file"]), "result", entry)]
+    parts = [(sound.audio.numpy(), str(entry["file"]), "result", None, entry)]
     if sound.given is not None:
-        parts.insert(0, (sound.given.numpy(), str(entry["given"]), "given", {}))
+        kept = entry.get("given_part")
+        parts.insert(0, (sound.given.numpy(), str(entry["given"]), "given", kept, {}))
     seconds = max(audio.shape[1] for audio, *_ in parts) / sound.sample_rate
     spans = tuple(
         (max(float(start), 0.0), min(float(stop), seconds))
@@ -102,7 +105,7 @@ def drawn(sound: Sound, entry: Mapping[str, Any]) -> tuple[Drawn, ...]:
         if start < seconds and stop > 0
     )
     result = []
-    for audio, file, side, told in parts:
+    for audio, file, side, kept, told in parts:
         peak = float(abs(audio).max()) if audio.size else 0.0
         shown = Shown(
             title=title,
@@ -112,6 +115,7 @@ def drawn(sound: Sound, entry: Mapping[str, Any]) -> tuple[Drawn, ...]:
             rate=sound.sample_rate,
             length=audio.shape[1] / sound.sample_rate,
             seconds=seconds,
+            part=kept or (0.0, audio.shape[1] / sound.sample_rate),
             view=_view(seconds, spans),
             spans=spans,
             loudest=0.0,

@@ -47,7 +47,8 @@ def write(
         write_audio(folder / file, sound.audio, rate)
         if sound.given is not None:
             told["given"] = told["given"] or f"{name}-given.wav"
-            write_audio(folder / str(told["given"]), sound.given, rate)
+            part = slice(*(round(moment * rate) for moment in told.get("given_part", (0, 1e6))))
+            write_audio(folder / str(told["given"]), sound.given[:, part], rate)
         page.sound(sound, told)
     (folder / "run.json").write_text(json.dumps(record), "utf-8")
     return page.finished(folder)

@@ -184,7 +184,9 @@ PAIR = """
 """
 
 
+@pytest.mark.parametrize("part", [{}, {"given_part": [9, 12]}], ids=["whole", "part"])
 def test_a_pair_is_beside_one_another_and_goes_on_at_the_same_moment(
+    part: dict[str, list[float]],
     server: Server,
     browse: Callable[..., Any],
     tmp_path: Path,
@@ -193,7 +195,7 @@ def test_a_pair_is_beside_one_another_and_goes_on_at_the_same_moment(
     sounds = [chirp(0, 20.0)]
     record = {
         "sampling": {"sample_rate": RATE},
-        "items": [{"name": "a", "given": "a-given.wav", "spans": [[10, 11]]}],
+        "items": [{"name": "a", "given": "a-given.wav", "spans": [[10, 11]], **part}],
     }
     path = tmp_path / "site" / "index.html"
     write_page(path.parent, record, sounds, [0.5 * sounds[0]])
@@ -205,7 +207,8 @@ def test_a_pair_is_beside_one_another_and_goes_on_at_the_same_moment(
     assert server.told == {
         "begin": 0,
         "picture": pytest.approx([9.75 / 20, 0.25], abs=0.01),
-        "same": pytest.approx(0, abs=0.1),
+        # The player of a part counts from the part's beginning.
+        "same": pytest.approx(-9 if part else 0, abs=0.1),
         "alone": True,
         "waves": pytest.approx([0.75, (15 - 9) / 3], abs=0.02),
         "beside": True,

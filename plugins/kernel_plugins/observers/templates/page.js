@@ -22,6 +22,8 @@
     const track = card.querySelector(".track");
     const button = card.querySelector(".play");
     const seconds = Number(card.dataset.seconds);
+    // Of a long recording the file holds a part only.
+    const [first, last] = [Number(card.dataset.first), Number(card.dataset.last)];
     const title = card.dataset.title;
     const lanes = Array.from(track.querySelectorAll(".lane"), (lane) => {
       const start = Number(lane.dataset.start);
@@ -34,7 +36,7 @@
     let wanted = null;
     let eager = false;
 
-    const position = () => Math.min(wanted ?? audio.currentTime, seconds);
+    const position = () => Math.min(wanted ?? first + audio.currentTime, last);
     const paint = () => {
       const now = position();
       lanes.forEach(({ lane, start, across }) =>
@@ -47,14 +49,14 @@
       if (!audio.paused) requestAnimationFrame(follow);
     };
     const seek = (time) => {
-      wanted = Math.min(Math.max(time, 0), seconds);
+      wanted = Math.min(Math.max(time, first), last);
       settle();
       paint();
     };
     const settle = () => {
       if (audio.seeking) return;
       if (wanted !== null) {
-        audio.currentTime = wanted;
+        audio.currentTime = wanted - first;
         wanted = null;
       }
       if (eager && !audio.seeking) {
@@ -86,7 +88,7 @@
       button.setAttribute("aria-label", `${audio.paused ? "Play" : "Pause"} ${title}`);
     };
 
-    const check = () => { if (Math.abs(audio.duration - seconds) < 0.02) count("ready"); };
+    const check = () => { if (Math.abs(audio.duration - (last - first)) < 0.02) count("ready"); };
     if (audio.readyState >= 2) check(); else audio.addEventListener("loadeddata", check, { once: true });
     audio.addEventListener("error", () => count("errors"));
     audio.addEventListener("play", () => { show(); follow(); });
@@ -98,7 +100,7 @@
     };
     audio.addEventListener("ended", () => { show(); advance(); });
     audio.addEventListener("timeupdate", () => {
-      if (end < seconds && position() >= end) advance();
+      if (end < last && position() >= end) advance();
     });
     button.addEventListener("click", toggle);
     track.addEventListener("pointerdown", (event) => {
@@ -117,16 +119,16 @@
       const step = (end - begin) / 20;
       const target = {
         ArrowLeft: position() - step, ArrowRight: position() + step,
-        Home: 0, End: seconds,
+        Home: first, End: last,
       }[event.key];
       if (target === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       event.stopPropagation();
       seek(target);
     });
-    if (begin) seek(begin);
+    if (begin > first) seek(begin);
     const pair = card.closest(".pair");
-    return { card, pair, begin, seconds, position, seek, play, halt, idle, toggle };
+    return { card, pair, begin, last, position, seek, play, halt, idle, toggle };
   });
 
   function choose(index) {
@@ -146,7 +148,7 @@
   // From one of a pair to the other, what sounds goes on at the same moment.
   function same(from, to) {
     const together = from && from !== to && from.pair && from.pair === to.pair;
-    return together && !from.idle() && from.position() < to.seconds ? from.position() : undefined;
+    return together && !from.idle() && from.position() < to.last ? from.position() : undefined;
   }
 
   function setSequence(on) {
