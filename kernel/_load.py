@@ -19,7 +19,7 @@ from entrypoints import EntryPoint
 
 from kernel._scan import distribution
 from kernel.errors import PluginError, did_you_mean
-from kernel.kinds import KINDS, base, hook_modules
+from kernel.kinds import KINDS, base, specification
 from kernel.kinds._component import PROJECT, hookimpl
 from kernel.registry import locate
 
@@ -36,10 +36,9 @@ class Hooks:
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(PROJECT)
-        for specified in hook_modules():
-            self._manager.add_hookspecs(specified)
-            # What wrappers stand around: the building hooks implement themselves.
-            self._manager.register(specified)
+        self._manager.add_hookspecs(specification())
+        # What wrappers stand around: the building hooks implement themselves.
+        self._manager.register(specification())
 
     def load(self, info: PluginInfo) -> type[Component]:
         """Return the component class that a plugin offers. Raises PluginError, whatever it does."""

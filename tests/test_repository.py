@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import kernel
-from kernel.kinds import KINDS, hook_modules
+from kernel.kinds import KINDS, specification
 from kernel.kinds.model import Manifest, Origin, Trained
 from kernel.registry import PluginInfo, Registry
 from kernel_audio_testing.projects import Names, new_project
@@ -25,10 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "contrib" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SPECIFIED = {
-    name: value
-    for specified in hook_modules()
-    for name, value in vars(specified).items()
-    if hasattr(value, "kernel_spec")
+    name: value for name, value in vars(specification()).items() if hasattr(value, "kernel_spec")
 }
 HOOKS = sorted(set(SPECIFIED) & set(KINDS))
 BUILDING = sorted(set(SPECIFIED) - set(KINDS))

@@ -1,13 +1,14 @@
-"""The kinds of plugin, a file each: its hook, its base class and what it promises.
+"""The kinds of plugin, a file each: its base class and what it promises.
 
 The kinds are the files of this folder: to add a kind is to add a file, whose base class has the
-kind's name, capitalised. A kind without a base class is data, from which no code is run.
+kind's name, capitalised. Its hook, called by the kind's name, follows from that. A kind without a
+base class is data, from which no code is run.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -58,9 +59,28 @@ def model_kinds() -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if _marked(kind, "assembled", "played", "fixed"))
 
 
-def hook_modules() -> Iterable[ModuleType]:
-    """Return the modules that specify hooks."""
-    return [_module(kind) for kind in KINDS if base(kind) is not None]
+@cache
+def specification() -> ModuleType:
+    """Return the hooks: `KIND(name: str) -> type[Kind] | None` of every kind, and `build_KIND`."""
+    found = ModuleType("kernel hooks")
+    for kind in KINDS:
+        if base(kind) is not None:
+            setattr(found, kind, _hook(kind))
+            if build := getattr(_module(kind), f"build_{kind}", None):
+                setattr(found, f"build_{kind}", build)
+    return found
+
+
+def _hook(kind: str) -> Callable[[str], None]:
+    """Return the specification of a kind's hook."""
+    from kernel.kinds._component import hookspec
+
+    def hook(name: str) -> None: ...
+
+    hook.__name__ = kind
+    hook.__doc__ = f"Return the {kind} called `name`, or None when the plugin has no such {kind}."
+    hook.__annotations__["return"] = f"type[{kind.capitalize()}] | None"
+    return hookspec(hook)
 
 
 def _module(kind: str) -> ModuleType:

@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@hookspec
-def backbone(name: str) -> type[Backbone] | None:
-    """Return the backbone called `name`, or None when the plugin has no such backbone."""
-
-
 @hookimpl
 @hookspec(firstresult=True)
 def build_backbone(component: Backbone, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:

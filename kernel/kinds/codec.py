@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["Codec", "CodecModule", "TrainedCodec"]
 
 
-@hookspec
-def codec(name: str) -> type[Codec] | None:
-    """Return the codec called `name`, or None when the plugin has no such codec."""
-
-
 @hookimpl
 @hookspec(firstresult=True)
 def build_codec(component: Codec, audio: AudioSpec) -> nn.Module:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 
 if TYPE_CHECKING:
     import click
-
-
-@hookspec
-def command(name: str) -> type[Command] | None:
-    """Return the command called `name`, or None when the plugin has no such command."""
 
 
 class Command(Component):

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@hookspec
-def encoder(name: str) -> type[Encoder] | None:
-    """Return the encoder called `name`, or None when the plugin has no such encoder."""
 
 
 class Encoder(Component):

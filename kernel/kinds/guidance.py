@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 from kernel.values import Context, Denoise, GuidedDenoise, Pull
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@hookspec
-def guidance(name: str) -> type[Guidance] | None:
-    """Return the guidance called `name`, or None when the plugin has no such guidance."""
 
 
 class Guidance(Component):

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 from kernel.errors import InputError
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _REQUIRED = object()
-
-
-@hookspec
-def importer(name: str) -> type[Importer] | None:
-    """Return the importer called `name`, or None when the plugin has no such importer."""
 
 
 class ForeignTensor(Protocol):

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 from kernel.values import AudioSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-@hookspec
-def metric(name: str) -> type[Metric] | None:
-    """Return the metric called `name`, or None when the plugin has no such metric."""
 
 
 class MetricModule(Protocol):

@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 from kernel.values import NativePath, Network, Preconditioning
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@hookspec
-def objective(name: str) -> type[Objective] | None:
-    """Return the objective called `name`, or None when the plugin has no such objective."""
 
 
 class Objective(Component):

@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 
 if TYPE_CHECKING:
     from kernel.values import Sound
-
-
-@hookspec
-def observer(name: str) -> type[Observer] | None:
-    """Return the observer called `name`, or None when the plugin has no such observer."""
 
 
 class Observer(Component):

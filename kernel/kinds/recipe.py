@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 from kernel.kinds.objective import Objective
 from kernel.kinds.schedule import Schedule
 from kernel.kinds.task import Task
@@ -16,11 +16,6 @@ from kernel.values import Condition, LatentSpec
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-
-@hookspec
-def recipe(name: str) -> type[Recipe] | None:
-    """Return the recipe called `name`, or None when the plugin has no such recipe."""
 
 
 @attrs.frozen(eq=False)

@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from kernel.errors import UsageError
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 from kernel.values import LatentSpec, NativePath
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-@hookspec
-def schedule(name: str) -> type[Schedule] | None:
-    """Return the schedule called `name`, or None when the plugin has no such schedule."""
 
 
 class Schedule(Component):

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@hookspec
-def solver(name: str) -> type[Solver] | None:
-    """Return the solver called `name`, or None when the plugin has no such solver."""
-
-
 @hookimpl
 @hookspec(firstresult=True)
 def build_solver(component: Solver) -> Solver:

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from kernel.errors import UsageError
 from kernel.items import Item, Making, Request
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 from kernel.values import AudioSpec, Condition, ConditionSpec, LatentSpace, Measurement
 
 if TYPE_CHECKING:
     import torch
-
-
-@hookspec
-def task(name: str) -> type[Task] | None:
-    """Return the task called `name`, or None when the plugin has no such task."""
 
 
 class Dataset(Protocol):

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from kernel.kinds._component import Component, hookspec
+from kernel.kinds._component import Component
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@hookspec
-def wrapper(name: str) -> type[Wrapper] | None:
-    """Return the wrapper called `name`, or None when the plugin has no such wrapper."""
 
 
 class Wrapper(Component):
