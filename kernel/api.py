@@ -201,17 +201,10 @@ def _of(kind: str, name: str, registry: Registry | None) -> Any:
 
 def noise_like(x: Tensor, seed: int = 0) -> Noise:
     """Return the noise of a trajectory of `x` [B, ...]: item i depends on (seed, i) alone."""
-    import torch
+    from kernel.seeds import ItemNoise
 
-    from kernel.seeds import generator
-
-    draws = [generator(seed, "item", index) for index in range(len(x))]
-
-    def noise(sigma: float, following: float) -> Tensor:
-        drawn = [torch.randn(x.shape[1:], generator=each) for each in draws]
-        return torch.stack(drawn).to(x)
-
-    return noise
+    places = [(index,) for index in range(len(x))]
+    return ItemNoise(seed, places, x.shape[1:], lambda drawn: drawn.to(x))
 
 
 def run(

@@ -108,7 +108,7 @@ class Denoiser:
 class Routed:
     """A GuidedDenoise that evaluates every item of a batch with the model it asks for.
 
-    names: the model of each item, None for that of the run.
+    names: the model of each item, None for that of the run. `denoisers` has those that were used.
     """
 
     def __init__(
@@ -117,30 +117,15 @@ class Routed:
         self._names = names
         self._asked = list(dict.fromkeys(names))
         self._make = denoiser
-        self._denoisers: dict[str | None, Denoiser] = {}
+        self.denoisers: dict[str | None, Denoiser] = {}
         self._parts: WeakKeyDictionary[Condition, dict[str | None, tuple[Condition, Tensor]]]
         self._parts = WeakKeyDictionary()
 
-    @property
-    def evaluations(self) -> int:
-        """Return how many calls were made of all networks together."""
-        return sum(each.evaluations for each in self._denoisers.values())
-
-    @property
-    def gradients(self) -> int:
-        """Return how many backward passes were made through them."""
-        return sum(each.gradients for each in self._denoisers.values())
-
-    @property
-    def items(self) -> int:
-        """Return how many batch items they evaluated."""
-        return sum(each.items for each in self._denoisers.values())
-
     def model(self, name: str | None) -> Denoiser:
         """Return the denoiser of one model, whatever the items ask for."""
-        if name not in self._denoisers:
-            self._denoisers[name] = self._make(name)
-        return self._denoisers[name]
+        if name not in self.denoisers:
+            self.denoisers[name] = self._make(name)
+        return self.denoisers[name]
 
     def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor:
         """Return D(x, sigma, condition). x, result: [B, C, *S].

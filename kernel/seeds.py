@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 import torch
+from torch import Tensor
 
 
 def derive(seed: int, *place: int | str) -> int:
@@ -16,3 +18,34 @@ def derive(seed: int, *place: int | str) -> int:
 def generator(seed: int, *place: int | str) -> torch.Generator:
     """Return a CPU generator seeded with `derive(seed, *place)`."""
     return torch.Generator().manual_seed(derive(seed, *place))
+
+
+def normal(
+    generators: Sequence[torch.Generator], shape: Sequence[int], put: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return standard normal noise [B, *shape], each item from its own generator.
+
+    It is drawn on the CPU, so that devices agree; `put` brings it to where it is needed.
+    """
+    return put(torch.stack([torch.randn(tuple(shape), generator=each) for each in generators]))
+
+
+class ItemNoise:
+    """A Noise for the items at the given places: item i depends on the seed and its place alone.
+
+    The place of a request is its index, that of a window of it has the window's number too.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        places: Sequence[tuple[int | str, ...]],
+        shape: Sequence[int],
+        put: Callable[[Tensor], Tensor],
+    ) -> None:
+        self._generators = [generator(seed, "item", *place) for place in places]
+        self._shape, self._put = shape, put
+
+    def __call__(self, sigma: float, following: float) -> Tensor:
+        """Return the next standard normal noise, [B, *shape]."""
+        return normal(self._generators, self._shape, self._put)

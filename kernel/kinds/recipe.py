@@ -43,11 +43,10 @@ class Batch:
 
     def normal(self, like: Tensor | None = None) -> Tensor:
         """Return standard normal noise of the shape and dtype of x0, or of `like` [B, ...]."""
-        import torch
+        from kernel.seeds import normal
 
         like = self.x0 if like is None else like
-        draws = [torch.randn(like.shape[1:], generator=each) for each in self.generators]
-        return self.put(torch.stack(draws)).to(like.dtype)
+        return normal(self.generators, like.shape[1:], self.put).to(like.dtype)
 
     def uniform(self) -> Tensor:
         """Return a number in [0, 1) for each item, [B]."""

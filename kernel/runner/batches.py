@@ -21,7 +21,7 @@ from kernel.kinds.recipe import Batch
 from kernel.kinds.task import Dataset, Task
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
-from kernel.seeds import generator
+from kernel.seeds import generator, normal
 from kernel.standardised import parted
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
 
@@ -171,8 +171,8 @@ class Feed:
         """Return x0, drawn for each item where the codec encodes to a distribution."""
         mean, std = parted(self._codec.encode(audio))
         if std is not None:
-            noise = [torch.randn(mean.shape[1:], generator=each) for each in draws]
-            mean = mean + std * self._machine.put(torch.stack(noise)).to(mean.dtype)
+            noise = normal(draws, mean.shape[1:], self._machine.put)
+            mean = mean + std * noise.to(mean.dtype)
         return mean * sigma_data(self._assembly)
 
     def _item(self, place: int) -> Item:

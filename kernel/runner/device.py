@@ -63,6 +63,10 @@ class Machine:
         """Return the module on the device."""
         return module.to(self.device)
 
+    def frozen(self, module: nn.Module) -> nn.Module:
+        """Return the module on the device, to be evaluated alone: nothing drops out or learns."""
+        return self.place(module).eval().requires_grad_(False)
+
     def network(self, module: nn.Module) -> Network:
         """Return the module's forward with autocast, and compiled or captured where asked for."""
         evaluate = self.evaluate(module)

@@ -31,7 +31,7 @@ class _Frozen:
         self._machine = machine
         # Layers are initialised before weights are loaded: that is no draw of the run's.
         with torch.random.fork_rng(devices=[]):
-            self._module = machine.place(encoder.build()).eval().requires_grad_(False)
+            self._module = machine.frozen(encoder.build())
 
     def __call__(self, heard: Tensor | Sequence[str], sample_rate: int | None = None) -> Any:
         """Return what the encoder makes of audio [B, C, L] or of B texts.

@@ -4,72 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from kernel.assembly import Assembly
 from kernel.errors import KernelError, MisfitError, NumericalError
-from kernel.runner.device import Machine
 from kernel.values import LatentSpace, Measurement
 
 LIMIT = 30.0
 """How many times as large as the data, in root mean square, guidance may make a sound."""
 
 
-class Health:
-    """The size of the state after every step, looked at when the trajectory is over.
+def size(x: Tensor) -> Tensor:
+    """Return the largest mean square of the items of a state, on its device.
 
-    Kept on the device: looking at once would make the host wait for it at every step. A solver may
-    be far out in between and come back, so that only the end tells whether guidance was too strong.
+    To look at it would make the host wait, so that a run looks when its trajectory is over.
     """
+    return x.float().square().flatten(1).mean(1).amax()
 
-    def __init__(self, assembly: Assembly, sigmas: Sequence[float]) -> None:
-        self._assembly = assembly
-        self._sigmas = sigmas
-        self._sizes: list[Tensor] = []
 
-    def note(self, x: Tensor) -> None:
-        """Note the state after a step."""
-        self._sizes.append(x.float().square().flatten(1).mean(1).amax())
+def check_trajectory(assembly: Assembly, sigmas: Sequence[float], sizes: Sequence[Tensor]) -> None:
+    """Raise NumericalError naming the first bad step and what to change. sizes: after each step.
 
-    def refuse(self) -> None:
-        """Raise NumericalError naming the first bad step and what to change."""
-        data = self._assembly.objective.sigma_data
-        sizes = torch.stack(self._sizes).sqrt().tolist()
-        step = next((step for step, size in enumerate(sizes) if not math.isfinite(size)), None)
-        if step is not None:
-            self._fail(step, "left the finite numbers")
-        steered = any(each.steers for each in self._assembly.guidances.values())
-        if steered and sizes[-1] > LIMIT * data:
-            limits = [LIMIT * math.hypot(data, sigma) for sigma in self._sigmas[1:]]
-            pairs = enumerate(zip(sizes, limits, strict=True))
-            first = next(step for step, (size, limit) in pairs if size > limit)
-            self._fail(first, f"went astray, the sound ended {sizes[-1] / data:.2g} times too loud")
-
-    def _fail(self, step: int, what: str) -> NoReturn:
-        sigma = self._sigmas[step + 1]
+    A solver may be far out in between and come back, so that only the end tells whether guidance
+    was too strong.
+    """
+    data = assembly.objective.sigma_data
+    found = torch.stack(list(sizes)).sqrt().tolist()
+    bad = [step for step, each in enumerate(found) if not math.isfinite(each)]
+    what = "left the finite numbers"
+    steered = any(each.steers for each in assembly.guidances.values())
+    if not bad and steered and found[-1] > LIMIT * data:
+        limits = [LIMIT * math.hypot(data, sigma) for sigma in sigmas[1:]]
+        bad = [step for step, each in enumerate(found) if each > limits[step]]
+        what = f"went astray, the sound ended {found[-1] / data:.2g} times too loud"
+    if bad:
         raise NumericalError(
-            f"step {step + 1} of {len(self._sizes)} (to sigma {sigma:.4g}) {what}; {self._remedy()}"
+            f"step {bad[0] + 1} of {len(found)} (to sigma {sigmas[bad[0] + 1]:.4g}) {what}; "
+            f"{_remedy(assembly)}"
         )
 
-    def _remedy(self) -> str:
-        lower = [
-            f"guidance.{name}.{each.strength}={value / 4:.3g}"
-            for name, each in self._assembly.guidances.items()
-            if each.strength is not None and (value := float(getattr(each, each.strength)))
-        ]
-        if not lower:
-            return "use more steps, weaker guidance, or --precision float32"
-        return f"the guidance is too strong: try -o {' -o '.join(lower)}, or more steps"
+
+def _remedy(assembly: Assembly) -> str:
+    lower = [
+        f"guidance.{name}.{each.strength}={value / 4:.3g}"
+        for name, each in assembly.guidances.items()
+        if each.strength is not None and (value := float(getattr(each, each.strength)))
+    ]
+    if not lower:
+        return "use more steps, weaker guidance, or --precision float32"
+    return f"the guidance is too strong: try -o {' -o '.join(lower)}, or more steps"
 
 
-def check_measurement(
-    measurement: Measurement, space: LatentSpace, batch: int, machine: Machine
-) -> None:
+def check_measurement(measurement: Measurement, space: LatentSpace, batch: int) -> None:
     """Raise MisfitError unless what is measured of latents has the shape of the target."""
-    zeros = machine.put(torch.zeros(batch, *space.latent.shape))
+    zeros = torch.zeros(batch, *space.latent.shape, device=space.device)
     try:
         found = tuple(measurement.operator(zeros).shape)
     except KernelError:

@@ -82,7 +82,7 @@ def provide(
 
     def model(name: str) -> Denoise:
         objective, backbone, network = companion(name)
-        return denoiser(objective, backbone, machine.place(network).eval().requires_grad_(False))
+        return denoiser(objective, backbone, machine.frozen(network))
 
     def average(module: nn.Module, half_life: float) -> nn.Module:
         copy = deepcopy(module).eval().requires_grad_(False)

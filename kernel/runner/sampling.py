@@ -21,10 +21,10 @@ from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
-from kernel.runner.health import Health, check_measurement
-from kernel.runner.noise import ItemNoise
+from kernel.runner.health import check_measurement, check_trajectory, size
 from kernel.runner.parts import Companion, alone
 from kernel.runner.scheduling import Scheduler, Seat
+from kernel.seeds import ItemNoise
 from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Sound
 
 __all__ = ["Sampler"]
@@ -51,7 +51,7 @@ class Sampler:
     ) -> None:
         self._assembly = assembly
         self._condition = condition
-        self._codec = machine.place(codec).eval().requires_grad_(False)
+        self._codec = machine.frozen(codec)
         self.encoder = encoders(assembly, machine)
         self._machine = machine
         self._observers = observers
@@ -118,20 +118,20 @@ class Sampler:
         sigmas = grid(assembly, steps, latent, windows[0].start)
         space = latent_space(assembly, samples, self._codec, machine, self.encoder)
         places = [seat.place for seat in seats]
-        noise = ItemNoise(seed, places, latent.shape, machine)
+        noise = ItemNoise(seed, places, latent.shape, machine.put)
         x = noise(sigmas[0], sigmas[0])
         denoiser = Routed([window.model for window in windows], self._denoiser)
         condition = denoiser.settled(self._told(windows, space), x)
         measurement = assembly.task.measure(windows, space)
         if measurement is not None:
-            check_measurement(measurement, space, len(seats), machine)
+            check_measurement(measurement, space, len(seats))
         context = Context(
             condition,
             tuple(sigmas),
             measurement,
             assembly.objective.sigma_data,
             space,
-            ItemNoise(seed, [("guidance", *place) for place in places], latent.shape, machine),
+            ItemNoise(seed, [("guidance", *place) for place in places], latent.shape, machine.put),
             lambda word: self._told([assembly.task.named(word)], space),
             denoiser.model,
         )
@@ -148,14 +148,14 @@ class Sampler:
             x = origin + x.mul_(sigmas[0])
         solver = assembly.solver.along(assembly.objective.path, origin)
         trajectory = solver.trajectory(denoise, x, sigmas, noise)
-        health = Health(assembly, sigmas)
+        sizes = []
         before, total, done = ahead
         step = next(trajectory, None)
         while step is not None:
             x = step.x
             for guidance in guidances.values():
                 x = guidance.constrain(x, step.sigma, denoise, context)
-            health.note(x)
+            sizes.append(size(x))
             for observer in self._observers:
                 scalars = {"sigma": step.sigma, "done": done}
                 observer.step(before + step.index + 1, total, scalars)
@@ -163,9 +163,11 @@ class Sampler:
                 step = trajectory.send(x)
             except StopIteration:
                 step = None
-        self.evaluations, self.gradients = denoiser.evaluations, denoiser.gradients
-        self.network_items += denoiser.items
-        health.refuse()
+        used = denoiser.denoisers.values()
+        self.evaluations = sum(each.evaluations for each in used)
+        self.gradients = sum(each.gradients for each in used)
+        self.network_items += sum(each.items for each in used)
+        check_trajectory(assembly, sigmas, sizes)
         return space.decode(x, samples).float().cpu()
 
     def _told(self, items: Sequence[Item], space: LatentSpace) -> Condition:
@@ -182,5 +184,5 @@ class Sampler:
         self, objective: Objective, backbone: Backbone, network: nn.Module
     ) -> Callable[[], Denoiser]:
         """Return what makes new denoisers of a network, which is placed and frozen."""
-        module = cast("NetworkModule", self._machine.place(network).eval().requires_grad_(False))
+        module = cast("NetworkModule", self._machine.frozen(network))
         return partial(Denoiser, objective, module, self._machine.network(network), backbone)

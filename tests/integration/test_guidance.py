@@ -35,8 +35,8 @@ from kernel.errors import MisfitError, NumericalError, UsageError
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.grid import grid
-from kernel.runner.noise import ItemNoise
 from kernel.runner.sampling import Sampler
+from kernel.seeds import ItemNoise
 from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.edm import Edm
 from kernel_plugins.schedules.edm import EdmSchedule
@@ -144,7 +144,7 @@ def sample(
 
 
 def noise(*places: tuple[int | str, ...]) -> Tensor:
-    return ItemNoise(0, list(places), (1, SAMPLES), MACHINE)(1.0, 1.0)
+    return ItemNoise(0, list(places), (1, SAMPLES), MACHINE.put)(1.0, 1.0)
 
 
 def recording(stage: Any, log: list[str], name: str) -> Guidance:
@@ -253,13 +253,16 @@ def test_every_item_is_evaluated_with_the_model_it_asks_for(times: int) -> None:
         alone = condition.map(lambda part, row=row: part[row : row + 1])  # type: ignore[misc]
         expected = Denoiser(Edm(), Gained(gains[names[row % 4]]))(x[row, None], 0.7, alone)
         torch.testing.assert_close(each, expected[0])
-    assert (routed.evaluations, routed.items) == (2 * 3, 2 * 4 * times)
+    used = routed.denoisers.values()
+    assert [each.evaluations for each in used] == [2, 2, 2]
+    assert sum(each.items for each in used) == 2 * 4 * times
 
 
 def test_a_batch_of_one_model_is_passed_on_whole() -> None:
     routed = Routed((None, None), lambda name: Denoiser(Edm(), Gained(1.0)))
     routed(torch.ones(2, 1, 5), 0.7, Condition(vector=torch.ones(2, 1)))
-    assert (routed.evaluations, routed.items) == (1, 2)
+    (used,) = routed.denoisers.values()
+    assert (used.evaluations, used.items) == (1, 2)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 9])

@@ -32,9 +32,9 @@ from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig, TrainConfig
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
-from kernel.runner.noise import ItemNoise
 from kernel.runner.sampling import Sampler
 from kernel.runner.training import Trainer
+from kernel.seeds import ItemNoise
 from kernel_audio_testing.exact import Gaussian
 from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.bbed import Bbed
@@ -194,7 +194,7 @@ def test_a_run_follows_the_flow_from_the_origin_with_noise(
 ) -> None:
     found = sample(assemble(objective, schedule, Heun(), Exact(objective=objective)), 100)
     sigma, *_, last, _ = schedule.sigmas(100)
-    noise = ItemNoise(0, [(0,), (1,)], (1, SAMPLES), MACHINE)(sigma, sigma)
+    noise = ItemNoise(0, [(0,), (1,)], (1, SAMPLES), MACHINE.put)(sigma, sigma)
     start = torch.cat([recording(0), recording(1)]) + sigma * noise
     data = Gaussian(torch.tensor(MEAN), torch.tensor(STD))
     wanted = data.denoise(data.flow(start, sigma, last), last)
