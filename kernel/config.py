@@ -80,9 +80,9 @@ class GroupConfig(BaseModel):
 
     model_config = Settings.model_config
 
-    learning_rate: float | None = Field(None, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float | None = Field(None, ge=0, description="weight decay of AdamW")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="decays of AdamW's two moments")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate")
+    weight_decay: float | None = Field(None, ge=0, description="weight decay")
+    betas: tuple[float, float] | None = Field(None, description="decays of Adam's two moments")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
 
 
@@ -98,11 +98,18 @@ class TrainConfig(Settings):
     micro_batch: Count | None = Field(
         None, description="items of a step computed at once, all if not given; saves memory"
     )
-    learning_rate: float = Field(5e-4, gt=0, description="peak rate of AdamW, e.g. 1e-4")
-    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    optimizer: str = Field("AdamW", description="a name in torch.optim, e.g. RAdam")
+    optimizer_options: dict[str, Any] = Field(
+        {}, description="options of the optimizer besides its rate and weight decay, e.g. betas"
+    )
+    learning_rate: float = Field(5e-4, gt=0, description="peak learning rate, e.g. 1e-4")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay, as the optimizer takes it")
     warmup: int = Field(100, ge=0, description="steps over which the learning rate rises")
-    decay: Literal["constant", "cosine"] = Field(
+    decay: Literal["constant", "cosine", "inverse-sqrt"] = Field(
         "cosine", description="the learning rate after the warm-up"
+    )
+    decay_from: int | None = Field(
+        None, ge=1, description="step from which inverse-sqrt falls; the last of the warm-up"
     )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     groups: dict[str, GroupConfig] = Field(
@@ -154,6 +161,10 @@ def load(
                 raise UsageError(
                     f"option {path!r} is not of the form KIND.OPTION, e.g. solver.predictor_order"
                 )
+            if kind == "optimizer":
+                table = settings.get("optimizer_options", {})
+                settings["optimizer_options"] = {**table, option: value}
+                continue
             # The groups of a recipe's parameters are settings, in a table of their own.
             field, _, group = kind.partition(".")
             field, kind = (field, group) if field == "groups" else ("options", kind)

@@ -1,7 +1,10 @@
-"""The progress bar: an observer like any other."""
+"""The progress of a command: a bar, or lines where there is no terminal; an observer."""
 
 from __future__ import annotations
 
+import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kernel.kinds.observer import Observer
 
+EVERY = 15.0
+"""Seconds between two lines, at least."""
+
 
 class Bar(Observer):
-    """Draws one bar on the standard error; silent where that is not a terminal."""
+    """Draws one bar on the standard error; a line every 15 seconds where that is no terminal."""
 
     what: str = "steps"
 
     _progress: Any = PrivateAttr(None)
     _task: Any = PrivateAttr(None)
+    _told: float = PrivateAttr(0.0)
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
         """Show an empty bar."""
@@ -28,19 +35,33 @@ class Bar(Observer):
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[scalars]}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
+            speed_estimate_period=300,
         )
-        self._task = self._progress.add_task("", total=None, scalars="")
+        self._task = self._progress.add_task("", total=None, scalars="", rate="")
         self._progress.start()
+        self._told = time.monotonic()
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
-        """Move the bar."""
+        """Move the bar, or write a line when one is due."""
         shown = {n: f"{v:.3g}" if isinstance(v, float) else str(v) for n, v in scalars.items()}
-        text = "  ".join(f"{name} {value}" for name, value in shown.items())
+        # The losses of single bands would hide the others.
+        words = (f"{name} {value}" for name, value in shown.items() if name.count(".") < 2)
+        text = "  ".join(words)
+        (task,) = self._progress.tasks
         self._progress.update(self._task, completed=index, total=total, scalars=text)
+        rate = f"{task.speed:.3g} steps/s" if task.speed else ""
+        self._progress.update(self._task, rate=rate)
+        now = time.monotonic()
+        if self._progress.disable and now - self._told >= EVERY:
+            self._told = now
+            left = f"{timedelta(seconds=task.time_remaining)} left" if task.time_remaining else ""
+            parts = (f"{self.what} {index}/{total}", left, rate, text)
+            print("  ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away, whatever happened."""

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from kernel.config import Settings
 from kernel.errors import DeviceError
@@ -91,6 +92,10 @@ class Machine:
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
+
+    def scaler(self) -> GradScaler:
+        """Return what scales losses up and gradients down again, as those of float16 underflow."""
+        return GradScaler(self.device.type, enabled=self.autocast_dtype is torch.float16)
 
     def facts(self) -> dict[str, Any]:
         """Return what a record says of the machine."""

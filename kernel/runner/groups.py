@@ -7,22 +7,34 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from kernel.config import GroupConfig, TrainConfig
 from kernel.errors import PluginError, UsageError, did_you_mean
 from kernel.kinds.recipe import RecipeModule
+from kernel.runner import optimizers
 
 __all__ = ["Groups"]
+
+SCALER = "scaler"
+"""The name of what is stored of the scaler; no optimizer calls an entry so."""
 
 
 class Groups(dict[str, dict[str, nn.Parameter]]):
     """The parameters of each group, by their names in the recipe's module.
 
-    owner: the spelling of the recipe that built `module`. Raises PluginError where its groups
-    cannot be trained, and UsageError for settings of a group that it does not have.
+    owner: the spelling of the recipe that built `module`. scaler: the machine's, none by default.
+    Raises PluginError where its groups cannot be trained, and UsageError for settings of a group
+    that it does not have.
     """
 
-    def __init__(self, owner: str, module: nn.Module, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        owner: str,
+        module: nn.Module,
+        config: TrainConfig,
+        scaler: GradScaler | None = None,
+    ) -> None:
         super().__init__()
         self._owner = owner
         names = {id(parameter): name for name, parameter in module.named_parameters()}
@@ -47,7 +59,8 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
                     f"{owner} trains no group {group!r}"
                     f"{did_you_mean(group, self) or '; its groups are ' + ', '.join(self)}"
                 )
-        self.optimizer = torch.optim.AdamW(settings)
+        self.optimizer = optimizers.build(config, settings)
+        self.scaler = scaler or GradScaler("cpu", enabled=False)
 
     def gather(self, losses: Mapping[str, Tensor], items: int, count: int) -> dict[str, Tensor]:
         """Add the gradients of losses [items], each for its own group alone.
@@ -67,37 +80,55 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
                 raise self._wrong(f"returns a loss of {name!r} that has no gradient")
             shares[name] = loss.sum() / count
         for index, (name, share) in enumerate(shares.items(), 1):
-            share.backward(  # type: ignore[no-untyped-call]
+            self.scaler.scale(share).backward(  # type: ignore[no-untyped-call]
                 inputs=list(self[name].values()), retain_graph=index < len(shares)
             )
         return {name: share.detach() for name, share in shares.items()}
 
-    def advance(self, factor: float) -> None:
-        """Let the groups that have gradients step, at `factor` of their learning rates."""
-        for group in self.optimizer.param_groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], group["clip"])
-            group["lr"] = group["learning_rate"] * factor
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+    def advance(self, factor: float) -> dict[str, Tensor]:
+        """Let the groups that have gradients step, at `factor` of their learning rates.
 
-    def moments(self) -> dict[str, Tensor]:
-        """Return the optimizer's moments and counters, `ENTRY/PARAMETER`."""
-        # By name, because the order of a network's parameters may change with its code.
+        Returns the norm of each group's gradient before it is clipped. With a gradient that
+        float16 cannot hold no group steps, and the next losses are scaled less.
+        """
+        self.scaler.unscale_(self.optimizer)
+        norms = {}
+        for name, group in zip(self, self.optimizer.param_groups, strict=True):
+            norm = torch.nn.utils.clip_grad_norm_(group["params"], group["clip"])
+            group["lr"] = group["learning_rate"] * factor
+            if any(each.grad is not None for each in group["params"]):
+                norms[name] = norm.detach()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        return norms
+
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate of each group in the last step."""
         return {
-            f"{entry}/{name}": value
-            for group in self.values()
-            for name, parameter in group.items()
-            for entry, value in self.optimizer.state.get(parameter, {}).items()
+            name: float(group["lr"])
+            for name, group in zip(self, self.optimizer.param_groups, strict=True)
         }
 
+    def moments(self) -> dict[str, Tensor]:
+        """Return the state of the optimizer, `ENTRY/PARAMETER`, and of the scaler."""
+        scaler = self.scaler.state_dict().items()
+        own = {f"{SCALER}/{name}": torch.tensor(value).double() for name, value in scaler}
+        return optimizers.moments(self.optimizer, self._named()) | own
+
     def load(self, moments: Mapping[str, Tensor]) -> None:
-        """Restore the optimizer's moments and counters."""
-        named = {name: each for group in self.values() for name, each in group.items()}
-        for key, value in moments.items():
-            entry, _, name = key.partition("/")
-            # AdamW counts the steps on the CPU, whatever the device.
-            at_home = value if entry == "step" else value.to(named[name].device)
-            self.optimizer.state[named[name]][entry] = at_home
+        """Restore the state of the optimizer and of the scaler."""
+        own = {k: v for k, v in moments.items() if not k.startswith(f"{SCALER}/")}
+        optimizers.load(self.optimizer, self._named(), own)
+        if self.scaler.is_enabled():
+            state = self.scaler.state_dict()
+            for name, value in state.items():
+                found = moments.get(f"{SCALER}/{name}", torch.tensor(value))
+                state[name] = type(value)(found.item())
+            self.scaler.load_state_dict(state)
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        return {name: each for group in self.values() for name, each in group.items()}
 
     def _wrong(self, what: str) -> PluginError:
         return PluginError(f"{self._owner} {what}; its author has to mend that")

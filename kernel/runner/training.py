@@ -33,7 +33,9 @@ from kernel.kinds.task import Dataset
 from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
+from kernel.runner.optimizers import factor
 from kernel.runner.parts import Average, Companion, alone, blend, provide
+from kernel.runner.report import Diverged, Report
 from kernel.runner.watch import Validation, watching
 from kernel.seeds import derive
 
@@ -78,7 +80,8 @@ class Trainer:
                 f"{owner} exports {sorted(self.exports)} but says that it trains "
                 f"{sorted(recipe.trains)}; its author has to make them agree"
             )
-        self._groups = Groups(owner, self.module, config)
+        self._groups = Groups(owner, self.module, config, machine.scaler())
+        self._report = Report(machine.device, self._groups.scaler.is_enabled())
         self._average = {name: each.clone() for name, each in self.exports.state_dict().items()}
         self.step = 0
 
@@ -111,24 +114,23 @@ class Trainer:
         lines = path.read_text().splitlines() if path.exists() else []
         # The steps after a resumed checkpoint are written anew.
         history = [each for each in map(json.loads, lines) if each["step"] <= self.step]
-        losses: list[dict[str, Tensor]] = []
         began, saved, whole = time.monotonic(), self.step, True
         try:
             while self.step < config.steps:
                 whole = False
                 with _uninterrupted():
-                    losses.append(self._advance())
+                    self._advance()
                     whole = True
                 due = self.step % config.checkpoint_every == 0 or self.step == config.steps
                 validated = self._validation.due(self.step, config.steps)
-                if due or validated or self.step % 10 == 0:
-                    scalars = self._scalars(losses, folder)
+                reported = due or validated or self.step % 10 == 0
+                if reported:
+                    scalars = self._scalars(folder)
                     if validated:
                         whole = False
                         with _uninterrupted():
                             scalars |= self._validated(folder)
                             whole = True
-                    losses.clear()
                     seconds = round(time.monotonic() - began, 2)
                     history.append({"step": self.step, **scalars, "seconds": seconds})
                     for observer in self._observers:
@@ -136,6 +138,8 @@ class Trainer:
                 if due:
                     self._save(folder, history)
                     saved = self.step
+                if reported:
+                    self._report.restart()
         except KeyboardInterrupt:
             if whole and self.step > saved:
                 self._save(folder, history)
@@ -146,8 +150,8 @@ class Trainer:
             ) from None
         return next((each["loss"] for each in reversed(history) if "loss" in each), None)
 
-    def _advance(self) -> dict[str, Tensor]:
-        """Take one step; return the mean loss of each group that it trained."""
+    def _advance(self) -> None:
+        """Take one step."""
         config = self._config
         size = config.micro_batch or config.batch
         means: dict[str, Tensor] = {}
@@ -158,25 +162,21 @@ class Trainer:
             losses = self.module(self._feed.batch(self.step, rows), self.step)
             for name, share in self._groups.gather(losses, len(rows), config.batch).items():
                 means[name] = means[name] + share if name in means else share
-        self._groups.advance(self._rise(self.step))
+        norms = self._groups.advance(factor(config, self.step))
         self.step += 1
+        self._report.add(self.step, config.batch, means, norms)
         for average in self._averages:
             average.advance()
         # A young average must forget its random start faster than an old one forgets anything.
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         blend(self._average, self.exports, decay)
-        return means
 
-    def _scalars(self, losses: Sequence[Mapping[str, Tensor]], folder: Path) -> dict[str, float]:
-        """Return what is reported: `loss` of the first group and `loss.NAME` of every other."""
-        scalars = {}
-        for index, name in enumerate(self._groups):
-            if found := [each[name] for each in losses if name in each]:
-                key = f"loss.{name}" if index else "loss"
-                scalars[key] = torch.stack(found).mean().item()
-                if not math.isfinite(scalars[key]):
-                    raise self._diverged(key, folder)
-        return scalars | {"learning_rate": self._config.learning_rate * self._rise(self.step - 1)}
+    def _scalars(self, folder: Path) -> dict[str, float]:
+        """Return what the steps since the last report are said to have been like."""
+        try:
+            return self._report.scalars(self._groups.rates())
+        except Diverged as error:
+            raise self._diverged(error.name, folder, error.step) from None
 
     def _validated(self, folder: Path) -> dict[str, float]:
         average = self._average if self._config.ema else {}
@@ -201,22 +201,13 @@ class Trainer:
         for observer in self._observers:
             observer.checkpoint(place)
 
-    def _diverged(self, what: str, folder: Path) -> NumericalError:
+    def _diverged(self, what: str, folder: Path, step: int | None = None) -> NumericalError:
         last = next(reversed(checkpoints(folder)), None)
         good = f"the last good checkpoint is {last}" if last else "there is no checkpoint"
         return NumericalError(
-            f"{what} is not finite at step {self.step}; {good}; train anew with a lower "
+            f"{what} is not finite at step {step or self.step}; {good}; train anew with a lower "
             f"learning_rate or --precision float32 (kernel train --from {folder} --out OTHER)"
         )
-
-    def _rise(self, step: int) -> float:
-        """Return the share of the peak learning rate at a step."""
-        config = self._config
-        rise = min(1.0, (step + 1) / max(config.warmup, 1))
-        if config.decay == "constant":
-            return rise
-        part = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
-        return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
 
 @contextmanager

@@ -96,7 +96,11 @@ class Line(nn.Module):
 
 
 def trainer(
-    slope: float = 1.0, recipe: type[Slope] = Slope, held: Dataset | None = None, **given: Any
+    slope: float = 1.0,
+    recipe: type[Slope] = Slope,
+    held: Dataset | None = None,
+    machine: Machine | None = None,
+    **given: Any,
 ) -> Trainer:
     parts: tuple[Component, ...] = (Waveform(std=1.0), Told(), recipe(slope=slope))
     assembly = Assembly(
@@ -104,7 +108,7 @@ def trainer(
     )
     told = {"steps": 5, "batch": 4, "warmup": 1, "decay": "constant", "device": "cpu"}
     config = TrainConfig.model_validate({**told, **given})
-    machine = Machine.choose(RunConfig(device="cpu"))
+    machine = machine or Machine.choose(RunConfig(device="cpu"))
     return Trainer(assembly, Data(), config, machine, held=held)
 
 
