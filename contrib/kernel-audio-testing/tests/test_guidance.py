@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -19,6 +19,9 @@ class Doubling(Guidance):
     scale: float = Field(2.0, description="1 is neutral")
 
     def wrap(self, denoise, context):  # type: ignore[no-untyped-def]
+        if context.condition.empty:
+            raise UsageError("there is no condition; choose a task that gives one")
+
         def guided(x, sigma, condition):  # type: ignore[no-untyped-def]
             without = denoise(x, sigma, condition.dropped())
             return without.lerp(denoise(x, sigma, condition), self.scale)
@@ -121,7 +124,7 @@ class ByNorm(Follows):
 
     def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
         change = super().steer(x, x0, sigma, pull, context)
-        return change / self.norm(change)
+        return change / self.norm(change) * self.xi
 
     def norm(self, change):  # type: ignore[no-untyped-def]
         return change.flatten(1).norm(dim=1).view(-1, *[1] * (change.ndim - 1))
@@ -256,14 +259,95 @@ class NotNeutral(SaysNeutral):
         return lambda x, sigma, c: guided(x, sigma, c) * 1.001
 
 
+class Away(Follows):
+    """Climb the distance in place of descending it."""
+
+    def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
+        return -super().steer(x, x0, sigma, pull, context)
+
+
+class Weighs(Follows):
+    """Be weaker where its strength is larger."""
+
+    neutral = {"xi": 0.0}  # noqa: RUF012
+
+    def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
+        if self.xi == 0:
+            return torch.zeros_like(x0)
+        return super().steer(x, x0, sigma, pull, context) * (0.1 / self.xi**2)
+
+
+class Labels(Doubling):
+    """Follow the label, from options that break it."""
+
+    neutral = {"scale": 1.0}  # noqa: RUF012
+    strength = "scale"
+
+    sigma_low: float = Field(0.0, ge=0, description="guide only above this")
+    sigma_high: float = Field(100.0, gt=0, description="guide only up to this")
+    profile: Literal["constant", "falling"] = Field("constant", description="how much when")
+    fault: Literal["none", "away", "low", "close", "faint", "profile", "silent"] = Field(
+        "none", description="what is wrong"
+    )
+
+    @property
+    def needs(self):  # type: ignore[no-untyped-def]
+        return frozenset({"null-condition"})
+
+    def wrap(self, denoise, context):  # type: ignore[no-untyped-def]
+        if context.condition.empty and self.fault != "silent":
+            raise UsageError("there is no condition; choose a task that gives one")
+        if context.condition.empty:
+            return denoise
+
+        def guided(x, sigma, condition):  # type: ignore[no-untyped-def]
+            told = denoise(x, sigma, condition)
+            if not self.low < sigma <= self.sigma_high:
+                return told * (1.0 + 1e-12 * (self.fault == "close"))
+            scale = 2 - self.scale if self.fault == "away" else self.scale
+            if self.profile == "falling" and self.fault != "profile":
+                scale = 1 + (scale - 1) * sigma / (sigma + 1)
+            if self.fault == "faint" and self.sigma_low > 0:
+                scale = 1 + (scale - 1) / 2
+            without = denoise(x, sigma, condition.dropped())
+            return without.lerp(told, scale)
+
+        return guided
+
+    @property
+    def low(self) -> float:
+        return -1.0 if self.fault == "low" else self.sigma_low
+
+
+class Idle(Doubling):
+    """Have an option that does nothing."""
+
+    rate: float = Field(1.0, description="nothing")
+
+
+class Chooses(Follows):
+    """Go the wrong way under one of its choices."""
+
+    way: Literal["down", "up"] = Field("down", description="where to go")
+
+    def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
+        change = super().steer(x, x0, sigma, pull, context)
+        return change if self.way == "down" else -change
+
+
 @pytest.mark.parametrize("component", [Doubling, Follows, RunsNoise, Knows, Limits])
 def test_what_is_sound_passes(component: Any, broken: Any) -> None:
     assert broken(component) == set()
 
 
+def test_a_guidance_of_labels_keeps_every_promise(broken: Any) -> None:
+    assert broken(Labels, fault="none") == set()
+
+
 def test_every_promise_that_fails_is_found_alone(broken: Any) -> None:
     assert broken(ByNorm) == {"agreement"}
-    assert broken(ForgetsGradient) == broken(ForgetsMeasurement) == {"needs"}
+    assert broken(ForgetsGradient) == {"needs"}
+    assert "needs" in broken(ForgetsMeasurement)
     assert broken(OwnNoise) == {"pure", "batch"}
 
 
@@ -303,6 +387,16 @@ def test_what_evaluates_nothing_has_no_condition_to_lose(subject: Any) -> None:
         (EndsInNothing, {}, "shapes"),
         (OwnNoise, {}, "pure"),
         (WeakerUntold, {}, "condition"),
+        (Away, {}, "approaches"),
+        (Weighs, {}, "approaches"),
+        (Labels, {"fault": "away"}, "approaches"),
+        (Labels, {"fault": "low"}, "interval"),
+        (Labels, {"fault": "close"}, "interval"),
+        (Labels, {"fault": "faint"}, "interval"),
+        (Labels, {"fault": "profile"}, "profile"),
+        (Labels, {"fault": "silent"}, "silent"),
+        (Idle, {}, "options"),
+        (Chooses, {}, "choices"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

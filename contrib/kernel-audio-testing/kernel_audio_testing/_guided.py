@@ -1,0 +1,180 @@
+"""A run whose every part shows what it is asked: what the checks of guidances stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from kernel.errors import KernelError
+from kernel.kinds.guidance import Guidance
+from kernel.runner.guide import guided
+from kernel.seeds import derive, generator
+from kernel.values import AudioSpec, Condition, Context, LatentSpace, LatentSpec, Measurement
+from kernel_audio_testing._subject import Inapplicable, Subject, Violation
+from kernel_audio_testing._tools import normal
+
+__all__ = ["SIGMAS", "Denoiser", "Draws", "Scene", "condition_of", "distance", "guidance_of"]
+
+SIGMAS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0)
+SIGMA_DATA = 0.5
+KNOWN = frozenset({"gradient", "measurement", "null-condition", "origin"})
+"""The needs that the kit can meet."""
+
+
+@attrs.define(eq=False)
+class Denoiser:
+    """A smooth denoiser that depends on every part of the condition; `asked` holds its calls.
+
+    Its estimates are about `size` large.
+    """
+
+    size: float
+    asked: list[tuple[Tensor, float, Condition]] = attrs.field(factory=list)
+
+    def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor:
+        """Return an estimate of x0, each item from its own x and condition alone."""
+        self.asked.append((x, sigma, condition))
+        if condition.vector is None or condition.sequence is None or condition.aligned is None:
+            raise Violation("an evaluation is made with parts of the condition missing")
+        told = condition.vector.sum(1) + condition.sequence.sum((1, 2))
+        shift = told.view(-1, *[1] * (x.ndim - 1)) + condition.aligned.sum(1, keepdim=True)
+        return self.size * (torch.tanh(x + 0.3 * shift) / (1 + sigma**2) + 0.1 * shift)
+
+
+@attrs.define(eq=False)
+class Draws:
+    """Noise like a batch whose items keep theirs, whatever they are batched with."""
+
+    like: Tensor
+    items: Sequence[int]
+    calls: int = 0
+
+    def __call__(self, sigma: float, following: float) -> Tensor:
+        """Return the next standard normal noise."""
+        self.calls += 1
+        shape, dtype = self.like.shape[1:], self.like.dtype
+        draws = [
+            torch.randn(shape, generator=generator(self.calls, "item", each), dtype=dtype)
+            for each in self.items
+        ]
+        return torch.stack(draws).to(self.like.device)
+
+
+@attrs.define(eq=False)
+class Scene:
+    """A batch of states and what a guidance may know of their run.
+
+    The weaker model answers to every name. Every word stands for a condition, and every encoder is
+    a smooth function of the audio, which is the latent's values in a row.
+    """
+
+    x: Tensor
+    condition: Condition
+    measurement: Measurement | None
+    items: Sequence[int] = (0, 1, 2)
+    denoiser: Denoiser = attrs.field(factory=lambda: Denoiser(1.0))
+    weaker: Denoiser = attrs.field(factory=lambda: Denoiser(0.5))
+    words: list[Condition] = attrs.field(factory=list)
+
+    @classmethod
+    def of(
+        cls, size: tuple[int, ...] = (8,), dtype: torch.dtype = torch.float64, **changes: Any
+    ) -> Scene:
+        """Return a scene of three items in which half of every origin is known."""
+        condition = condition_of(3, size, 10, dtype)
+        return cls(normal(3, 2, *size, dtype=dtype), condition, half(condition), **changes)
+
+    def map(self, function: Callable[[Tensor], Tensor], items: Sequence[int] = (0, 1, 2)) -> Scene:
+        """Return the scene with `function` applied to every tensor."""
+        condition = self.condition.map(function)
+        return Scene(function(self.x), condition, half(condition), items)
+
+    def context(self) -> Context:
+        """Return what a guidance is told."""
+        _, *shape = self.x.shape
+        latent = LatentSpec(shape[0], tuple(shape[1:]))
+        space = LatentSpace(
+            AudioSpec(8000),
+            latent.numel,
+            latent,
+            lambda audio: audio.reshape(-1, *shape) * SIGMA_DATA,
+            lambda x0, samples: x0.reshape(-1, 1, latent.numel)[..., :samples] / SIGMA_DATA,
+            lambda spelling: _hear,
+            self.x.dtype,
+            self.x.device,
+        )
+        return Context(
+            self.condition,
+            SIGMAS,
+            self.measurement,
+            SIGMA_DATA,
+            space,
+            Draws(self.x, self.items),
+            self._named,
+            lambda name: self.weaker,
+        )
+
+    @torch.no_grad()
+    def results(self, guidance: Guidance) -> list[Tensor]:
+        """Return the guided estimates at every sigma and the constrained states after them."""
+        context = self.context()
+        estimate = guided(self.denoiser, {"subject": guidance}, context)
+
+        def denoise(x: Tensor, sigma: float) -> Tensor:
+            return estimate(x, sigma, self.condition)
+
+        estimates = [denoise(self.x * max(1, sigma), sigma) for sigma in SIGMAS[:-1]]
+        return estimates + [
+            guidance.constrain(self.x, sigma, denoise, context) for sigma in SIGMAS[1:]
+        ]
+
+    def _named(self, word: str) -> Condition:
+        size, dtype = tuple(self.x.shape[2:]), self.x.dtype
+        condition = condition_of(1, size, derive(0, word) >> 20, dtype)
+        self.words.append(condition.map(lambda part: part.to(self.x.device)))
+        return self.words[-1]
+
+
+def condition_of(batch: int, size: tuple[int, ...], seed: int, dtype: torch.dtype) -> Condition:
+    return Condition(
+        vector=normal(batch, 4, seed=seed, dtype=dtype),
+        sequence=normal(batch, 3, 2, seed=seed + 1, dtype=dtype),
+        mask=torch.ones(batch, 3, dtype=torch.bool),
+        aligned=normal(batch, 2, *size, seed=seed + 2, dtype=dtype),
+        origin=normal(batch, 2, *size, seed=seed + 3, dtype=dtype),
+    )
+
+
+def half(condition: Condition) -> Measurement:
+    """Return that the first half of the last axis of x0 is known to be that of the origin."""
+    assert condition.origin is not None
+    half = condition.origin.shape[-1] // 2
+    target = condition.origin[..., :half]
+
+    def project(x0: Tensor) -> Tensor:
+        return torch.cat([target.to(x0), x0[..., half:]], -1)
+
+    return Measurement(lambda x0: x0[..., :half], target, distance, project)
+
+
+def distance(predicted: Tensor, target: Tensor) -> Tensor:
+    return (predicted - target).square().flatten(1).mean(1)
+
+
+def _hear(audio: Tensor, sample_rate: int) -> Tensor:
+    return torch.stack([(audio * pitch).sin().mean((1, 2)) for pitch in (1, 2, 3, 4)], 1)
+
+
+def guidance_of(subject: Subject, **changes: Any) -> Guidance:
+    guidance: Guidance = subject.make(**changes)
+    if unmet := sorted(guidance.needs - KNOWN):
+        raise Inapplicable(f"the kit cannot offer {', '.join(unmet)}, which it needs")
+    try:
+        Scene.of().results(guidance)
+    except KernelError as error:
+        raise Inapplicable(f"it refuses a run with these options: {error}") from None
+    return guidance
