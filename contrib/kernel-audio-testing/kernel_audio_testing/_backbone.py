@@ -106,6 +106,9 @@ def check_null_condition(subject: Subject) -> str | None:
         longer = scene.inputs(length=6, seed=7)[2].dropped()
         longer = attrs.evolve(longer, origin=condition.origin)
         same(scene(x, c_noise, longer), null, "F under the nulls of two conditions")
+        for each, what in ((longer, "the null condition"), (condition, "a condition")):
+            bare = scene(x, c_noise, attrs.evolve(each, mask=None))
+            same(bare, scene(x, c_noise, each), f"F under {what} with no mask and with all heard")
         told = scene(x, c_noise, condition)
         change = float((told - null).abs().max())
         require(change > 1e-9, "F is the same under a condition and under the null condition")

@@ -235,20 +235,63 @@ def check_crops(subject: Subject) -> str | None:
     raise Inapplicable("no item is a stretch of a longer file")
 
 
+def check_memory(subject: Subject) -> str | None:
+    """Check that an item read anew is that which was kept in memory, where `cache` is an option."""
+    if "cache" not in subject.load().model_fields:
+        raise Inapplicable("it has no option `cache`")
+    with scene_of(subject) as scene:
+        data, anew = (
+            dataset_of(attrs.evolve(scene, task=scene.task.model_copy(update={"cache": size})))
+            for size in (1.0, 0.0)
+        )
+        for index in some(len(data)):
+            one, other = data.item(index, seeded()), anew.item(index, seeded())
+            require(same_parts(one, other), f"item {index} is another without a cache")
+    return None
+
+
+def check_joined(subject: Subject) -> str | None:
+    """Check that windows of one level are joined without a seam, where all is made anew."""
+    with scene_of(subject) as scene:
+        if "measurement" in scene.task.offers:
+            raise Inapplicable("what is known is put beside what is made")
+        for request in scene.requests(len(scene.files)):
+            lists, sounds = scene.played(request, lambda shape: torch.full(shape, 0.01))
+            if sum(map(len, lists)) < 2 or request.given is None:
+                continue
+            for sound in sounds:
+                skip = sound.audio.shape[-1] // 20
+                middle = sound.audio[:, skip:-skip]
+                low, high = float(middle.min()), float(middle.max())
+                fact = f"windows of one level become a sound of levels from {low:.3g} to {high:.3g}"
+                require(high - low <= 0.05 * abs(high), fact)
+            return f"{sum(map(len, lists))} windows"
+    raise Inapplicable("no sound is made of several windows")
+
+
 def check_splits(subject: Subject) -> str | None:
     """Check that what is held out is not trained on, and every file is in one split."""
     if "valid_fraction" not in subject.load().model_fields:
         raise Inapplicable("it has no option `valid_fraction`")
-    with scene_of(subject, valid_fraction=0.5) as scene:
-        dataset_of(scene)
-        files = []
-        for split in ("train", "valid"):
-            data = scene.task.dataset(split)
-            items = [data.item(index, seeded()) for index in range(len(data))]
-            files += [_source(scene, item.audio)[0].name for item in items]
-        wanted = sorted(file.name for file in scene.files)
-        require(sorted(files) == wanted, f"of {wanted}, both splits together hold {sorted(files)}")
-    return None
+    places = []
+    for _ in range(3):
+        with scene_of(subject, valid_fraction=0.5) as scene:
+            dataset_of(scene)
+            split = {name: _names(scene, name) for name in ("train", "valid")}
+            wanted = sorted(file.name for file in scene.files)
+        both = sorted(split["train"] + split["valid"])
+        require(both == wanted, f"of {wanted}, both splits together hold {both}")
+        places.append(split)
+    moved = any(each != places[0] for each in places)
+    require(not moved, "the same files in another folder are split otherwise")
+    return ", ".join(places[0]["valid"])
+
+
+def _names(scene: Scene, split: str) -> list[str]:
+    """Return the names of the kit's files that a split holds."""
+    data = scene.task.dataset(split)
+    items = [data.item(index, seeded()) for index in range(len(data))]
+    return [_source(scene, item.audio)[0].name for item in items]
 
 
 def check_kept(subject: Subject) -> str | None:
@@ -299,6 +342,8 @@ CHECKS = (
     check_batches,
     check_owned,
     check_crops,
+    check_memory,
     check_splits,
+    check_joined,
     check_kept,
 )

@@ -45,6 +45,10 @@ class Plain(Objective):
         """Return the four functions."""
         return Preconditioning(c_skip=0.0, c_out=1.0, c_in=1.0, c_noise=sigma.log())
 
+    def weight(self, sigma: Any) -> Any:
+        """Return a weight that differs from sigma to sigma."""
+        return 1 / (1 + sigma**2)
+
 
 class Levels(Schedule):
     """Sigmas from 0.1 to 10, evenly in their logarithms."""

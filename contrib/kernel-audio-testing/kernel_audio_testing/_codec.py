@@ -141,8 +141,10 @@ def check_gradient(subject: Subject) -> str | None:
     sound = tones(audio, 4096)
     latent = latent_of(module, sound).detach().requires_grad_()
     found = module.decode(latent, 4096)
-    if not found.requires_grad:
-        raise Inapplicable("decoding is not differentiable")
+    require(
+        found.requires_grad,
+        "decoding passes no gradient on; if it cannot, say why in `shortfalls`",
+    )
     (gradient,) = torch.autograd.grad((found * sound).sum(), latent)
     finite(gradient, "the gradient of decoding")
     require(bool(gradient.any()), "the gradient of decoding is zero")

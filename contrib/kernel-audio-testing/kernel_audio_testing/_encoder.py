@@ -85,6 +85,20 @@ def check_repeats(subject: Subject) -> str | None:
     return None
 
 
+def check_after(subject: Subject) -> str | None:
+    """Check that a sound is heard the same by a network that has heard other rates and lengths."""
+    if subject.make().listens == "text":
+        raise Inapplicable("it listens to text")
+    used = _built(subject)
+    with torch.no_grad():
+        for rate, samples in ((16000, 8000), (22050, 8000), (8000, 3000), (44100, 20000)):
+            audio = _noise(2, samples=samples)
+            found, wanted = used(audio, rate), _built(subject)(audio, rate)
+            what = f"at {rate} Hz a sound is heard otherwise after sounds of other rates"
+            require(torch.equal(found, wanted), what)
+    return None
+
+
 def check_distinct(subject: Subject) -> str | None:
     """Check that different inputs are heard differently, and none is changed in place."""
     module = _built(subject)
@@ -168,6 +182,7 @@ CHECKS = (
     check_shape,
     check_alone,
     check_repeats,
+    check_after,
     check_distinct,
     check_same_sound,
     check_silence,

@@ -55,8 +55,10 @@ def check_stereo(subject: Subject) -> str | None:
     if not taken:
         raise Inapplicable("it takes no stereo")
     audio = taken[0]
-    left, right = (tones(AudioSpec(audio.sample_rate), 6001, 1, seed)[0, 0] for seed in (0, 1))
-    sound = torch.stack([torch.stack([left, 0.4 * right]), torch.stack([0.4 * right, left])])
+    mono = AudioSpec(audio.sample_rate)
+    left, right, third = (tones(mono, 6001, 1, seed)[0, 0] for seed in range(3))
+    pairs = ((left, 0.4 * right), (0.4 * right, left), (0.6 * third, 0.3 * left))
+    sound = torch.stack([torch.stack(pair) for pair in pairs])
     found = _coded(codec, sound, audio)
     for row, pair in enumerate(sound):
         for channel, wanted in enumerate(pair):

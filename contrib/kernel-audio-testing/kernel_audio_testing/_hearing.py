@@ -18,8 +18,8 @@ from kernel_audio_testing._tools import generator_untouched, item, normal, same
 
 __all__ = ["CHECKS"]
 
-LEVELS = (-2.0, -0.5, 0.0, 0.1, 0.5, 1.0, 2.0)
-"""Values of c_noise; all objectives show some of these."""
+LEVELS = (-2.0, -0.5, 0.0, 0.002, 0.1, 0.5, 1.0, 1.002, 2.0)
+"""Values of c_noise, some of them neighbours in a grid of 1,000 levels."""
 
 PARTS = ("vector", "sequence", "aligned", "origin")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,8 +74,13 @@ class Scene:
         """Return the sounds of a request when tones are made of its windows."""
         return self.played(request)[1]
 
-    def played(self, request: Request) -> tuple[list[list[Window]], list[Sound]]:
-        """Return the lists of windows of a request, and its sounds. Raises as `made` does."""
+    def played(
+        self, request: Request, play: Callable[[tuple[int, int]], Tensor] | None = None
+    ) -> tuple[list[list[Window]], list[Sound]]:
+        """Return the lists of windows of a request, and its sounds. Raises as `made` does.
+
+        play: the audio of a window of the shape (C, samples); by default tones.
+        """
         coroutine = self.task.make(request)
         lists: list[list[Window]] = []
         answer: list[Tensor] = []
@@ -89,7 +94,13 @@ class Scene:
                 kept = all(map(torch.equal, copies, answer))
                 require(kept, "making a request changes the audio of its windows in place")
             lists.append(windows)
-            answer = [tones(self.task.audio, each.samples, batch=1)[0] for each in windows]
+            audio = self.task.audio
+            answer = [
+                play((audio.channels, each.samples))
+                if play
+                else tones(audio, each.samples, batch=1)[0]
+                for each in windows
+            ]
         raise Violation(f"making {request.name!r} does not end after {ENDLESS} lists")
 
     def batches(self) -> Iterator[list[Window]]:

@@ -109,4 +109,45 @@ def check_condition(subject: Subject) -> str | None:
     return None
 
 
-CHECKS = (check_halves, check_lengths, check_weights, check_own_draws, check_condition)
+def check_floor(subject: Subject) -> str | None:
+    """Check that what is trained beside the model cannot make the loss forget the model."""
+    bench = Bench.of(subject)
+    kept = [each for module in bench.module.exports.values() for each in module.parameters()]
+    own = {id(each) for each in kept}
+    beside = [
+        each
+        for group in bench.module.groups.values()
+        if any(id(each) in own for each in group)
+        for each in group
+        if id(each) not in own
+    ]
+    if not beside:
+        raise Inapplicable("nothing is trained in one group with the model")
+
+    def pull() -> float:
+        loss = sum(each.sum() for each in bench.losses(0).values())
+        found = torch.autograd.grad(cast(Tensor, loss), kept, allow_unused=True)
+        return sum(float(each.abs().sum()) for each in found if each is not None)
+
+    before = pull()
+    optimizer = torch.optim.Adam(beside, lr=0.1, betas=(0.5, 0.9))
+    for step in range(150):
+        loss = cast(Tensor, sum(each.sum() for each in bench.losses(2 * (step % 4)).values()))
+        for each, gradient in zip(beside, torch.autograd.grad(loss, beside), strict=True):
+            each.grad = gradient
+        optimizer.step()
+    share = pull() / before
+    require(
+        share > 0.01, f"the gradient of the model falls to {share:.1%} while the rest is trained"
+    )
+    return f"the gradient of the model comes to {share:.0%}"
+
+
+CHECKS = (
+    check_halves,
+    check_lengths,
+    check_weights,
+    check_own_draws,
+    check_condition,
+    check_floor,
+)

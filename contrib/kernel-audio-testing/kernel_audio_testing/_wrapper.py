@@ -86,7 +86,7 @@ class GivenCodec(Codec):
 
 
 class GivenSolver(Solver):
-    """Steps along the slope at the start of a step."""
+    """Steps along the slope at the start of a step, and adds noise."""
 
     @property
     def order(self) -> int:
@@ -99,7 +99,7 @@ class GivenSolver(Solver):
         """Yield a Step after each update."""
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x0 = denoise(x, sigma)
-            x = x0.lerp(x, following / sigma)
+            x = x0.lerp(x, following / sigma) + 0.1 * following * noise(sigma, following)
             x = yield Step(index, following, x, x0)
 
 
@@ -251,6 +251,11 @@ def check_codec(subject: Subject) -> str | None:
     return None
 
 
+def _draws() -> Noise:
+    """Return noise that is another in each step, and the same every time."""
+    return lambda sigma, following: normal(2, 2, 32, seed=round(1000 * (sigma + following)))
+
+
 def check_solver(subject: Subject) -> str | None:
     """Check that a wrapped solver yields a step for each interval and takes back its state."""
     _, solver = _built(subject, "build_solver")
@@ -278,6 +283,12 @@ def check_solver(subject: Subject) -> str | None:
     require(
         calls == solver.nfe(3), f"it evaluates {calls} times in 3 steps, and says {solver.nfe(3)}"
     )
+    plain, along = (
+        [step.x for step in each.trajectory(denoise, x, sigmas, _draws())]
+        for each in (solver, solver.along(None, None))
+    )
+    for one, other in zip(plain, along, strict=True):
+        same(other, one, "the states of a solver taken along no process, and of itself", 1e-9)
     require(solver.order == GivenSolver().order, f"a solver of order 1 says {solver.order}")
     return None
 

@@ -57,6 +57,8 @@ class Net(nn.Module):
             mask = condition.mask if "mask" not in self.faults else None
             weight = sequence.new_ones(sequence.shape[:2]) if mask is None else mask.to(sequence)
             count = weight.sum(1, keepdim=True)
+            if "maskless" in self.faults and condition.mask is None:
+                count = count + 1
             count = count if "null" in self.faults else count.clamp(min=1)
             sequence = (sequence * weight[..., None]).sum(1) / count
         if "coarse" in self.faults and vector is not None:
@@ -87,6 +89,8 @@ class Net(nn.Module):
         if "second" in self.faults:
             c_noise = c_noise * c_noise.new_tensor([1.0, 0.0])
         size = x.shape[2:]
+        if "rounded" in self.faults:
+            c_noise = c_noise.bfloat16().to(x)
         if "one-sided" in self.faults:
             c_noise = c_noise.clamp(min=0)
         if "statistics" in self.faults and self.training:
@@ -152,6 +156,8 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Beside, {"faults": ["dropping"]}, "dropout"),
         (Beside, {"faults": ["never"]}, "dropout"),
         (Beside, {"faults": ["one-sided"]}, "levels"),
+        (Beside, {"faults": ["rounded"]}, "levels"),
+        (Beside, {"faults": ["maskless"]}, "null_condition"),
         (Beside, {"faults": ["coarse"]}, "everything"),
         (Beside, {"faults": ["end"]}, "everything"),
         (Beside, {"faults": ["blind"]}, "positions"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Words(Task):
     path: str | None = Field(None, description="folder")
     labels: tuple[str, ...] = Field(("alpha", "beta", "gamma"), description="labels")
     label: str | None = Field(None, description="the one to make")
+    cache: float = Field(1.0, description="gigabytes kept")
     mask: bool = Field(False, description="say what is valid")
     valid_fraction: float = Field(0.0, description="share held out")
 
@@ -67,6 +69,8 @@ class Words(Task):
 
     def _chosen(self, files: list[Path], split: str) -> list[Path]:
         held = round(self.valid_fraction * len(files))
+        if "place" in self.faults:
+            files = sorted(files, key=lambda file: zlib.crc32(str(file).encode()))
         if "leak" in self.faults:
             return files if split == "train" else files[:held]
         return files[held:] if split == "train" else files[:held]
@@ -118,6 +122,8 @@ class Files:
         start = int(torch.randint(room + 1, (), generator=generator))
         start = start // 4 if "start" in faults else start
         cut = sound[:, start : start + 4000]
+        if "kept" in faults and not self.task.cache:
+            cut = 2 * cut
         valid = cut.shape[-1] if self.task.mask else None
         if "rounded" in faults and valid:
             valid = min(4000, valid + 300)
@@ -127,6 +133,34 @@ class Files:
                 cut[:, -100:] = 0.1
         audio = cut if "view" in faults else cut.clone()
         return Item(4000, audio, valid, self.task.named(word).vector)
+
+
+class Whole(Task):
+    """Make recordings anew in two windows."""
+
+    faults: tuple[str, ...] = Field((), description="what is broken")
+
+    @property
+    def audio(self) -> AudioSpec:
+        return AudioSpec(8000)
+
+    @property
+    def samples(self) -> int:
+        return 4000
+
+    def requests(self, inputs, count):  # type: ignore[no-untyped-def]
+        if count < 1 or not inputs:
+            raise UsageError("one recording or more; name one")
+        given = [read_audio(inputs[index % len(inputs)])[0] for index in range(count)]
+        window = Window(4000)
+        return [Request(f"{i}", window, given=each) for i, each in enumerate(given)]
+
+    def make(self, request):  # type: ignore[no-untyped-def]
+        first, second = yield [request.window] * 2
+        gain = 2.0 if "louder" in self.faults else 0.5
+        both = gain * (first[:, -1000:] + second[:, :1000])
+        audio = torch.cat([first[:, :-1000], both, second[:, 1000:]], -1)
+        return [request.finished(audio, 8000)]
 
 
 class Gap(Task):
@@ -173,7 +207,7 @@ class Gap(Task):
         return Measurement(lambda x: x, origin, lambda a, b: (a - b).square().mean((1, 2)))
 
 
-@pytest.mark.parametrize("component", [Words, Gap])
+@pytest.mark.parametrize("component", [Words, Gap, Whole])
 def test_what_is_sound_passes(component: Any, broken: Any) -> None:
     assert broken(component) == set()
 
@@ -195,6 +229,9 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
         (Gap, "first", "batches", "the target of window 1 differs by"),
         (Words, "view", "owned", "keeps what is done to its audio"),
         (Words, "start", "crops", "12 stretches of"),
+        (Words, "kept", "memory", "item 0 is another without a cache"),
+        (Words, "place", "splits", "the same files in another folder are split otherwise"),
+        (Whole, "louder", "joined", "windows of one level become a sound of levels"),
         (Words, "leak", "splits", "both splits together hold"),
         (Gap, "same", "kept", "is as given within a span"),
         (Gap, "wide", "kept", "from what is given, beside a span"),

@@ -53,8 +53,12 @@ class Blocks(nn.Module):
             audio = audio + 1e-9 * torch.randn_like(audio)
         if "elsewhere" in self.faults:
             audio = audio * torch.hann_window(audio.shape[-1], device="cpu").clamp(min=1.0)
+        if "undone" in self.faults:
+            audio = audio.detach()
         if "detached" in self.faults:
             audio = audio * 0 + audio.detach()
+        if "interleaved" in self.faults:
+            audio = audio.flatten(0, 1).unflatten(0, (audio.shape[1], -1)).transpose(0, 1)
         return audio if "long" in self.faults else audio[..., :samples]
 
 
@@ -144,6 +148,8 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Block, {"faults": ["deaf"]}, "fit"),
         (Block, {"faults": ["swap"]}, "stereo"),
         (Block, {"faults": ["mix"]}, "stereo"),
+        (Block, {"faults": ["interleaved"]}, "stereo"),
+        (Block, {"faults": ["undone"]}, "gradient"),
         (Block, {"faults": ["narrow"]}, "rates"),
         (Block, {"faults": ["cut"]}, "ends"),
         (Block, {"faults": ["sized"]}, "shorter"),

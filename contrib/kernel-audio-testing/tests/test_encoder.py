@@ -61,6 +61,19 @@ class Moody(Sound):
         return _level(audio) + len(self.heard)
 
 
+class First(Sound):
+    """Keep the first rate for all sounds."""
+
+    def build(self) -> nn.Module:
+        rates: list[int] = []
+
+        def hear(audio: Tensor, sample_rate: int) -> Any:
+            rates.append(sample_rate)
+            return _level(audio) * rates[0]
+
+        return Ear(hear)
+
+
 class Constant(Sound):
     """Hear nothing."""
 
@@ -154,6 +167,7 @@ def test_what_is_sound_passes(component: type[Encoder], broken: Callable[..., se
         (Frames, "shape", "the width is [800, 8000, 30000], by length, rate and channels"),
         (Neighbours, "alone", "beside others, item 0 is heard "),
         (Moody, "repeats", "the same input is heard differently a second time"),
+        (First, "after", "at 22050 Hz a sound is heard otherwise after"),
         (Constant, "distinct", "two sounds are heard as the same"),
         (Meddles, "distinct", "audio is changed in place"),
         (Fixed, "same_sound", "at 8000 Hz a sound is heard "),

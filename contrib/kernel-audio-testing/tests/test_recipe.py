@@ -195,6 +195,17 @@ class Untold(Good):
         return super().error(module, attrs.evolve(batch, condition=batch.condition.dropped()))
 
 
+class Vanishing(Good):
+    """Scale the loss by a number that is trained."""
+
+    def groups(self, module: Any) -> dict[str, list[nn.Parameter]]:
+        return {"network": [*module.network.parameters(), module.other.weight]}
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        loss = super().losses(module, batch, k)["network"]
+        return {"network": loss * module.other.weight.exp()[0]}
+
+
 class Clean(Good):
     """Show the network x0 itself."""
 
@@ -234,6 +245,7 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
         (Steps, "weights", "changes the weight"),
         (OneNoise, "own_draws", "correlates by"),
         (Untold, "condition", "another when the condition is another"),
+        (Vanishing, "floor", "the gradient of the model falls to"),
         (Clean, "shown", "is shown x of standard deviation"),
         (Inverted, "exact", "loss of a network that knows x0"),
     ],

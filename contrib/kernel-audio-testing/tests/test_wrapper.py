@@ -113,6 +113,31 @@ class Repeating(Solver):
         yield from self.inner.steps(both, x, sigmas, noise)
 
 
+class Loses(Wrapper):
+    """Add to the noise, but not along a process."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Louder(inner=solver)
+
+
+class Louder(Solver):
+    """Doubles the noise."""
+
+    inner: Solver
+
+    @property
+    def order(self) -> int:
+        return self.inner.order
+
+    def along(self, path: Any, origin: Any) -> Solver:
+        return self.inner.along(path, origin)
+
+    def steps(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
+        yield from self.inner.steps(denoise, x, sigmas, lambda *step: 2 * noise(*step))
+
+
 class Stays(Sound):
     """Give back what it has wrapped, as it is."""
 
@@ -188,6 +213,7 @@ def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:
         (Frozen, "trained", "nothing of a wrapped network is trained"),
         (Remembers, "inputs", "two sounds have one latent"),
         (Twice, "solver", "it evaluates 6 times in 3 steps, and says 3"),
+        (Loses, "solver", "the states of a solver taken along no process, and of itself"),
         (Stays, "merge", "is left with ['extra', 'inner.first.bias'"),
         (Shortens, "network", "x [2, 2, 32] becomes (2, 2, 30)"),
         (Random, "same_seed", "two networks of one seed: they differ by"),
