@@ -98,6 +98,12 @@ class TrainConfig(Settings):
     micro_batch: Count | None = Field(
         None, description="items of a step computed at once, all if not given; saves memory"
     )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=1024,
+        description="processes that read data ahead, e.g. 8, or 0 for none; changes no result",
+    )
     optimizer: str = Field("AdamW", description="a name in torch.optim, e.g. RAdam")
     optimizer_options: dict[str, Any] = Field(
         {}, description="options of the optimizer besides its rate and weight decay, e.g. betas"

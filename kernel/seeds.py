@@ -49,3 +49,26 @@ class ItemNoise:
     def __call__(self, sigma: float, following: float) -> Tensor:
         """Return the next standard normal noise, [B, *shape]."""
         return normal(self._generators, self._shape, self._put)
+
+
+_ROUNDS = 8  # four make a random permutation of a large domain (Luby and Rackoff, 1988)
+
+
+def shuffled(index: int, count: int, seed: int, *place: int | str) -> int:
+    """Return where a permutation of range(count), which `seed` and `place` decide, takes `index`.
+
+    It is computed for each index by itself and takes no memory: a Feistel network on the pairs of
+    half words that hold `count`, walked along its cycle until it comes back below `count`.
+    """
+    half = max(1, ((count - 1).bit_length() + 1) // 2)
+    mask = (1 << half) - 1
+    key = derive(seed, *place).to_bytes(8)
+    while True:
+        left, right = index >> half, index & mask
+        for number in range(_ROUNDS):
+            text = number.to_bytes(1) + right.to_bytes(8)
+            mixed = int.from_bytes(blake2b(text, digest_size=8, key=key).digest())
+            left, right = right, left ^ (mixed & mask)
+        index = left << half | right
+        if index < count:
+            return index

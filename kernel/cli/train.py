@@ -25,7 +25,7 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 
 
 @click.command(epilog=EPILOG)
-@configured(TrainConfig, "model", "steps", "batch", "learning_rate", "out")
+@configured(TrainConfig, "model", "steps", "batch", "learning_rate", "workers", "out")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, cast
 
 import attrs
@@ -21,6 +20,7 @@ from kernel.kinds.recipe import Batch
 from kernel.kinds.task import Dataset, Task
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
+from kernel.runner.loading import Loader, micro_batches
 from kernel.seeds import generator, normal
 from kernel.standardised import parted
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
@@ -115,14 +115,15 @@ class Feed:
         self._space = latent_space(
             assembly, assembly.task.samples, codec, machine, encoders(assembly, machine)
         )
-        self._order = lru_cache(2)(self._shuffled)
+        self._loader = Loader(data, config, micro_batches(config))
+        self.waiting, self.close = self._loader.waiting, self._loader.close
 
     @torch.no_grad()
     def batch(self, step: int, rows: range) -> Batch:
         """Return the items of a step that stand in `rows`, out of range(batch)."""
         config = self._config
         places = [step * config.batch + row for row in rows]
-        items = [self._item(place) for place in places]
+        items = self._loader.items(step, rows)
         draws = [generator(config.seed, "draws", place) for place in places]
         common = generator(config.seed, "step", step)
         return self._whole(items, draws, common, config.batch, rows.start, config.condition_dropout)
@@ -174,13 +175,3 @@ class Feed:
             noise = normal(draws, mean.shape[1:], self._machine.put)
             mean = mean + std * noise.to(mean.dtype)
         return mean * sigma_data(self._assembly)
-
-    def _item(self, place: int) -> Item:
-        """Return an item of one endless sequence of shuffled epochs."""
-        epoch, index = divmod(place, len(self._data))
-        draws = generator(self._config.seed, "example", place)
-        return self._data.item(int(self._order(epoch)[index]), draws)
-
-    def _shuffled(self, epoch: int) -> Tensor:
-        draws = generator(self._config.seed, "epoch", epoch)
-        return torch.randperm(len(self._data), generator=draws)

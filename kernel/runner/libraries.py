@@ -10,6 +10,7 @@ from importlib import metadata
 
 from kernel.errors import DeviceError, KernelError, PluginError
 
+_WORKER = re.compile(r"DataLoader worker.*?(?:by signal: (.*?)\. |exited unexpectedly)")
 _MEMORY = re.compile("out of memory|can't allocate memory|bad allocation", re.IGNORECASE)
 
 
@@ -33,7 +34,10 @@ def check_pair() -> None:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Turn memory that is used up into a DeviceError, and a plugin's `sys.exit` into its error."""
+    """Turn memory that is used up into a DeviceError, and a plugin's `sys.exit` into its error.
+
+    A DeviceError says as well that a worker process was ended from outside.
+    """
     try:
         yield
     except SystemExit as error:
@@ -43,6 +47,11 @@ def guarded() -> Iterator[None]:
             f"its plugin out, or have its author raise an error"
         ) from error
     except (MemoryError, RuntimeError) as error:
+        if lost := _WORKER.search(str(error)):
+            raise DeviceError(
+                f"a process that reads the data was ended ({lost[1] or 'unexpectedly'}), perhaps "
+                f"for want of memory or of room in /dev/shm; take fewer --workers, or 0"
+            ) from error
         # torch.OutOfMemoryError is a RuntimeError; on the CPU there is the sentence alone.
         if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):
             raise

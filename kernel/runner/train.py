@@ -20,6 +20,7 @@ from kernel.kinds.task import Dataset
 from kernel.record import write_json
 from kernel.repeat import TRAINING, read_record
 from kernel.runner.device import Machine
+from kernel.runner.loading import one_thread
 from kernel.runner.model import check_merge, check_place, write_model
 from kernel.runner.plan import Plan
 from kernel.runner.training import Trainer
@@ -71,7 +72,8 @@ def execute(
             assembly = assembly.swap(type(each).model_validate(fitted[each.kind]))
     else:
         assembly = assembly.swap(assembly.task.resolve())
-    data = assembly.task.dataset("train")
+    with one_thread():
+        data = assembly.task.dataset("train")
     pack = plan.pack
     if pack and pack.manifest.network and assembly.condition != pack.condition:
         raise MisfitError(

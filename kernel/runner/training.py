@@ -33,6 +33,7 @@ from kernel.kinds.task import Dataset
 from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
+from kernel.runner.loading import micro_batches
 from kernel.runner.optimizers import factor
 from kernel.runner.parts import Average, Companion, alone, blend, provide
 from kernel.runner.report import Diverged, Report
@@ -115,6 +116,7 @@ class Trainer:
         # The steps after a resumed checkpoint are written anew.
         history = [each for each in map(json.loads, lines) if each["step"] <= self.step]
         began, saved, whole = time.monotonic(), self.step, True
+        self._restart()
         try:
             while self.step < config.steps:
                 whole = False
@@ -139,7 +141,7 @@ class Trainer:
                     self._save(folder, history)
                     saved = self.step
                 if reported:
-                    self._report.restart()
+                    self._restart()
         except KeyboardInterrupt:
             if whole and self.step > saved:
                 self._save(folder, history)
@@ -148,17 +150,17 @@ class Trainer:
                 f"at step {self.step} of {config.steps}; kernel train --resume {folder} goes on "
                 f"from step {saved}"
             ) from None
+        finally:
+            self._feed.close()
         return next((each["loss"] for each in reversed(history) if "loss" in each), None)
 
     def _advance(self) -> None:
         """Take one step."""
         config = self._config
-        size = config.micro_batch or config.batch
         means: dict[str, Tensor] = {}
-        for first in range(0, config.batch, size):
-            rows = range(first, min(first + size, config.batch))
+        for rows in micro_batches(config):
             # The networks' own randomness (dropout) uses the global generator.
-            torch.manual_seed(derive(config.seed, "network", self.step, first))
+            torch.manual_seed(derive(config.seed, "network", self.step, rows.start))
             losses = self.module(self._feed.batch(self.step, rows), self.step)
             for name, share in self._groups.gather(losses, len(rows), config.batch).items():
                 means[name] = means[name] + share if name in means else share
@@ -174,9 +176,15 @@ class Trainer:
     def _scalars(self, folder: Path) -> dict[str, float]:
         """Return what the steps since the last report are said to have been like."""
         try:
-            return self._report.scalars(self._groups.rates())
+            scalars = self._report.scalars(self._groups.rates())
         except Diverged as error:
             raise self._diverged(error.name, folder, error.step) from None
+        return scalars | {"data_wait": self._feed.waiting()}
+
+    def _restart(self) -> None:
+        """Begin to measure what the next report says."""
+        self._report.restart()
+        self._feed.waiting()
 
     def _validated(self, folder: Path) -> dict[str, float]:
         average = self._average if self._config.ema else {}

@@ -79,6 +79,17 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
     assert same(weights(whole, file), weights(cut, file))
 
 
+def test_workers_change_no_weight_and_may_change_on_the_way(train: Train, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", steps=6, checkpoint_every=2, workers=0)
+    cut = tmp_path / "cut"
+    with pytest.raises(Stop):
+        train(cut, [StopAt(4)], steps=6, checkpoint_every=2, workers=2, micro_batch=4)
+    train(cut, steps=6, checkpoint_every=2, workers=1)
+    assert same(weights(whole), weights(cut))
+    entries = [json.loads(line) for line in (cut / "history.jsonl").read_text().splitlines()]
+    assert all(0 < entry["data_wait"] < 1 for entry in entries)
+
+
 def test_another_seed_ends_elsewhere(train: Train, tmp_path: Path) -> None:
     one, two = (train(tmp_path / str(seed), seed=seed) for seed in (0, 1))
     assert not same(weights(one), weights(two))
