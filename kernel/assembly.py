@@ -49,6 +49,7 @@ REMEDIES = {
     "origin": "choose a task that starts from a recording",
     "reference": "choose a task that knows what the sound should be, or compare files with "
     "`kernel evaluate --reference`",
+    "references": "compare folders with `kernel evaluate --reference`",
     "path": "choose an objective that is defined in a native time of its own",
     "two-times": "choose a backbone that takes two times, such as with backbone.times=2",
 }

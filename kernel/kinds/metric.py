@@ -21,6 +21,9 @@ class MetricModule(Protocol):
         Raises InputError, here or in `compute`, for a sound that has no score (silence, say).
         """
 
+    def refer(self, audio: Tensor) -> None:
+        """Take in a reference [C, L]; only of a metric that needs the word `references`."""
+
     def compute(self) -> Tensor | Mapping[str, Tensor]:
         """Return the score of what was taken in: a scalar, or several by name."""
 
@@ -31,7 +34,9 @@ class MetricModule(Protocol):
 class Metric(Component):
     """Scores sounds: each by itself, or all of them together as one set.
 
-    A metric that compares needs the word `reference`, and is then given one beside every sound.
+    A metric that compares pairs needs the word `reference`, and takes one in beside every sound. A
+    metric that compares two sets needs `references`: its module has `refer`, which takes them in
+    before the first sound.
     """
 
     kind: ClassVar[str] = "metric"

@@ -38,17 +38,22 @@ def execute(
 ) -> dict[str, Any]:
     """Return the record of an evaluation: the scores of every sound, and their summary.
 
-    A reference has its sound's name, but for the suffix, and is brought to its rate and channels.
+    A reference is brought to the rate and channels of the sounds. Metrics that compare pairs find
+    it by its sound's name, but for the suffix; metrics that compare sets take all references.
     Raises InputError for a file that cannot be read, lacks a reference or differs in length.
     """
     machine = Machine.choose(settings)
     files = sound_files(sounds)
-    pairs = list(zip(files, _partners(files, sounds, references), strict=True))
+    assembly.check(frozenset({"reference", "references"} if references else ()))
+    wanted = frozenset[str]().union(*(each.needs for each in assembly.metrics.values()))
+    paired = references if "reference" in wanted else None
+    pairs = list(zip(files, _partners(files, sounds, paired), strict=True))
     first, rate = read_audio(files[0])
     spec = AudioSpec(rate, len(first))
-    offered = frozenset() if references is None else frozenset({"reference"})
-    assembly.check(offered)
     evaluation = Evaluation(assembly.metrics, spec, machine, encoders(assembly, machine))
+    if references is not None and "references" in wanted:
+        for path in sound_files(references):
+            evaluation.refer(read_audio(path, spec.sample_rate, spec.channels)[0])
     items = []
     for path, partner in pairs:
         audio = _read(path, spec, files[0])

@@ -45,6 +45,13 @@ class Evaluation:
         self.notes: list[str] = []
 
     @torch.no_grad()
+    def refer(self, audio: Tensor) -> None:
+        """Take in a reference [C, L], for the metrics that compare two sets."""
+        for name, metric in self._metrics.items():
+            if "references" in metric.needs:
+                cast("MetricModule", self._modules[name]).refer(self._machine.put(audio))
+
+    @torch.no_grad()
     def add(self, name: str, audio: Tensor, reference: Tensor | None = None) -> Scores:
         """Return the scores of the sound `name`, by the metrics that score each sound by itself.
 
@@ -102,7 +109,11 @@ class Evaluation:
             yield {"name": key, "value": mean, "std": std, "count": len(values), **about}
 
     def _named(self, name: str, module: MetricModule, what: str) -> Scores:
-        found = module.compute()
+        try:
+            found = module.compute()
+        except KernelError as reason:
+            self.notes.append(f"{name} of {what}: {reason}")
+            return {name: None}
         parts = (
             {f"{name}.{key}": value for key, value in found.items()}
             if isinstance(found, Mapping)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,8 @@ Scores = dict[str, float]
 
 _SECONDS = 3.0
 _ITEMS = 4
+_SET = 6
+"""Sounds of a set that is compared with a set of references."""
 _NOISE = (0.0, 0.1, 0.5, 3.0)
 """Standard deviations over the rms of the sound: none, 20, 6 and -10 dB."""
 
@@ -37,7 +39,11 @@ class Scene:
 
     def build(self) -> Any:
         """Return a fresh module."""
-        module: Any = self.metric.build(self.audio)
+        metric = self.metric
+        listens = bool(metric.encoders)
+        module: Any = metric.listen(self.audio, _hear) if listens else metric.build(self.audio)
+        for seed in range(70, 70 + _SET) if "references" in metric.needs else ():
+            module.refer(syllables(self.audio, self.seconds, seed))
         return module.eval()
 
     @property
@@ -46,8 +52,15 @@ class Scene:
         return "reference" in self.metric.needs
 
     @property
+    def seconds(self) -> float:
+        """Return how long a sound is; sets have many, so that theirs are shorter."""
+        return _SECONDS / 3 if "references" in self.metric.needs else _SECONDS
+
+    @property
     def count(self) -> int:
         """Return how many sounds one score is made of."""
+        if "references" in self.metric.needs:
+            return _SET
         return _ITEMS if self.metric.scope == "set" else 1
 
     def items(self, noise: float = 0.1, first: int = 0) -> list[tuple[Tensor, ...]]:
@@ -56,7 +69,7 @@ class Scene:
 
     def item(self, seed: int, noise: float) -> tuple[Tensor, ...]:
         """Return a sound with noise of so many times its rms, and its reference if it needs one."""
-        clean = syllables(self.audio, _SECONDS, seed)
+        clean = syllables(self.audio, self.seconds, seed)
         rms = clean.square().mean().sqrt()
         sound = clean + noise * rms * normal(*clean.shape, seed=90 + seed, dtype=torch.float32)
         return self.pair(sound, clean)
@@ -68,7 +81,18 @@ class Scene:
 
 def _scene(subject: Subject) -> Scene:
     metric: Metric = subject.make()
-    return Scene(metric, first_taken(metric.build))
+    return Scene(metric, first_taken(lambda audio: Scene(metric, audio).build()))
+
+
+def _hear(name: str) -> Callable[[Tensor, int], Tensor]:
+    """Be the function from the name of an encoder to one: the level of four bands, in nepers."""
+
+    def listen(audio: Tensor, sample_rate: int) -> Tensor:
+        power = torch.fft.rfft(audio, max(audio.shape[-1], 8)).abs().square().mean(1)
+        bands = power[:, : power.shape[-1] // 4 * 4].unflatten(-1, (4, -1)).mean(-1)
+        return torch.log(bands + 1e-9)
+
+    return listen
 
 
 @torch.no_grad()

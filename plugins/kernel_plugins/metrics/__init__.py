@@ -1,0 +1,1 @@
+"""Metrics: one file each, named after its entry point."""
