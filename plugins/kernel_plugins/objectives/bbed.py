@@ -14,10 +14,9 @@ from kernel_plugins.mathematics.bbed import STANDARD, BrownianBridge
 class Bbed(Objective):
     """Predict the noise of a process that moves to the origin y at a steady pace.
 
-    Lay et al. 2023 (BBED): x_t = (1 - t) x0 + t y + s n with the diffusion sqrt(theta) k^t, so that
-    sigma = s / (1 - t) grows without bound as t goes to 1. The network is given x_t itself and its
-    time t. Unit-variance complex noise, as theirs is, has a variance of 1/2 in each real channel:
-    halve their theta.
+    Lay et al. 2023 (BBED): x_t = (1 - t) x0 + t y + s n with the diffusion sqrt(theta) k^t.
+    sigma = s / (1 - t) grows without bound as t goes to 1. The network is given x_t and t.
+    The paper's noise is complex with variance 1, so 1/2 in each real channel: halve its theta.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
@@ -27,7 +26,7 @@ class Bbed(Objective):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that the task must give an origin."""
+        """Return `origin`, which the task must give."""
         return frozenset({"origin"})
 
     @property

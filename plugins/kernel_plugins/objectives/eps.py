@@ -1,4 +1,4 @@
-"""`eps`: noise prediction, whatever the schedule."""
+"""`eps`: noise prediction for every schedule."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from kernel_plugins.mathematics.scalars import log
 class Eps(Objective):
     """Predict the noise from x scaled to unit variance.
 
-    Ho et al. 2020, eq. 14, in any process: the network is told ln(sigma) / 4 and no time of a
-    schedule, so that it can be trained and sampled on every one.
+    Ho et al. 2020, eq. 14, for any process: the network is given ln(sigma) / 4 instead of a time,
+    so every schedule can train and sample it.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}

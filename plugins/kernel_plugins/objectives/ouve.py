@@ -14,10 +14,9 @@ from kernel_plugins.mathematics.ouve import STANDARD, OrnsteinUhlenbeck
 class Ouve(Objective):
     """Predict the noise of a process that drifts to the origin y while its noise grows.
 
-    Richter et al. 2023 (SGMSE+), eq. 2 to 6: x_t = a x0 + (1 - a) y + s n with a = exp(-theta t),
-    and a noise that grows from sigma_low to sigma_high. The network is given x_t itself and its
-    time t. Unit-variance complex noise, as theirs is, has a variance of 1/2 in each real channel:
-    divide their sigmas by sqrt(2).
+    Richter et al. 2023 (SGMSE+), eq. 2 to 6: x_t = a x0 + (1 - a) y + s n with a = exp(-theta t).
+    The noise grows from sigma_low to sigma_high. The network is given x_t and t. The paper's noise
+    is complex with variance 1, so 1/2 in each real channel: divide its sigmas by sqrt(2).
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
@@ -42,7 +41,7 @@ class Ouve(Objective):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that the task must give an origin."""
+        """Return `origin`, which the task must give."""
         return frozenset({"origin"})
 
     @property

@@ -16,7 +16,7 @@ class Rf(Objective):
 
     With sigma_data 1 this is rectified flow as published (Liu et al. 2022, eq. 1; the weight 1 on v
     and the network's time t are Esser et al. 2024, section 2). In x = x0 + sigma n the path is
-    sigma = sigma_data t / (1 - t), and D = x0 is read off v by one division.
+    sigma = sigma_data t / (1 - t), and one division turns v into D = x0.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}

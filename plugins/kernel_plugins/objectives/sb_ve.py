@@ -12,15 +12,15 @@ from kernel_plugins.mathematics.sb_ve import STANDARD, SchroedingerBridge
 
 
 class SbVe(Objective):
-    """Predict the data on a bridge that ends in the origin y without any noise.
+    """Predict the data on a bridge that ends in the origin y without noise.
 
-    Jukic et al. 2024, Table 1, column VE: with sigma_t^2 = c (k^(2t) - 1) / (2 ln k) and its value
-    sigma_T^2 at t = 1,
+    Jukic et al. 2024, Table 1, column VE: sigma_t^2 = c (k^(2t) - 1) / (2 ln k), sigma_T^2 is its
+    value at t = 1, and
 
         x_t = (1 - q) x0 + q y + sigma_T sqrt(q (1 - q)) n,    q = sigma_t^2 / sigma_T^2.
 
-    In x = x0 + sigma n that is sigma^2 = sigma_T^2 q / (1 - q): y is reached as sigma goes to
-    infinity. The network is given x_t itself and its time t.
+    In x = x0 + sigma n this is sigma^2 = sigma_T^2 q / (1 - q): x_t reaches y as sigma goes to
+    infinity. The network is given x_t and t.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
@@ -30,7 +30,7 @@ class SbVe(Objective):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that the task must give an origin."""
+        """Return `origin`, which the task must give."""
         return frozenset({"origin"})
 
     @property

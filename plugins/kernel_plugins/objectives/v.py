@@ -17,7 +17,7 @@ class V(Objective):
 
     Salimans and Ho 2022, section 4, with alpha = cos(phi), beta = sin(phi) and
     tan(phi) = sigma / sigma_data; simple diffusion (Hoogeboom et al. 2023) trains it. The network
-    is told the angle as phi / (pi / 2), from 0 to 1.
+    is given the angle as phi / (pi / 2), from 0 to 1.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}
@@ -28,7 +28,7 @@ class V(Objective):
 
     @property
     def path(self) -> Circle:
-        """Return the process, in its angle."""
+        """Return the process; its time is the angle."""
         return Circle(self.sigma_data)
 
     def precondition(self, sigma: Any) -> Preconditioning:

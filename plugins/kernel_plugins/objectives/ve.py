@@ -12,10 +12,10 @@ from kernel_plugins.mathematics.scalars import log
 
 
 class Ve(Objective):
-    """Predict minus the noise from x itself, as score networks that see growing noise do.
+    """Predict minus the noise from the unscaled x, as variance-exploding score networks do.
 
-    Song et al. 2021 (score SDE), as completed by Karras et al. 2022, Table 1, column VE: the input
-    is not scaled, so the network meets values as large as sigma.
+    Song et al. 2021 (score SDE), as completed by Karras et al. 2022, Table 1, column VE. The
+    network's input has values as large as sigma.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}

@@ -12,14 +12,14 @@ from kernel_plugins.mathematics.vp import STANDARD, VariancePreserving
 
 
 class Vp(Objective):
-    """Predict the noise from x scaled to unit variance, told the time of a linear beta.
+    """Predict the noise from x scaled to unit variance and from the time of a linear beta.
 
     Song et al. 2021 (score SDE), as completed by Karras et al. 2022, Table 1, column VP. With
     beta(t) = beta_min + t (beta_max - beta_min), t in [0, 1],
 
         (sigma(t) / sigma_data)^2 = exp(beta_min t + (beta_max - beta_min) t^2 / 2) - 1.
 
-    The network is told t; theirs is told 999 t, which is a matter of its embedding.
+    The network is given t. Theirs is given 999 t; their time embedding expects that scale.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}

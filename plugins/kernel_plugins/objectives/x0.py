@@ -14,7 +14,7 @@ from kernel_plugins.mathematics.scalars import log
 class X0(Objective):
     """Predict the clean data from x scaled to unit variance.
 
-    Salimans and Ho 2022, section 4: D is sigma_data times what the network returns.
+    Salimans and Ho 2022, section 4: D is sigma_data times the network's output.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = {"recipe": ("denoise",)}

@@ -1,1 +1,1 @@
-"""Schedules: which sigmas are visited and trained."""
+"""Schedules: the sigmas of sampling grids and of training."""

@@ -1,4 +1,4 @@
-"""What schedules share whose grid and whose draws follow one curve."""
+"""The base of the schedules whose grid and draws follow one curve."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def checked(steps: int) -> int:
 def uniform(count: int, generator: torch.Generator, stratified: bool) -> Tensor:
     """Return `count` draws in [0, 1), float64; stratified, one in each of `count` equal parts.
 
-    Stratified draws come in random order, so that a loss does not meet them sorted.
+    Stratified draws come in random order: items of a batch must not be sorted by sigma.
     """
     import torch
 
@@ -52,15 +52,15 @@ def normal(count: int, generator: torch.Generator, stratified: bool) -> Tensor:
     """Return `count` standard normal draws, float64; stratified, one in each equal quantile."""
     import torch
 
-    # Halfway between the multiples of 2^-53 that `rand` gives: 0 would become minus infinity.
+    # `rand` gives multiples of 2^-53; the shift by half of one avoids 0, the quantile of -inf.
     draws: Tensor = torch.special.ndtri(uniform(count, generator, stratified) + 2.0**-54)
     return draws
 
 
 class Curve(Schedule):
-    """Follow sigma(part), which falls from sigma_max at 0 to sigma_min at 1.
+    """Follow sigma(part), which falls from sigma_max at part 0 to sigma_min at part 1.
 
-    The grid takes it at equal steps of `part`, training at parts that are drawn uniformly.
+    A grid takes equal steps of `part`; training draws `part` uniformly.
     """
 
     stratified: bool = Field(False, description="spread the draws of a batch evenly")

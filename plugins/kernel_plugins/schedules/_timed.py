@@ -1,4 +1,4 @@
-"""What schedules share whose grid and whose draws take the native time of a process."""
+"""The base of the schedules whose grid and draws follow the native time of a process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Timed"]
 class Timed(Curve):
     """Sample at equal steps of t from `t_max` to `t_min`, and train where t is uniform.
 
-    The process is the objective's when that has the schedule's own; else it is `standard`, with
-    the options that are given in place of its numbers.
+    The process is the objective's, if both have the same one; else it is `standard`, with its
+    numbers replaced by the options that are set.
     """
 
     standard: ClassVar[Process]

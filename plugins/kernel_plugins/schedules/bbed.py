@@ -14,9 +14,8 @@ from kernel_plugins.schedules._timed import Timed
 class BbedSchedule(Timed):
     """Sample at equal steps of t from `t_max` to `t_min`, and train where t is uniform.
 
-    Lay et al. 2023 (BBED). k and theta are those of the objective where it has this process, else
-    2.6 and 0.52. At t = 1, where the mean is the origin, sigma is infinite: the grid starts a
-    little below.
+    Lay et al. 2023 (BBED). k and theta are the objective's, if it has this process, else 2.6 and
+    0.52. sigma is infinite at t = 1, where the mean is the origin, so the grid starts below 1.
     """
 
     process: ClassVar[str | None] = BrownianBridge.name
@@ -26,10 +25,10 @@ class BbedSchedule(Timed):
         None,
         gt=1,
         le=20,
-        description="base of the growth of the noise; left out, that of the process",
+        description="base of the growth of the noise; if not set, the process's",
     )
     theta: float | None = Field(
-        None, gt=0, description="scale of the variance; left out, that of the process"
+        None, gt=0, description="scale of the variance; if not set, the process's"
     )
     t_min: float = Field(0.03, gt=0, lt=1, description="smallest time (their t_eps)")
     t_max: float = Field(0.999, gt=0, lt=1, description="largest time (their T)")

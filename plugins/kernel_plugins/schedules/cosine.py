@@ -14,10 +14,10 @@ from kernel_plugins.schedules._curve import Curve
 class CosineSchedule(Curve):
     """Sample at equal steps of the angle phi, and train where phi is uniform.
 
-    tan(phi) = sigma / sigma_data, where sigma_data is that of an objective on this circle, else 1.
+    tan(phi) = sigma / sigma_data; sigma_data is the objective's, if it is on this circle, else 1.
 
     The cosine schedule of Nichol and Dhariwal 2021 in continuous time, with the ends cut off
-    (Salimans and Ho 2022, section 4). `shift` S multiplies every sigma but the ends, as simple
+    (Salimans and Ho 2022, section 4). `shift` S multiplies every sigma except the ends, as simple
     diffusion does for larger signals (Hoogeboom et al. 2023, eq. 4): log-SNR - 2 ln S.
     """
 

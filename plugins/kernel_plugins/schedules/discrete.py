@@ -20,10 +20,10 @@ class DiscreteSchedule(Schedule):
     """Sample and train on the sigmas of `levels` betas, sqrt((1 - alpha-bar) / alpha-bar).
 
     Ho et al. 2020, section 4; DiffWave (Kong et al. 2021) has 50 betas from 1e-4 to 0.05. A grid
-    takes levels at equal distances, and training takes each level equally often.
+    takes levels at equal distances; training draws every level equally often.
     """
 
-    levels: int = Field(1000, ge=2, description="how many betas there are")
+    levels: int = Field(1000, ge=2, description="number of betas")
     beta_first: float = Field(1e-4, gt=0, lt=1, description="beta of the first, cleanest level")
     beta_last: float = Field(0.02, gt=0, lt=1, description="beta of the last level")
     spacing: Literal["linear", "quadratic", "sigmoid"] = Field(
@@ -59,7 +59,7 @@ class DiscreteSchedule(Schedule):
     def sigmas(self, steps: int) -> list[float]:
         """Return steps + 1 descending sigmas, the last 0.
 
-        Raises UsageError when steps < 1 or there are fewer levels than that.
+        Raises UsageError when steps < 1 or steps > levels.
         """
         if checked(steps) > self.levels:
             raise UsageError(

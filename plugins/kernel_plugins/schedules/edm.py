@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class EdmSchedule(Schedule):
     """Sample on a grid that is linear in sigma^(1/rho); train where ln sigma is normal.
 
-    Karras et al. 2022, eq. 5 (grid) and Table 1 (draws). Draws outside [sigma_min, sigma_max] are
-    moved to the nearer end.
+    Karras et al. 2022, eq. 5 (grid) and Table 1 (draws). Draws are clamped to
+    [sigma_min, sigma_max].
     """
 
     sigma_min: float = Field(0.002, gt=0, description="smallest nonzero sigma")

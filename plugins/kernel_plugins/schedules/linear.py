@@ -13,7 +13,7 @@ from kernel_plugins.schedules._curve import Curve
 class LinearSchedule(Curve):
     """Sample at equal steps of sigma, and train where sigma is uniform.
 
-    The straight line that others are compared with; `edm` with rho 1 has the same grid.
+    A baseline for the other schedules; `edm` with rho 1 has the same grid.
     """
 
     sigma_min: float = Field(0.002, gt=0, description="smallest nonzero sigma")

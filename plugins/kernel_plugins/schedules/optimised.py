@@ -1,4 +1,4 @@
-"""`optimised`: grids that were found by minimising the error of one model with one solver."""
+"""`optimised`: grids that minimise the error of one model with one solver."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class OptimisedSchedule(EdmSchedule):
 
     The idea of Align Your Steps (Sabour et al. 2024) with the error measured instead of bounded:
     `benchmarks/solvers/optimise.py` finds the grid whose samples are nearest to those of many
-    steps. Another number of steps follows the stored grid with the nearest number: linear in the
-    share of the steps, in asinh(sigma / s) with s its last sigma, and towards sigma_min. With no
-    grid at all, and for training, it is `edm`.
+    steps. A number of steps without a stored grid follows the grid of the nearest number: linear in
+    the share of the steps, in asinh(sigma / s) with s its last sigma, and towards sigma_min.
+    Training, and sampling without any grid, are those of `edm`.
     """
 
     grids: tuple[tuple[float, ...], ...] = Field(
-        (), description="the sigmas between sigma_max and 0 of each grid, one fewer than its steps"
+        (), description="for each grid its sigmas between sigma_max and 0, one fewer than its steps"
     )
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class OptimisedSchedule(EdmSchedule):
 
 
 def between(nodes: list[float], part: float) -> float:
-    """Return the value at `part`, of which each node is one further, on straight lines."""
+    """Return the linear interpolation of `nodes` at `part`; the node `i` is at part i."""
     index = int(part)
     return nodes[index] + (part - index) * (nodes[index + 1] - nodes[index])
 

@@ -14,30 +14,30 @@ from kernel_plugins.schedules._timed import Timed
 class OuveSchedule(Timed):
     """Sample at equal steps of t from 1 to `t_min`, and train where t is uniform.
 
-    Richter et al. 2023 (SGMSE+), section II-A. theta, sigma_low and sigma_high are those of the
-    objective where it has this process, else 1.5, 0.05 and 0.5.
+    Richter et al. 2023 (SGMSE+), section II-A. theta, sigma_low and sigma_high are the objective's,
+    if it has this process, else 1.5, 0.05 and 0.5.
     """
 
     process: ClassVar[str | None] = OrnsteinUhlenbeck.name
     standard: ClassVar[OrnsteinUhlenbeck] = STANDARD
 
-    theta: float | None = Field(None, gt=0, description="stiffness; left out, that of the process")
+    theta: float | None = Field(None, gt=0, description="stiffness; if not set, the process's")
     sigma_low: float | None = Field(
         None,
         gt=0,
-        description="smallest noise scale (their sigma_min); left out, that of the process",
+        description="smallest noise scale (their sigma_min); if not set, the process's",
     )
     sigma_high: float | None = Field(
         None,
         gt=0,
-        description="largest noise scale (their sigma_max); left out, that of the process",
+        description="largest noise scale (their sigma_max); if not set, the process's",
     )
     t_min: float = Field(0.03, gt=0, lt=1, description="smallest time (their t_eps)")
     t_max: float = Field(1.0, gt=0, le=1, description="largest time")
 
     @property
     def own(self) -> OrnsteinUhlenbeck:
-        """Return the process of the options. Raises UsageError where its noise does not grow."""
+        """Return the process of the options. Raises UsageError if its noise does not grow."""
         process: OrnsteinUhlenbeck = super().own
         if process.sigma_high <= process.sigma_low:
             raise UsageError(

@@ -11,7 +11,7 @@ from kernel_plugins.schedules._curve import Curve
 
 
 class QuadraticSchedule(Curve):
-    """Sample at equal steps of the root of sigma, and train where the root is uniform.
+    """Sample at equal steps of the root of sigma; train where the root is uniform.
 
     `edm` with rho 2 has the same grid.
     """

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 class RfSchedule(Schedule):
     """Sample at equal steps of t = sigma / (sigma_data + sigma); train where logit t is normal.
 
-    sigma_data is that of an objective on this path, else 1. Esser et al. 2024, section 3.1
-    (logit-normal draws: ln sigma is normal). t = 1 is an infinite
-    sigma, so the grid starts at the t of `sigma_max` instead. `shift` S moves both to
-    t' = S t / (1 + (S - 1) t), that is sigma' = S sigma (their eq. 23).
+    sigma_data is the objective's, if it is on this path, else 1. Esser et al. 2024, section 3.1
+    (logit-normal draws: ln sigma is normal). sigma is infinite at t = 1, so the grid starts at the
+    t of `sigma_max`. `shift` S moves the grid and the draws to t' = S t / (1 + (S - 1) t), that is
+    sigma' = S sigma (their eq. 23).
 
-    Longer signals need more noise to be hidden. With `shift_slope` the shift depends on how many
-    positions, the product of its sizes, a latent has: ln S = ln shift + shift_slope (positions -
-    shift_positions), as in Black Forest Labs 2024 (FLUX.1), whose shift is exp(0.5) at 256
-    positions and exp(1.15) at 4096: a slope of 0.65 / 3840.
+    Longer signals need more noise to be hidden. With `shift_slope` the shift grows with the
+    positions of a latent (the product of its sizes): ln S = ln shift + shift_slope (positions -
+    shift_positions). FLUX.1 (Black Forest Labs 2024) has the shift exp(0.5) at 256 positions and
+    exp(1.15) at 4096: a slope of 0.65 / 3840.
     """
 
     process: ClassVar[str | None] = RectifiedFlow.name
@@ -40,7 +40,9 @@ class RfSchedule(Schedule):
     std: float = Field(1.0, gt=0, description="standard deviation of logit t in training")
     shift: float = Field(1.0, gt=0, description="factor on every sigma, for longer signals")
     shift_slope: float = Field(0.0, description="growth of ln shift with each position")
-    shift_positions: int = Field(0, ge=0, description="number of positions that has `shift` itself")
+    shift_positions: int = Field(
+        0, ge=0, description="number of positions at which the shift is `shift`"
+    )
     stratified: bool = Field(False, description="spread the draws of a batch evenly")
 
     _rising = rising("sigma_min", "sigma_max")
@@ -59,7 +61,7 @@ class RfSchedule(Schedule):
         return [self.sigma_max, *(middle * t / (1 - t) for t in times), 0.0]
 
     def sized(self, latent: LatentSpec) -> RfSchedule:
-        """Return the schedule with the shift of such latents and no slope.
+        """Return the schedule for such latents: their shift, no slope.
 
         Raises UsageError for a slope that moves every sigma out of the range of a float.
         """
@@ -69,7 +71,7 @@ class RfSchedule(Schedule):
         if abs(growth) > 100:
             raise UsageError(
                 f"schedule.shift_slope {self.shift_slope:g} makes the shift exp({growth:.0f}) for "
-                f"{math.prod(latent.size)} positions; FLUX.1 has 0.65 / 3840, set one as small"
+                f"{math.prod(latent.size)} positions; set a slope like that of FLUX.1, 0.65 / 3840"
             )
         return self.model_copy(update={"shift": self.shift * math.exp(growth), "shift_slope": 0.0})
 
@@ -80,7 +82,7 @@ class RfSchedule(Schedule):
 
     @property
     def _middle(self) -> float:
-        """Return the sigma that the shift has moved to t = 1/2."""
+        """Return the shifted sigma of t = 1/2."""
         path: NativePath = self.adopted or STANDARD
         return self.shift * float(path.sigma(0.5))
 

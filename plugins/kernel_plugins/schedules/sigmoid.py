@@ -16,14 +16,14 @@ class SigmoidSchedule(Curve):
     """Sample at equal steps of the t of a sigmoid curve, and train where t is uniform.
 
     Jabri et al. 2023, algorithm 1: with S the sigmoid and S_t = S((start + t (end - start)) / tau),
-    the signal's share alpha^2 = 1 / (1 + sigma^2) is (S_1 - S_t) / (S_1 - S_0); larger `tau` leaves
-    more noise levels in the middle.
+    the signal's share alpha^2 = 1 / (1 + sigma^2) is (S_1 - S_t) / (S_1 - S_0). A larger `tau`
+    gives more noise levels in the middle.
     """
 
     sigma_min: float = Field(0.01, gt=0, description="smallest nonzero sigma")
     sigma_max: float = Field(100.0, gt=0, description="largest sigma")
-    start: float = Field(-3.0, description="where on the sigmoid the data is")
-    end: float = Field(3.0, description="where on the sigmoid the noise is")
+    start: float = Field(-3.0, description="place of the data on the sigmoid")
+    end: float = Field(3.0, description="place of the noise on the sigmoid")
     tau: float = Field(1.0, gt=0, description="temperature of the sigmoid")
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from kernel_plugins.schedules._curve import Curve
 class VeSchedule(Curve):
     """Sample on a geometric grid; train where ln sigma is uniform.
 
-    Song et al. 2021 (score SDE), appendix C; the same as a linear log-SNR and as log-linear.
+    Song et al. 2021 (score SDE), appendix C; also called linear log-SNR or log-linear.
     """
 
     sigma_min: float = Field(0.02, gt=0, description="smallest nonzero sigma")

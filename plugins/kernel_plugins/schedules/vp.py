@@ -14,18 +14,18 @@ from kernel_plugins.schedules._timed import Timed
 class VpSchedule(Timed):
     """Sample at equal steps of the time t of a linear beta, and train where t is uniform.
 
-    Song et al. 2021 (score SDE), eq. 33. beta_min and beta_max are those of the objective where it
-    has this process, else 0.1 and 20.
+    Song et al. 2021 (score SDE), eq. 33. beta_min and beta_max are the objective's, if it has this
+    process, else 0.1 and 20.
     """
 
     process: ClassVar[str | None] = VariancePreserving.name
     standard: ClassVar[VariancePreserving] = STANDARD
 
     beta_min: float | None = Field(
-        None, gt=0, description="beta at t = 0; left out, that of the process"
+        None, gt=0, description="beta at t = 0; if not set, the process's"
     )
     beta_max: float | None = Field(
-        None, gt=0, description="beta at t = 1; left out, that of the process"
+        None, gt=0, description="beta at t = 1; if not set, the process's"
     )
     t_min: float = Field(1e-3, gt=0, lt=1, description="smallest time (their epsilon)")
     t_max: float = Field(1.0, gt=0, le=1, description="largest time")
