@@ -1,1 +1,1 @@
-"""Guidances: what changes a denoiser's answer."""
+"""Guidances: changes of a denoiser's estimate."""

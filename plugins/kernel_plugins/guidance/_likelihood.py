@@ -1,4 +1,4 @@
-"""What guidances share that follow, or fulfil, what a task measures."""
+"""Functions of the guidances that follow a task's measurement."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def measured(context: Context, guidance: str) -> Measurement:
     """Return the run's measurement. Raises UsageError, naming the guidance, when there is none."""
     if context.measurement is None:
         raise UsageError(
-            f"guidance {guidance!r} compares the sound with something measured and this run has "
-            f"no measurement; choose a task that measures something (infill, say) or leave it out"
+            f"guidance {guidance!r} needs a measurement and this run has none; choose a task with "
+            f"a measurement (such as infill), or leave the guidance out"
         )
     return context.measurement
 
@@ -48,14 +48,14 @@ def norm(gradient: Tensor) -> Tensor:
 
 
 def nonzero(lengths: Tensor) -> Tensor:
-    """Return lengths to divide by, 1 in place of 0: what has no length stays 0."""
+    """Return lengths to divide by, 1 in place of 0: a zero vector stays zero."""
     return lengths.masked_fill(lengths == 0, 1.0)
 
 
 def ratio(context: Context, sigma: float) -> float:
-    """Return sigma' / sigma of the step of the grid that `sigma` is in, or starts; 0 of the last.
+    """Return sigma' / sigma of the grid's step that starts at `sigma`; 0 for the last step.
 
-    A solver may look beside the grid (churn, stages): there it is the ratio of the step around it.
+    Between two sigmas of the grid (churn, stages) it is the ratio of the step around `sigma`.
     """
     reached = sum(each >= sigma * (1 - 1e-9) for each in context.sigmas)
     index = max(1, reached)
@@ -65,9 +65,9 @@ def ratio(context: Context, sigma: float) -> float:
 def after_ancestral_step(context: Context, sigma: float) -> float:
     """Return f so that D - f g changes a step of `ddpm` by -g, both in variance-preserving form.
 
-    z = x / sqrt(sigma_data^2 + sigma^2) is the state of that form, of unit variance. To subtract
-    the gradient by z from z' is to subtract sqrt(sigma_data^2 + sigma^2) sqrt(sigma_data^2 +
-    sigma'^2) g from x', where g is that by x; the step gives D the weight 1 - (sigma'/sigma)^2.
+    The state of that form is z = x / sqrt(sigma_data^2 + sigma^2), of unit variance. With g the
+    gradient by x, z' minus the gradient by z is x' minus sqrt(sigma_data^2 + sigma^2)
+    sqrt(sigma_data^2 + sigma'^2) g. The step gives D the weight 1 - (sigma'/sigma)^2.
     """
     kept, data = ratio(context, sigma), context.sigma_data
     return math.hypot(data, sigma) * math.hypot(data, kept * sigma) / (1 - kept**2)

@@ -1,4 +1,4 @@
-"""How far a prediction is from its target: the losses of guidance gradients, all -> [B]."""
+"""The losses of guidance gradients: distances of a prediction from its target, [B]."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from kernel_plugins.mathematics import losses
 __all__ = ["LOSSES", "check"]
 
 WINDOWS = (64, 256, 1024)
-"""Of the resolutions of `stft`, in steps of the last axis; those that fit in it are used."""
+"""Windows of `stft` in steps of the last axis; windows longer than the axis are left out."""
 
 FLOOR = 1e-6
-"""Added to powers, so that silence has a finite logarithm."""
+"""Added to powers: silence gets a finite logarithm."""
 
 
 def check(weights: Mapping[Any, float], known: Measurement) -> None:
-    """Raise UsageError for a loss that the target has no sense for."""
+    """Raise UsageError for a loss that does not suit the target."""
     length = known.target.shape[-1]
     if weights.get("stft") and length < WINDOWS[0]:
         raise UsageError(
-            f"the loss 'stft' needs {WINDOWS[0]} values along the last axis of what is measured, "
+            f"the loss 'stft' needs {WINDOWS[0]} values along the last axis of the target, "
             f"which has {length}; use 'l1' or 'l2'"
         )
     if weights.get("bce"):
@@ -43,7 +43,7 @@ def mse(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def stft(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the mean absolute difference of log-magnitudes, averaged over the resolutions.
+    """Return the mean absolute difference of log-magnitudes, averaged over the windows.
 
     The log-magnitude part of Yamamoto et al. 2020 (Parallel WaveGAN): Hann, hops of a quarter.
     """

@@ -1,4 +1,4 @@
-"""What guidances share that mix evaluations: the sigmas at which they do."""
+"""The base of the guidances that mix evaluations: the sigmas that they guide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kernel import Guidance
 
 
 class Mixing(Guidance):
-    """A guidance of the sigmas in (sigma_low, sigma_high] (Kynkaanniemi et al. 2024, section 3)."""
+    """Guide only sigmas in (sigma_low, sigma_high] (Kynkaanniemi et al. 2024, section 3)."""
 
     sigma_low: float = Field(0.0, ge=0, description="guide only where sigma is above this")
     sigma_high: float | None = Field(
@@ -32,15 +32,15 @@ class Mixing(Guidance):
 
 
 def following(sigmas: Sequence[float], sigma: float) -> float:
-    """Return the sigma of a grid that comes after `sigma`, 0 after the last.
+    """Return the grid's next sigma after `sigma`, 0 after the last.
 
-    `sigma` may lie between two of the grid, where a solver has looked there.
+    `sigma` may lie between two sigmas of the grid (a solver's stage).
     """
     return max((each for each in sigmas if each < sigma * (1 - 1e-9)), default=0.0)
 
 
 def progress(sigmas: Sequence[float], sigma: float) -> float:
-    """Return how much of the way through a grid `sigma` is, 0 at its start and 1 at 0."""
+    """Return the progress of `sigma` through a grid, 0 at its start and 1 at sigma 0."""
     if sigma <= 0:
         return 1.0
     after = sum(each >= sigma * (1 - 1e-9) for each in sigmas[:-1])

@@ -1,4 +1,4 @@
-"""`autoguidance`: away from what a weaker model makes."""
+"""`autoguidance`: away from the estimate of a weaker model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Autoguidance(Mixing):
-    """Return D_w + guidance_scale (D - D_w), D_w being the denoiser of a weaker model.
+    """Return D_w + guidance_scale (D - D_w), where D_w is the denoiser of a weaker model.
 
     Karras et al. 2024, "Guiding a diffusion model with a bad version of itself", eq. 3. The weaker
-    model, trained less or smaller, is asked under the same condition, so that the run keeps its
-    variety. It works on the latents of the run's own: same codec, same sigma_data, same condition.
-    Outside (sigma_low, sigma_high] the result is D.
+    model is smaller or trained less. It gets the same condition, so the samples keep their variety.
+    Its codec, sigma_data and condition must be those of the run. Outside (sigma_low, sigma_high]
+    the result is D.
     """
 
     neutral: ClassVar[Mapping[str, Any] | None] = {"guidance_scale": 1.0}
@@ -35,8 +35,8 @@ class Autoguidance(Mixing):
         """Return the guided denoiser. Raises UsageError when no weaker model is named."""
         if self.model is None or context.model is None:
             raise UsageError(
-                "guidance 'autoguidance' compares the model with a weaker one and none is named; "
-                "set -o guidance.autoguidance.model to a model's name or folder, such as an early "
+                "guidance 'autoguidance' needs a weaker model and none is named; set "
+                "-o guidance.autoguidance.model to a model's name or folder, such as an early "
                 "checkpoint of the same training"
             )
         if self.guidance_scale == 1:

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class Cfg(Mixing):
-    """Return D_u + guidance_scale (D_c - D_u), all of it from one evaluation of a larger batch.
+    """Return D_u + guidance_scale (D_c - D_u) from one evaluation of a larger batch.
 
     Ho and Salimans 2022, eq. 6 with w = guidance_scale - 1. D_c is the denoiser under the run's
-    condition, D_u that under the null condition, or under what the word `negative` stands for.
-    Every word of `compose` adds weight (D_i - D_u) (Liu et al. 2022, eq. 11); a guidance_scale of
-    0 leaves these alone. Outside (sigma_low, sigma_high] the result is D_c at the price of one
-    evaluation of the batch.
+    condition. D_u is the denoiser under the null condition, or under the condition of the word
+    `negative`. Every word i of `compose` adds weight (D_i - D_u) (Liu et al. 2022, eq. 11); a
+    guidance_scale of 0 leaves only these. Outside (sigma_low, sigma_high] the result is D_c and
+    costs one evaluation of the batch.
 
     The profile `cosine` fades guidance in, with u the progress through the grid:
     1 + (guidance_scale - 1) (1 - cos(pi u^power)) / 2 (Gao et al. 2023, MDT, power-cosine).
 
-    `plus_plus` renoises with D_u (CFG++, Chung et al. 2024, algorithm 2): exactly so with the
-    solver euler, whose step from sigma to sigma' with D_u + (D_g - D_u) / (1 - sigma' / sigma) goes
-    to D_g + sigma' (x - D_u) / sigma. Scales between 0 and 1 are meant for it; how much they do
-    depends on the number of steps.
+    `plus_plus` renoises with D_u (CFG++, Chung et al. 2024, algorithm 2). The result is
+    D_u + (D_g - D_u) / (1 - sigma' / sigma). With it a step of the solver euler from sigma to
+    sigma' goes to D_g + sigma' (x - D_u) / sigma, exactly as published. Use scales between 0 and 1;
+    their effect depends on the number of steps.
     """
 
     neutral: ClassVar[Mapping[str, Any] | None] = {
@@ -44,34 +44,36 @@ class Cfg(Mixing):
 
     guidance_scale: float = Field(2.0, ge=0, description="1 is no guidance, 0 no condition")
     rescale: float = Field(
-        0.0, ge=0, le=1, description="how far to restore the standard deviation of D_c"
+        0.0, ge=0, le=1, description="restore the standard deviation of D_c: 0 not at all, 1 fully"
     )
     negative: str | None = Field(
-        None, description="word of the task (a label) to move away from; None for no condition"
+        None, description="word of the task (a label) to move away from; None: the null condition"
     )
     compose: dict[str, float] = Field(
         {}, description="further words of the task to move towards, each with its weight"
     )
     plus_plus: bool = Field(False, description="renoise with D_u (CFG++), for the solver euler")
     profile: Literal["constant", "cosine"] = Field(
-        "constant", description="cosine: from D_c at the start of the run to all guidance at 0"
+        "constant", description="cosine: from D_c at the start of the run to full guidance at 0"
     )
-    power: float = Field(4.0, gt=0, description="how late the profile cosine rises")
+    power: float = Field(
+        4.0, gt=0, description="exponent of the profile cosine; larger rises later"
+    )
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that the network must know the null condition."""
+        """Return `null-condition`, which the network must know."""
         return frozenset({"null-condition"})
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
         """Return the guided denoiser.
 
-        Raises UsageError when there is no condition to drop, or for a word that stands for none.
+        Raises UsageError when the run has no condition, or the task does not know a word.
         """
         if context.condition.empty:
             raise UsageError(
-                "guidance 'cfg' compares a condition with its absence and this run has no "
-                "condition; choose a task that gives one (a label, say) or leave 'cfg' out"
+                "guidance 'cfg' needs a condition and this run has none; choose a task that gives "
+                "one (such as a label), or leave 'cfg' out"
             )
         if self.guidance_scale == 1 and not self.compose and not self.plus_plus:
             return denoise
@@ -92,7 +94,7 @@ class Cfg(Mixing):
         return guided
 
     def _combine(self, every: Sequence[Tensor], sigma: float, context: Context) -> Tensor:
-        """Return the guided estimate of D_c, D_u and those of the words."""
+        """Return the guided estimate; `every` holds D_c, D_u and the estimate of each word."""
         conditional, base, *others = every
         share = 1.0
         if self.profile == "cosine":
@@ -106,7 +108,7 @@ class Cfg(Mixing):
         return base.lerp(guided, 1 / (1 - following(context.sigmas, sigma) / sigma))
 
     def _rescaled(self, guided: Tensor, conditional: Tensor) -> Tensor:
-        """Return an estimate rescaled per item by Lin et al. 2024, eq. 14 to 16."""
+        """Return the estimate, each item rescaled by Lin et al. 2024, eq. 14 to 16."""
         if self.rescale == 0:
             return guided
         axes = tuple(range(1, guided.ndim))
@@ -120,17 +122,17 @@ class Cfg(Mixing):
 def _named(word: str, context: Context) -> Condition:
     if context.named is None:
         raise UsageError(
-            f"guidance 'cfg' is given the word {word!r} in a run without a task that knows any; "
+            f"guidance 'cfg' got the word {word!r} and the run has no task with words; "
             f"leave guidance.negative and guidance.compose out"
         )
     return context.named(word)
 
 
 def _told(word: Condition | None, condition: Condition, batch: int) -> Condition:
-    """Return the condition of a word, None being the null condition, beside another condition.
+    """Return the condition of a word, or the null condition for None, to batch with `condition`.
 
-    It has the parts of that, what the word leaves open being null, and its origin. Its sequence has
-    the word's own length. Raises UsageError for a part of another width.
+    The result has the parts and the origin of `condition`; parts that the word leaves open are
+    null. Its sequence has the word's length. Raises UsageError for a part of another width.
     """
     null = condition.dropped()
     parts: dict[str, Tensor | None] = {}
@@ -140,8 +142,8 @@ def _told(word: Condition | None, condition: Condition, batch: int) -> Condition
             continue
         if own.shape[axis] != other.shape[axis]:
             raise UsageError(
-                f"guidance 'cfg' is given a word whose {name} part has width {own.shape[axis]} "
-                f"where the run's has {other.shape[axis]}; use the words of the run's own task"
+                f"guidance 'cfg' got a word whose {name} part has width {own.shape[axis]}, the "
+                f"run's has {other.shape[axis]}; use words of the run's task"
             )
         parts[name] = own.expand(batch, *own.shape[1:])
     if "sequence" in parts:

@@ -17,9 +17,9 @@ class Classifier(Guidance):
     """Add scale sigma^2 grad_x log p(target | audio) to D.
 
     Dhariwal and Nichol 2021, algorithm 1, and Song et al. 2021 (score SDE), eq. 14: the gradient is
-    added to the score. The classifier hears the decoded estimate of x0, the gradient going through
-    the network, so that one of clean sounds will do; or, `on` x, the decoded noisy state, for which
-    it has to know noise of every sigma.
+    added to the score. With `on` x0 the classifier hears the decoded estimate of x0 and the
+    gradient goes through the network: a classifier of clean sounds works. With `on` x it hears the
+    decoded noisy state: it must be trained on noise of every sigma.
 
     The encoder returns the logits of the classes, [B, K].
     """
@@ -33,12 +33,12 @@ class Classifier(Guidance):
     target: int = Field(0, ge=0, description="the class, counted from 0")
     scale: float = Field(1.0, ge=0, description="weight of the gradient; 1 is Bayes' rule")
     on: Literal["x0", "x"] = Field(
-        "x0", description="what is heard: the estimate of x0, or the noisy state"
+        "x0", description="sound for the classifier: the estimate of x0, or the noisy state"
     )
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """Return the encoder, once it is named."""
+        """Return the encoder, if it is named."""
         return () if self.encoder is None else (self.encoder,)
 
     def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
@@ -49,15 +49,15 @@ class Classifier(Guidance):
         space = context.space
         if self.encoder is None or space is None:
             raise UsageError(
-                "guidance 'classifier' follows a classifier and none is named; set "
+                "guidance 'classifier' needs a classifier and none is named; set "
                 "-o guidance.classifier.encoder=NAME (`kernel plugins` lists them)"
             )
         audio = space.decode(x0 if self.on == "x0" else x, space.samples)
         logits = space.encoder(self.encoder)(audio, space.audio.sample_rate)
         if not self.target < logits.shape[1]:
             raise UsageError(
-                f"guidance 'classifier' wants the logits of class {self.target} for every sound "
-                f"and {self.encoder} returns {tuple(logits.shape)} for {len(x)}; set "
+                f"guidance 'classifier' needs the logit of class {self.target} for {len(x)} sounds "
+                f"and {self.encoder} returned the shape {tuple(logits.shape)}; set "
                 f"-o guidance.classifier.target to one of its classes, or name another encoder"
             )
         surprise = -logits.log_softmax(1)[:, self.target]

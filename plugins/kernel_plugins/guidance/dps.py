@@ -25,36 +25,36 @@ SCALES = {"gradient": 0.25, "residual": 1.0, "gaussian": 1.0}
 
 
 class Dps(Guidance):
-    """Add to D a gradient of how far operator(D) is from the target (Chung et al. 2023).
+    """Add to D a gradient of the distance of operator(D) from the target (Chung et al. 2023).
 
     With g the gradient by x of each item's distance, and e = |target - operator(D)|^2,
 
-        gradient  D' = D - scale sigma sqrt(N) g / |g|, N values an item, so that the slope of the
-                  ODE is pushed by `scale` in root mean square (Moliner et al. 2023 (CQTdiff)).
-                  Takes any distance, and never comes to rest: it ignores how far away it is
-        residual  the published step size, scale / sqrt(e) for the gradient of e, after the step
-                  (algorithm 1): what `ddpm` then does in variance-preserving form. Other solvers
-                  follow the same field; more steps push more
+        gradient  D' = D - scale sigma sqrt(N) g / |g|, for N values an item: `scale` is the root
+                  mean square of the change of the ODE's slope (Moliner et al. 2023 (CQTdiff)).
+                  Works with any distance; the push stays as large near the target
+        residual  the published step size, scale / sqrt(e) for the gradient of e, after a step of
+                  `ddpm` in variance-preserving form (algorithm 1). Other solvers follow the same
+                  field; more steps push more
         gaussian  D' = D + scale sigma^2 grad ln N(target; operator(D), noise^2 + c^2 r^2),
                   r^2 = sigma^2 sigma_data^2 / (sigma^2 + sigma_data^2), the variance of x0 given x
-                  for white data: no step size to find. For what is linear and well scaled
+                  for white data: no step size to find. For linear, well-scaled operators
 
-    Measured "on x", operator(x) takes the place of operator(D) and sigma that of r, and no gradient
-    goes through the network: `gaussian` is then the likelihood by which Mariani et al. 2024
-    (MSDM) separate sources, with gamma = c sigma.
+    With `on` x, operator(x) replaces operator(D), sigma replaces r, and no gradient goes through
+    the network: `gaussian` is then the likelihood of Mariani et al. 2024 (MSDM, separation of
+    sources), with gamma = c sigma.
     """
 
     strength: ClassVar[str | None] = "scale"
     neutral: ClassVar[Mapping[str, Any] | None] = {"scale": 0.0}
 
     normalization: Literal["gradient", "residual", "gaussian"] = Field(
-        "gradient", description="what the step is divided by"
+        "gradient", description="rule for the size of the step"
     )
     scale: float = Field(
-        SCALES["gradient"], ge=0, description="strength; unless given, 1 for residual and gaussian"
+        SCALES["gradient"], ge=0, description="strength; if not set, 1 for residual and gaussian"
     )
     c: float = Field(
-        1.0, gt=0, description="how much wider than the variance of x0 'gaussian' is; more is safer"
+        1.0, gt=0, description="factor c on the standard deviation r in 'gaussian'; larger is safer"
     )
     on: Literal["x0", "x"] = Field(
         "x0", description="measure the estimate x0, through the network, or the noisy state"
@@ -70,7 +70,7 @@ class Dps(Guidance):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that there must be something to descend towards, and a gradient."""
+        """Return `measurement` and `gradient`."""
         return super().needs | {"measurement"}
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:

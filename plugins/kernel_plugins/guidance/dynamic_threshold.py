@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 class DynamicThreshold(Guidance):
     """Clamp every estimate of x0 to [-s, s] and scale it by r / s, with r = limit sigma_data.
 
-    Saharia et al. 2022 (Imagen), section 2.3, where r = 1: s is r, or the quantile of the item's
-    |x0| where that is larger. So an item that stays within r is left as it is, one with few values
-    beyond is clamped, and one that saturates is turned down as a whole.
+    Saharia et al. 2022 (Imagen), section 2.3, where r = 1. s is r, or the quantile of the item's
+    |x0| if it is larger. An item within r stays as it is, an item with few larger values is
+    clamped, and an item that saturates is scaled down as a whole.
 
-    Latents of audio know no largest value: peaks of recordings are 5 to 15 standard deviations
-    high where the codec keeps the waveform, those of log-mel latents about 3.
+    Latents of audio have no largest value: peaks of recordings reach 5 to 15 standard deviations in
+    codecs of waveforms and about 3 in log-mel latents.
     """
 
     stage: ClassVar[Literal["mix", "project", "limit"]] = "limit"
 
     quantile: float = Field(
-        0.995, gt=0, le=1, description="share of an item's values that are not to be clamped"
+        0.995, gt=0, le=1, description="share of an item's values that stay unclamped"
     )
     limit: float = Field(8.0, gt=0, description="largest |x0|, in standard deviations of the data")
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
-        """Return the denoiser with its estimates kept in range."""
+        """Return the denoiser with its estimates kept within the range."""
         limit = self.limit * context.sigma_data
 
         def limited(x: Tensor, sigma: float, condition: Condition) -> Tensor:

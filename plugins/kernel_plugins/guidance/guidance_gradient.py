@@ -20,18 +20,18 @@ Loss = Literal["task", "l1", "l2", "mse", "stft", "bce"]
 class GuidanceGradient(Guidance):
     """Change D so that a step of the solver is one of Levy et al. 2023, algorithm 1 or 2.
 
-    With g the gradient by x of the distance d between operator(D) and the target, and s' the sigma
-    that a step from s leads to,
+    With g the gradient by x of the distance d between operator(D) and the target, and s' the next
+    sigma after s,
 
-        ddim   D' = D - xi s^2 s' / (s - s') g, with which `euler` makes the step of algorithm 2,
+        ddim   D' = D - xi s^2 s' / (s - s') g. `euler` then makes the step of algorithm 2,
                x' = D + (s'/s) (x - D) - xi s s' g; the last step, to 0, is not guided
-        ddpm   D' = D - xi sqrt((v + s^2) (v + s'^2)) / (1 - (s'/s)^2) g, v = sigma_data^2, with
-               which `ddpm` makes that of algorithm 1, in whose coordinates -xi g follows the step
+        ddpm   D' = D - xi sqrt((v + s^2) (v + s'^2)) / (1 - (s'/s)^2) g, v = sigma_data^2. `ddpm`
+               then makes the step of algorithm 1, followed by -xi g in that paper's coordinates
 
-    Measured "on x", x / sqrt(1 + sigma^2 / sigma_data^2), the noisy state of those algorithms,
-    takes the place of D, and no gradient goes through the network. Other solvers follow the same
-    field. Every step pushes by as much, so that more steps push more: `xi` belongs to a number of
-    steps, and the published ones do little without `projection` beside them.
+    With `on` x the noisy state of those algorithms, x / sqrt(1 + sigma^2 / sigma_data^2), replaces
+    D, and no gradient goes through the network. Other solvers follow the same field. All steps push
+    equally, so more steps push more: choose `xi` for a number of steps. The published values have
+    little effect without the guidance `projection`.
 
     d is the sum over `losses` of weight times loss: "task" is the task's own distance, "l1" a sum,
     "l2" a norm, "mse" and "bce" (of probabilities) are means, "stft" is the mean difference of
@@ -42,7 +42,7 @@ class GuidanceGradient(Guidance):
     neutral: ClassVar[Mapping[str, Any] | None] = {"xi": 0.0}
 
     algorithm: Literal["ddim", "ddpm"] = Field(
-        "ddim", description="whose step is made: algorithm 2, for euler, or 1, for ddpm"
+        "ddim", description="published step: ddim is algorithm 2, for euler; ddpm is 1, for ddpm"
     )
     xi: float = Field(
         3e-2, ge=0, description="step size; published: 3e-2 for latents, 3e-3 for waveforms"
@@ -58,18 +58,18 @@ class GuidanceGradient(Guidance):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that there must be something to descend towards, and a gradient."""
+        """Return `measurement` and `gradient`."""
         return super().needs | {"measurement"}
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
-        """Return `denoise`. Raises UsageError for a run that has nothing the losses suit."""
+        """Return `denoise`. Raises UsageError for a run without a target that suits the losses."""
         from kernel_plugins.guidance._losses import check
 
         check(self.losses, measured(context, "guidance-gradient"))
         return denoise
 
     def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
-        """Return the change of D; nothing where it has no weight."""
+        """Return the change of D; zero where its weight is 0."""
         factor = self.xi * self._factor(context, sigma)
         if factor == 0:
             return x0.new_zeros(x0.shape)

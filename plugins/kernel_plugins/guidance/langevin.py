@@ -23,40 +23,39 @@ class Langevin(Guidance):
 
         x <- x + eta (D' - x) / sigma^2 + sqrt(2 eta) z,    eta = (snr sigma)^2.
 
-    D' has this guidance's own likelihood of the target given the noisy state,
+    If the task has a measurement, D' contains the likelihood of the target given the noisy state,
 
-        D' = D + sigma^2 grad ln N(target; operator(x), noise^2 + (gamma sigma)^2),
+        D' = D + sigma^2 grad ln N(target; operator(x), noise^2 + (gamma sigma)^2).
 
-    wherever the task measures something; it narrows with sigma, so that the levels anneal to the
-    posterior. With gamma none, other guidances (dps, say) give the posterior, or nothing does and
-    the steps correct the prior's samples. Each costs one evaluation: steps x (n - 1) more for a
-    grid of n steps, nothing after the last, where sigma is 0 and there is no score. Stable where
-    snr^2 (1 + |operator|^2 / gamma^2) < 2.
+    The likelihood narrows with sigma, so the levels anneal to the posterior. With gamma none the
+    likelihood comes from another guidance (such as dps); without one the steps correct samples of
+    the prior. Each Langevin step costs one evaluation: steps x (n - 1) more for a grid of n steps,
+    none after the last, where sigma is 0. Stable if snr^2 (1 + |operator|^2 / gamma^2) < 2.
     """
 
     strength: ClassVar[str | None] = "snr"
     neutral: ClassVar[Mapping[str, Any] | None] = {"steps": 0, "gamma": None}
 
-    steps: int = Field(2, ge=0, description="Langevin steps, and evaluations, after each step")
-    snr: float = Field(0.3, gt=0, description="root of the step size, in units of sigma")
+    steps: int = Field(2, ge=0, description="Langevin steps after each step, one evaluation each")
+    snr: float = Field(0.3, gt=0, description="square root of the step size, in units of sigma")
     gamma: float | None = Field(
-        1.0, gt=0, description="error of the target in units of sigma; none: no own likelihood"
+        1.0, gt=0, description="error of the target in units of sigma; none: no likelihood"
     )
 
     @property
     def steers(self) -> bool:
-        """Return whether there is a likelihood of its own."""
+        """Return whether the guidance adds its own likelihood."""
         return self.gamma is not None
 
     def steer(self, x: Tensor, x0: Tensor, sigma: float, pull: Pull, context: Context) -> Tensor:
-        """Return the change of D by the likelihood; nothing where nothing is measured."""
+        """Return the change of D by the likelihood; zero without a measurement."""
         if context.measurement is None or self.gamma is None:
             return x0.new_zeros(x0.shape)
         variance = (self.gamma * sigma) ** 2
         return likelihood(context.measurement, x, variance, pull).mul(sigma**2)
 
     def constrain(self, x: Tensor, sigma: float, denoise: Denoise, context: Context) -> Tensor:
-        """Return the state after the Langevin steps; at sigma 0 as it is."""
+        """Return the state after the Langevin steps; `x` itself at sigma 0."""
         if sigma == 0 or self.steps == 0:
             return x
         if context.noise is None:

@@ -1,4 +1,4 @@
-"""`moments`: posterior sampling with the covariance that the network itself implies."""
+"""`moments`: posterior sampling with the covariance of x0 given x from the network."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ if TYPE_CHECKING:
 
 
 class Moments(Guidance):
-    """Make D the mean of x0 given x and the target, by matching two moments of x0 given x.
+    """Replace D by the mean of x0 given x and the target, by matching two moments of x0 given x.
 
-    Rozet et al. 2024 (moment matching posterior sampling). x0 given x is taken for N(D, V) with
+    Rozet et al. 2024 (moment matching posterior sampling). x0 given x is modelled as N(D, V) with
     V = sigma^2 J, J the Jacobian of D by x, which is exact for Gaussian data (Tweedie). Then
 
-        D' = D + scale V A* v,    (noise^2 + tolerance^2 sigma^2 + A V A*) v = target - A(D),
+        D' = D + scale V A* v,    (noise^2 + tolerance^2 sigma^2 + A V A*) v = target - A(D).
 
-    v by `iterations` of conjugate gradients for each item, each of them one backward pass through
-    the network; J is symmetric where the network is a denoiser. A is linearised at D. With one
-    iteration the step is that along the gradient which fits the target best. Networks are not quite
-    denoisers: `tolerance` keeps what they get wrong from being made up for, and for exact ones a
-    smaller one is nearer to the posterior.
+    `iterations` of conjugate gradients solve for v, each item alone; each iteration costs one
+    backward pass through the network. J is symmetric for an exact denoiser. A is linearised at D.
+    One iteration is the best step along the gradient. A network is not an exact denoiser:
+    `tolerance` keeps the solution from compensating for its errors. For an exact denoiser a smaller
+    tolerance is nearer to the posterior.
     """
 
     strength: ClassVar[str | None] = "scale"
     neutral: ClassVar[Mapping[str, Any] | None] = {"scale": 0.0}
 
-    iterations: int = Field(3, ge=1, description="conjugate gradients, and backward passes more")
-    tolerance: float = Field(
-        0.3, ge=0, description="error that the target is given besides its noise, in units of sigma"
+    iterations: int = Field(
+        3, ge=1, description="conjugate gradient iterations, one more backward pass each"
     )
-    scale: float = Field(1.0, ge=0, description="how much of the change of D is made")
+    tolerance: float = Field(
+        0.3, ge=0, description="error of the target besides its noise, in units of sigma"
+    )
+    scale: float = Field(1.0, ge=0, description="factor on the change of D")
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that there must be something to agree with, and a gradient."""
+        """Return `measurement` and `gradient`."""
         return super().needs | {"measurement"}
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
@@ -71,10 +73,10 @@ class Moments(Guidance):
 
 
 def _derivative(operator: Callable[[Tensor], Tensor], at: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return what a change of x0 makes of operator(x0), to first order.
+    """Return the derivative of the operator at a latent: change of x0 -> change of operator(x0).
 
-    The product of the Jacobian's transpose and w is linear in w, and its derivative by w the
-    Jacobian's transpose: two passes backward are one forward.
+    The product of the Jacobian's transpose and w is linear in w. Its derivative by w gives the
+    Jacobian: two backward passes make one forward pass.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""`projection`: data consistency, by replacing what is known."""
+"""`projection`: data consistency, by replacing the known part."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Projection(Guidance):
-    """Project the estimate, or the state that it is made from, on what agrees with the target.
+    """Project the estimate, or the state before it, on the latents that agree with the target.
 
-    P is the task's projection, A x = y what it fulfils. Whatever the mode, the result is P(x) of
-    the last state, so that it agrees exactly.
+    P is the task's projection on A x = y. In every mode the result is P(x) of the last state, so it
+    agrees exactly.
 
         x0       D' = P(D): the estimate agrees at every sigma (Moliner et al. 2023, CQTdiff)
         noised   the denoiser sees P(x - sigma n) + sigma n: the target, noised like x (Song et al.
@@ -39,32 +39,32 @@ class Projection(Guidance):
                  or a `fresh` one each time
         literal  it sees k P(x / k), k = sqrt(1 + sigma^2 / sigma_data^2): the target without noise
                  in the variance-preserving state x / k, from the start on (Levy et al. 2023,
-                 algorithms 1 and 2). Networks are trained on noised context, so this is for parity
+                 algorithms 1 and 2). For parity only: networks are trained on noised context
 
-    What the denoiser sees replaced is not written back: the next evaluation replaces it again, so
-    that the free part, and the result, are as if it was.
+    The replaced part is not written back to the state. Every evaluation replaces it anew, so the
+    free part and the result are the same.
 
-    With `resamples` R > 1, every step from s to s' but the last is made R times (Lugmayr et al.
-    2022, algorithm 1): noise of variance s^2 - s'^2 brings the state back to s, from where Euler's
-    step is taken again, for R - 1 more evaluations a step. Solvers that keep earlier evaluations do
-    not know of it; take one that does not, such as `euler` or `heun`.
+    With `resamples` R > 1, every step from s to s' except the last is made R times (Lugmayr et al.
+    2022, algorithm 1): noise of variance s^2 - s'^2 brings the state back to s, and an Euler step
+    goes to s' again, for R - 1 more evaluations a step. Use a solver that keeps no earlier
+    evaluations, such as `euler` or `heun`: the others do not see the repetitions.
     """
 
     stage: ClassVar[Literal["mix", "project", "limit"]] = "project"
 
     mode: Literal["x0", "noised", "literal"] = Field(
-        "x0", description="what is projected: the estimate, the noised state, the state as it is"
+        "x0", description="project the estimate, the noised state, or the state as it is"
     )
     fresh: bool = Field(True, description="whether 'noised' draws new noise at every evaluation")
-    resamples: int = Field(1, ge=1, description="how often each step is made; 1 is once")
+    resamples: int = Field(1, ge=1, description="number of times that each step is made")
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that there must be something to agree with."""
+        """Return `measurement`."""
         return super().needs | {"measurement"}
 
     def wrap(self, denoise: GuidedDenoise, context: Context) -> GuidedDenoise:
-        """Return the denoiser that agrees. Raises UsageError where the task has no projection."""
+        """Return the projected denoiser. Raises UsageError if the task has no projection."""
         project = _project(measured(context, "projection"))
         replaced = self._replaced(project, context)
 
@@ -76,7 +76,7 @@ class Projection(Guidance):
         return consistent
 
     def constrain(self, x: Tensor, sigma: float, denoise: Denoise, context: Context) -> Tensor:
-        """Return P(x) at sigma 0, and before it the state after the repetitions of the step."""
+        """Return P(x) at sigma 0, else the state after the repetitions of the step."""
         if sigma == 0:
             return _project(measured(context, "projection"))(x)
         before = min(each for each in context.sigmas if each > sigma * (1 + 1e-9))
@@ -89,7 +89,7 @@ class Projection(Guidance):
     def _replaced(
         self, project: Callable[[Tensor], Tensor], context: Context
     ) -> Callable[[Tensor, float], Tensor]:
-        """Return what the denoiser is shown in place of a state."""
+        """Return the map from a state to the projected state that the denoiser sees."""
         if self.mode == "literal":
 
             def literal(x: Tensor, sigma: float) -> Tensor:
@@ -111,8 +111,8 @@ class Projection(Guidance):
 def _project(known: Measurement) -> Callable[[Tensor], Tensor]:
     if known.project is None:
         raise UsageError(
-            "guidance 'projection' replaces what is known, and what this task measures cannot be "
-            "replaced; use guidance dps or guidance-gradient with it"
+            "guidance 'projection' needs a task with a projection and this task has none; use "
+            "guidance dps or guidance-gradient with it"
         )
     return known.project
 

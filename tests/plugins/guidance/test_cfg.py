@@ -327,12 +327,12 @@ def test_prompts_of_any_lengths_stand_beside_each_other(
 def test_a_word_of_another_width_is_refused() -> None:
     context = Context(given(), SIGMAS, named=lambda _: Condition(vector=torch.ones(1, 7)))
     guided = Cfg(negative="rain").wrap(Exact(), context)
-    with pytest.raises(UsageError, match="vector part has width 7 where the run's has 4; use the"):
+    with pytest.raises(UsageError, match="vector part has width 7, the run's has 4; use words of"):
         guided(normal(BATCH, CHANNELS, 5), 0.7, given())
 
 
 def test_a_task_without_words_is_named_before_the_first_step() -> None:
-    with pytest.raises(UsageError, match="word 'kick' in a run without a task that knows any; le"):
+    with pytest.raises(UsageError, match="word 'kick' and the run has no task with words; leave"):
         wrap(Exact(), given(), compose={"kick": 1.0})
 
 
@@ -382,7 +382,7 @@ def test_plus_plus_is_not_the_usual_guidance() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_a_run_without_a_condition_is_refused(scale: float) -> None:
-    with pytest.raises(UsageError, match="this run has no condition; choose a task that gives one"):
+    with pytest.raises(UsageError, match="needs a condition and this run has none; choose a task"):
         wrap(Exact(), Condition(origin=normal(1, CHANNELS, 5)), guidance_scale=scale)
 
 

@@ -110,7 +110,7 @@ def test_without_a_classifier_it_says_what_to_name() -> None:
 
 
 def test_a_class_that_it_does_not_know_is_named() -> None:
-    sentence = r"wants the logits of class 3 for every sound and linear returns \(3, 3\) for 3"
+    sentence = r"needs the logit of class 3 for 3 sounds and linear returned the shape \(3, 3\)"
     with pytest.raises(UsageError, match=sentence):
         added(1.0, target=3)
 

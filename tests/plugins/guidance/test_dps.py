@@ -68,7 +68,7 @@ def test_needs_a_measurement_and_gradients() -> None:
 
 
 def test_a_run_without_a_measurement_is_refused() -> None:
-    with pytest.raises(UsageError, match="'dps' .* no measurement; choose a task"):
+    with pytest.raises(UsageError, match="'dps' needs a measurement .*; choose a task"):
         Dps().wrap(estimate, Context(Condition(), SIGMAS))
 
 

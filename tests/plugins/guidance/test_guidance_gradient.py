@@ -138,7 +138,9 @@ def test_needs_a_measurement_and_gradients() -> None:
 
 
 def test_a_run_without_a_measurement_is_refused() -> None:
-    with pytest.raises(UsageError, match="'guidance-gradient' .* no measurement; choose a task"):
+    with pytest.raises(
+        UsageError, match="'guidance-gradient' needs a measurement .*; choose a task"
+    ):
         GuidanceGradient().wrap(lambda x, sigma, condition: x, Context(Condition(), (1.0, 0.0)))
 
 

@@ -120,5 +120,5 @@ def test_a_curved_operator_is_followed_to_first_order() -> None:
 
 
 def test_it_needs_a_measurement() -> None:
-    with pytest.raises(UsageError, match="guidance 'moments' compares the sound with something"):
+    with pytest.raises(UsageError, match="guidance 'moments' needs a measurement"):
         Moments().wrap(estimate, Context(Condition(), SIGMAS))

@@ -189,12 +189,14 @@ def test_resampling_repeats_every_step_but_the_last() -> None:
 
 def test_a_task_without_a_projection_is_refused() -> None:
     context = Context(Condition(), SIGMAS, mask(None))
-    with pytest.raises(UsageError, match="'projection' .* cannot be replaced; use guidance dps"):
+    with pytest.raises(
+        UsageError, match="'projection' needs a task with a projection .*; use guidance dps"
+    ):
         Projection().wrap(estimate, context)
 
 
 def test_a_run_without_a_measurement_is_refused() -> None:
-    with pytest.raises(UsageError, match="'projection' .* no measurement; choose a task"):
+    with pytest.raises(UsageError, match="'projection' needs a measurement .*; choose a task"):
         Projection().wrap(estimate, Context(Condition(), SIGMAS))
 
 

@@ -129,7 +129,9 @@ def test_each_item_of_a_batch_has_its_own_noise(
 
 
 def test_a_projection_onto_noise_is_refused(save: Save, run: Callable[..., list[Tensor]]) -> None:
-    with pytest.raises(UsageError, match=r"what this task measures cannot be replaced; use"):
+    with pytest.raises(
+        UsageError, match=r"needs a task with a projection and this task has none; use"
+    ):
         run(denoise(), [save(bursts() + draw())], guidance=Projection())
 
 
