@@ -18,9 +18,9 @@ Memory = tuple[Tensor, Tensor]
 class Rotary(nn.Module):
     """Rotary positions (Su et al. 2021, eq. 34) in real arithmetic; axial for several axes.
 
-    Each of the `axes` turns an equal share of the `width / 2` pairs of a head. Tables are computed
-    for each length from stored frequencies: a table kept from an earlier call could belong to
-    another device, dtype or inference mode.
+    Each of the `axes` turns an equal share of the `width / 2` pairs of a head. Every call computes
+    its tables from the stored frequencies: a table of an earlier call could belong to another
+    device, dtype or inference mode.
     """
 
     frequencies: Tensor
@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         """Return the attended tokens. x, result: [B, N, width].
 
-        rotary: what `Rotary` returned; heard: which to attend to, bool [B, 1, 1, N].
+        rotary: the tables of `Rotary`; heard: true for tokens to attend to, bool [B, 1, 1, N].
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         qk, v = qkv[:, :, :2], qkv[:, :, 2]
@@ -85,9 +85,9 @@ class SelfAttention(nn.Module):
 class SequenceTokens(nn.Module):
     """Project a sequence to `width` and put a learned null token before it.
 
-    A token that is masked or all zeros is not attended to; when all are, the null token remains, so
-    the null condition is the same whatever its length. Positions are not added: the order of a
-    sequence is for whoever makes the sequence to encode.
+    A masked token, or a token of zeros, is not attended to. Without any other token the null token
+    remains, so the null condition is the same at every length. No positions are added: the maker of
+    a sequence encodes its order.
     """
 
     def __init__(self, sequence: int, width: int) -> None:
@@ -96,7 +96,7 @@ class SequenceTokens(nn.Module):
         self.null = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
 
     def forward(self, sequence: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return tokens [B, 1 + L, width] and which to attend to, bool [B, 1, 1, 1 + L].
+        """Return tokens [B, 1 + L, width] and the mask of attention, bool [B, 1, 1, 1 + L].
 
         sequence: [B, L, W]; mask: [B, L], nonzero where the sequence holds something.
         """
@@ -110,7 +110,7 @@ class SequenceTokens(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Let the tokens of an item attend to its sequence, whose keys and values are computed apart.
+    """Let the tokens of an item attend to its sequence; `remember` computes keys and values once.
 
     The last layer starts at zero.
     """
@@ -129,7 +129,7 @@ class CrossAttention(nn.Module):
         return key, value
 
     def forward(self, x: Tensor, memory: Memory, mask: Tensor | None) -> Tensor:
-        """Return what was attended to. x, result: [B, N, width]; mask: bool [B, 1, 1, 1 + L]."""
+        """Return the attended values. x, result: [B, N, width]; mask: bool [B, 1, 1, 1 + L]."""
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         attended = F.scaled_dot_product_attention(query, *memory, attn_mask=mask)
         return cast(Tensor, self.out(attended.transpose(1, 2).flatten(2)))

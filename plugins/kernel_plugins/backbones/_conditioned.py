@@ -1,4 +1,4 @@
-"""How a network takes in the parts of a condition."""
+"""The base of the networks: it embeds the parts of a condition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kernel_plugins.backbones._layers import silenced
 
 
 class Embedded(NamedTuple):
-    """What depends on the condition alone: a tree of tensors, in which absent parts are None."""
+    """The embedded condition: a tree of tensors; absent parts are None."""
 
     vector: Tensor | None = None
     """[B, width], added to the embedding of the noise level."""
@@ -22,22 +22,23 @@ class Embedded(NamedTuple):
     mask: Tensor | None = None
     """[B, 1, 1, 1 + L], true where a token of the sequence is attended to."""
     beside: Tensor | None = None
-    """Shaped like the embedded latent, to which it is added: the aligned part and the origin."""
+    """The embedded aligned part and origin, shaped like the embedded latent and added to it."""
     size: tuple[int, ...] = ()
     """The size of the latent that `beside` belongs to."""
     paddings: Sequence[Tensor] = ()
     """The padding, bool [B, 1, ..., T]: in the latent, then at each of the rates inside."""
 
     def padding(self, rate: int) -> Tensor | None:
-        """Return the padding of the latent (0) or at one of the rates inside; None without any."""
+        """Return the padding of the latent (0) or of an inner rate (1, ...); None without any."""
         return self.paddings[rate] if self.paddings else None
 
 
 class Conditioned(nn.Module):
     """A network that embeds each part of its condition once, in `prepare`.
 
-    A part that the network was not built for has no parameters. A subclass makes `aligned` and
-    `origin`, layers of what `patches` makes of the two; it adds their result by `add_beside`.
+    A part that the network was not built for has no parameters. A subclass makes the layers
+    `aligned` and `origin`, which take the output of `patches`, and adds their result with
+    `add_beside`.
     """
 
     aligned: nn.Module | None
@@ -50,7 +51,7 @@ class Conditioned(nn.Module):
         self.sequence = SequenceTokens(condition.sequence, width) if condition.sequence else None
 
     def patches(self, x: Tensor) -> Tensor:
-        """Return `x` [B, C, *S] as the first layer takes it; zero for zero."""
+        """Return the input of the first layer for `x` [B, C, *S]; zeros give zeros."""
         raise NotImplementedError
 
     def rates(self, padding: Tensor) -> Sequence[Tensor]:
@@ -58,7 +59,7 @@ class Conditioned(nn.Module):
         raise NotImplementedError
 
     def prepare(self, condition: Condition) -> Embedded:
-        """Return the embedded parts. Raises UsageError when they are not those of the network."""
+        """Return the embedded parts. Raises UsageError when the network was built for others."""
         _check(condition, self.spec)
         told = Embedded()
         if condition.valid is not None:
@@ -80,34 +81,34 @@ class Conditioned(nn.Module):
 
 
 def add_beside(embedded: Tensor, x: Tensor, condition: Embedded) -> Tensor:
-    """Return the embedded latent with the aligned part and the origin added, if there are any.
+    """Return the embedded latent plus the embedded aligned part and origin, if there are any.
 
-    This is one layer on the channels of all, put side by side. Raises UsageError when their sizes
-    differ.
+    The sum equals one layer on the channels of all three side by side. Raises UsageError when their
+    sizes differ.
     """
     if condition.beside is None:
         return embedded
     if condition.size != tuple(x.shape[2:]):
         raise UsageError(
-            f"the aligned part of the condition has the size {condition.size} and the latent "
+            f"the aligned part of the condition has the size {condition.size}, the latent "
             f"{tuple(x.shape[2:])}; make both from the same length of audio"
         )
     return embedded + condition.beside
 
 
 def _check(condition: Condition, spec: ConditionSpec) -> None:
-    """Raise UsageError when the parts of `condition` are not those that a network was built for."""
+    """Raise UsageError when `condition` has other parts than the network was built for."""
     widths = {
         "vector": (condition.vector, -1, spec.vector),
         "sequence": (condition.sequence, -1, spec.sequence),
         "aligned": (condition.aligned, 1, spec.aligned),
-        # A network that is not shown the origin may run from one all the same.
+        # A run may start from an origin that its network does not see.
         "origin": (condition.origin if spec.origin else None, 1, spec.origin),
     }
     for name, (part, axis, width) in widths.items():
         given = 0 if part is None else part.shape[axis]
         if given != width:
             raise UsageError(
-                f"the network was built for a condition whose {name} part has width {width} and "
-                f"got width {given}; use the task it was trained with, or build it for this one"
+                f"the network was built for a condition with a {name} part of width {width} and "
+                f"got width {given}; use the task of its training, or train it for this task"
             )

@@ -52,7 +52,7 @@ class Block(nn.Module):
     ) -> Tensor:
         """Return the next tokens. x, result: [B, N, width]; modulation: [6, B, 1, width].
 
-        heard: which tokens to attend to, bool [B, 1, 1, N]; memories, mask: those of the sequence.
+        heard: true for tokens to attend to, bool [B, 1, 1, N]; memories, mask: the sequence's.
         """
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = modulation.unbind(0)
         x = x + gate * self._drop(self.attention(modulate(x, shift, scale), rotary, heard))
@@ -76,11 +76,11 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class DitNetwork(Conditioned):
-    """The transformer that `Dit` describes; see there.
+    """The transformer that `Dit` describes.
 
-    At initialisation all gates and the last layer are zero, so the output is zero and the gradient
-    reaches only the last layer; after the first steps of training it reaches every parameter. The
-    padding is silenced in the patches, and patches that lie wholly in it are not attended to.
+    At initialisation all gates and the last layer are zero: the output is zero and the gradient
+    reaches only the last layer. After the first steps of training it reaches every parameter. The
+    padding is set to zero, and patches wholly within it are not attended to.
     """
 
     def __init__(self, options: Dit, latent: LatentSpec, condition: ConditionSpec) -> None:
@@ -101,11 +101,11 @@ class DitNetwork(Conditioned):
         self.out = zeroed(nn.Linear(width, latent.channels * area))
 
     def rates(self, padding: Tensor) -> Sequence[Tensor]:
-        """Return where whole patches are padding."""
+        """Return true where a whole patch is padding."""
         return [coarser(padding, self.patch[-1])]
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Embedded) -> Tensor:
-        """Return F. x, result: [B, C, *S]; condition: what `prepare` returned.
+        """Return F. x, result: [B, C, *S]; condition: the result of `prepare`.
 
         c_noise: [B] or [B, times].
         """
@@ -124,7 +124,7 @@ class DitNetwork(Conditioned):
         return self._latent(self.out(modulate(tokens, shift, scale)), x.shape).type_as(x)
 
     def _grid(self, shape: Sequence[int]) -> list[int]:
-        """Return how many patches there are along each axis of [B, C, *S]."""
+        """Return the number of patches along each axis of [B, C, *S]."""
         return [-(-size // patch) for size, patch in zip(shape[2:], self.patch, strict=True)]
 
     def patches(self, x: Tensor) -> Tensor:

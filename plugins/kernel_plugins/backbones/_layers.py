@@ -1,4 +1,4 @@
-"""Small things that the backbones share: shapes, zero starts and the embedding of the noise."""
+"""Parts of several backbones: shapes, zero starts, norms and the embedding of the noise level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def zeroed(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:
-    """Return `layer` with its weight and bias at zero, so that its branch starts as nothing."""
+    """Return `layer` with its weight and bias at zero: its branch adds nothing at first."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -19,7 +19,7 @@ def zeroed(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:
 
 
 def pad(x: Tensor, multiples: Sequence[int]) -> Tensor:
-    """Return `x` with zeros appended to each axis after the channels up to a multiple.
+    """Return `x` with zeros appended to each axis after the channels, up to a multiple.
 
     x: [B, C, *S]; multiples: one for each axis of S.
     """
@@ -30,7 +30,7 @@ def pad(x: Tensor, multiples: Sequence[int]) -> Tensor:
 
 
 def crop(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Return `x` [B, C, *S] cut at the end of each axis after the channels to `size`."""
+    """Return `x` [B, C, *S] with the end of each axis after the channels cut to `size`."""
     for axis, count in enumerate(size, start=2):
         x = x.narrow(axis, 0, count)
     return x
@@ -39,7 +39,7 @@ def crop(x: Tensor, size: Sequence[int]) -> Tensor:
 def folded(x: Tensor, patch: int) -> Tensor:
     """Return `x` [B, C, *S] with each patch of positions as channels: [B, C patch^d, *S / patch].
 
-    Every axis of S, of which there are d, is a multiple of `patch`.
+    S has d axes, each a multiple of `patch`.
     """
     if patch == 1:
         return x
@@ -67,13 +67,16 @@ def silenced(x: Tensor, padding: Tensor | None) -> Tensor:
 
 
 def coarser(padding: Tensor, factor: int) -> Tensor:
-    """Return where whole runs of `factor` are padding: [..., ceil(T / factor)] for [..., T]."""
+    """Return true where `factor` positions in a row are padding: [..., T] -> [..., T / factor].
+
+    T / factor is rounded up.
+    """
     whole = F.pad(padding, (0, -padding.shape[-1] % factor), value=True)
     return whole.view(*whole.shape[:-1], -1, factor).all(-1)
 
 
 def heard(padding: Tensor | None, size: Sequence[int]) -> Tensor | None:
-    """Return which of the positions of a latent may be attended to: bool [B, 1, 1, prod(size)].
+    """Return true for positions of a latent to attend to: bool [B, 1, 1, prod(size)].
 
     padding: [B, 1, ..., T], T being the last of `size`.
     """
@@ -83,13 +86,13 @@ def heard(padding: Tensor | None, size: Sequence[int]) -> Tensor | None:
 
 
 class PaddedGroupNorm(nn.GroupNorm):
-    """Group norm whose mean and variance are those of the positions that are not padding."""
+    """Group norm whose mean and variance leave out the padding."""
 
     def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
         """Return [B, C, *S]. x: [B, C, *S]; padding: bool [B, 1, ..., T]."""
         if padding is None:
             return super().forward(x)
-        # Like that of torch, the norm is computed in float32 under autocast.
+        # Under autocast the norm is computed in float32, like torch's.
         precise = x.to(torch.promote_types(x.dtype, torch.float32))
         grouped = precise.reshape(len(x), self.num_groups, -1, *x.shape[2:])
         kept = ~padding.expand(-1, 1, *x.shape[2:])[:, None]
@@ -107,9 +110,9 @@ class PaddedGroupNorm(nn.GroupNorm):
 class NoiseEmbedding(nn.Module):
     """Embed c_noise [B, times] as [B, width] by fixed Fourier features and two linear layers.
 
-    The angular frequencies run geometrically from 0.5 to 64 per unit: the slowest does not fold
-    over c_noise = ln(sigma) / 4 in [-2, 2], the fastest tells t = 0.002 from 0. They are stored in
-    the checkpoint, so that nothing is left unfilled when a network is built on the meta device.
+    The angular frequencies run geometrically from 0.5 to 64 per unit: the slowest is monotonic over
+    c_noise = ln(sigma) / 4 in [-2, 2], the fastest separates t = 0.002 from 0. The checkpoint
+    stores them, so a network built on the meta device gets all its buffers from it.
     """
 
     frequencies: Tensor

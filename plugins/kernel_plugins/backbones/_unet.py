@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def convolution(
     dims: int, inputs: int, outputs: int, size: int = 3, stride: int = 1, bias: bool = True
 ) -> nn.Conv1d | nn.Conv2d:
-    """Return a convolution over `dims` axes that keeps their sizes but for the stride."""
+    """Return a convolution over `dims` axes; it keeps their sizes, divided by the stride."""
     kind = nn.Conv1d if dims == 1 else nn.Conv2d
     return kind(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
 
@@ -56,7 +56,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, embedded: Tensor, padding: Tensor | None = None) -> Tensor:
         """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding].
 
-        padding: where there is nothing, bool [B, 1, ..., T].
+        padding: bool [B, 1, ..., T].
         """
         h = self.first(silenced(F.silu(self.norm(x, padding)), padding))
         modulation = self.modulation(embedded)
@@ -84,7 +84,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, padding: Tensor | None, memories: Iterator[Memory], mask: Tensor | None
     ) -> Tensor:
-        """Return what follows. x, result: [B, channels, *S]."""
+        """Return `x` plus the attended values. x, result: [B, channels, *S]."""
         audible = heard(padding, x.shape[2:])
         attended: Tensor = self.attention(tokens(self.norm(x, padding)), heard=audible)
         x = x + attended.transpose(1, 2).reshape(x.shape)
@@ -128,15 +128,15 @@ class Up(nn.Module):
         self.convolution = convolution(dims, channels, channels)
 
     def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
-        """Return [B, C, *2S]. x: [B, C, *S]; padding: that of the result."""
+        """Return [B, C, *2S]. x: [B, C, *S]; padding: of the result."""
         doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
         return cast(Tensor, self.convolution(silenced(doubled, padding)))
 
 
 class UnetNetwork(Conditioned):
-    """The U-Net that `Unet` describes; see there.
+    """The U-Net that `Unet` describes.
 
-    At initialisation the output is zero and the gradient reaches only the last layer; after the
+    At initialisation the output is zero and the gradient reaches only the last layer. After the
     first steps of training it reaches every parameter.
     """
 
@@ -156,7 +156,7 @@ class UnetNetwork(Conditioned):
                 Attention(options, outputs, memory) if attends else None,
             )
 
-        # The layers are made in the order of use, in which `prepare` makes their memories.
+        # Layers are made in the order of use: `prepare` makes their memories in this order.
         self.noise = NoiseEmbedding(embedding, options.times)
         self.aligned, self.origin = (
             convolution(dims, channels * area, width, bias=False) if channels else None
@@ -193,7 +193,7 @@ class UnetNetwork(Conditioned):
         return levels
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Embedded) -> Tensor:
-        """Return F. x, result: [B, C, *S]; condition: what `prepare` returned.
+        """Return F. x, result: [B, C, *S]; condition: the result of `prepare`.
 
         c_noise: [B] or [B, times].
         """

@@ -16,18 +16,18 @@ Multiplier = Annotated[int, Field(ge=1)]
 
 
 class Unet(Backbone):
-    """Halve every axis from level to level, then double it again with the skipped features beside.
+    """Halve every axis from level to level, then double it again, with skip connections.
 
     Ronneberger et al. 2015 with the residual blocks of Dhariwal and Nichol 2021 (section 3.1) and
     skips scaled by 2^-1/2 as in Saharia et al. 2022 (Efficient U-Net, appendix B). Any length
-    works: the latent is padded to a multiple of patch 2^(levels - 1) inside and cropped again.
+    works: the network pads the latent to a multiple of patch 2^(levels - 1) and crops the result.
     `patch` positions of each axis are folded into channels before the first level (Shi et al. 2016,
-    section 2.2), which is what makes thousands of samples of sound affordable.
+    section 2.2); this makes thousands of audio samples affordable.
 
-    A condition's `vector` is added to the embedding of the noise level, its `sequence` is
-    cross-attended to at `attention_levels`, its `aligned` part and, where asked for, its `origin`
-    are concatenated to the channels. Every convolution sees zeros in the padding that `valid`
-    marks; norms do not count it, and no position attends to it.
+    The condition's `vector` is added to the embedding of the noise level. Its `sequence` is
+    attended to at `attention_levels`. Its `aligned` part and, if the task asks for it, its `origin`
+    are concatenated to the channels. In the padding that `valid` marks, every convolution sees
+    zeros; norms leave it out, and no position attends to it.
     """
 
     masks: ClassVar[bool] = True
@@ -36,23 +36,19 @@ class Unet(Backbone):
     multipliers: tuple[Multiplier, ...] = Field(
         (1, 2, 2), min_length=1, description="channels of each level over width"
     )
-    patch: int = Field(
-        1, ge=1, description="positions along each axis that the first level sees as one"
-    )
+    patch: int = Field(1, ge=1, description="positions along each axis that are folded into one")
     blocks: int = Field(2, ge=1, description="residual blocks at each level, down and up")
     attention_levels: tuple[Level, ...] = Field(
-        (2,), description="levels, counted from 0, whose blocks are followed by attention"
+        (2,), description="levels, counted from 0, with attention after every block"
     )
     heads: int = Field(4, ge=1, description="attention heads")
-    groups: int = Field(8, ge=1, description="groups of channels normalised together")
-    times: Literal[1, 2] = Field(
-        1, description="times that the network is told; a recipe may need 2"
-    )
+    groups: int = Field(8, ge=1, description="groups of channels in a norm")
+    times: Literal[1, 2] = Field(1, description="number of times in c_noise; a recipe may need 2")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that the network takes two times, where it does."""
+        """Return `two-times` if `times` is 2."""
         return frozenset({"two-times"} if self.times == 2 else ())
 
     @model_validator(mode="after")
@@ -62,7 +58,7 @@ class Unet(Backbone):
         for level in self.attention_levels:
             if level >= len(self.multipliers):
                 raise ValueError(
-                    f"attention_levels names level {level}; multipliers make levels 0 to "
+                    f"attention_levels names level {level}; the multipliers give levels 0 to "
                     f"{len(self.multipliers) - 1}"
                 )
             channels = self.width * self.multipliers[level]
@@ -82,8 +78,8 @@ class Unet(Backbone):
 
         if condition.sequence and not self.attention_levels:
             raise UsageError(
-                "backbone 'unet' hears a condition's sequence only at attention_levels, which is "
-                "empty; name at least one level"
+                "backbone 'unet' needs attention for the condition's sequence, and "
+                "attention_levels is empty; name at least one level"
             )
         return UnetNetwork(self, latent, condition)
 

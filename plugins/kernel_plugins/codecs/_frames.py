@@ -1,4 +1,4 @@
-"""What the codecs share: how many frames a sound has, a limit on their options, and the fit."""
+"""Functions of several codecs: the number of frames, the limit of the hop, and the fit."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def frame_count(samples: int, hop: int) -> int:
-    """Return ceil(samples / hop), at least 1: each frame stands for its own `hop` samples."""
+    """Return ceil(samples / hop), at least 1: each frame covers `hop` samples of its own."""
     return max(1, -(-samples // hop))
 
 
 def check_hop(codec: str, window: int, hop: int) -> None:
-    """Raise UsageError unless every sample lies in two frames or at the end of the sound.
+    """Raise UsageError if the hop is more than half of the window.
 
-    A Hann window fades at its edges: with a longer hop samples there would be all but lost.
+    A Hann window fades at its edges. With a longer hop, samples at the edges would be almost lost.
     """
     if 2 * hop > window:
         raise UsageError(
@@ -32,7 +32,7 @@ def check_hop(codec: str, window: int, hop: int) -> None:
 def moments(codec: str, module: CodecModule, examples: Iterable[Tensor]) -> tuple[float, float]:
     """Return the mean and the mean square of the latents of all examples, each [C, L].
 
-    Raises InputError when there are no examples or their latents are all alike or not finite.
+    Raises InputError when there are no examples, or when their latents are constant or not finite.
     """
     count, total, square = 0, 0.0, 0.0
     for example in examples:
@@ -43,7 +43,7 @@ def moments(codec: str, module: CodecModule, examples: Iterable[Tensor]) -> tupl
     mean, power = (total / count, square / count) if count else (0.0, 0.0)
     if not (math.isfinite(power) and power - mean**2 > 1e-12 * power):
         raise InputError(
-            f"The codec {codec!r} found no finite, varying sound in its training examples, so that "
-            "its scale cannot be fitted; check the data or set the option std."
+            f"The codec {codec!r} cannot fit its scale: the training examples are silent, constant "
+            "or not finite; check the data or set the option std."
         )
     return mean, power

@@ -13,7 +13,7 @@ from kernel_plugins.codecs._spectrum import analyse, synthesise
 
 _DB = 20 / math.log(10)
 _LOUDEST = 60.0
-"""Level in dB that decoding does not exceed, so that no latent makes an infinite sound."""
+"""Highest level in dB of a decoded band: no latent makes an infinite sound."""
 
 
 class MelModule(nn.Module):
@@ -48,7 +48,7 @@ class MelModule(nn.Module):
         self.momentum = momentum
         bank = melscale_fbanks(n_fft // 2 + 1, f_min, f_max, bands, sample_rate)
         hann = pad(torch.hann_window(window), ((n_fft - window) // 2, (n_fft - window + 1) // 2))
-        # Scaled so that a full-scale sine has a short-time Fourier magnitude of 1.
+        # Scale: a full-scale sine has a short-time Fourier magnitude of 1.
         self.register_buffer("window", hann * (2 / hann.sum()), persistent=False)
         self.register_buffer("bank", bank / bank.sum(0), persistent=False)
 
@@ -64,12 +64,12 @@ class MelModule(nn.Module):
         return latent.reshape(batch, self.channels * self.bands, frames)
 
     def decode(self, latent: Tensor, samples: int) -> Tensor:
-        """Return [B, C, samples]. latent: what `encode` makes of so many samples or more."""
+        """Return [B, C, samples]. latent: as from `encode` of at least `samples` samples."""
         levels = latent.reshape(-1, self.bands, latent.shape[-1]) * self.std + self.mean
         amplitudes = (levels.clamp(max=_LOUDEST) / _DB).exp() - self.floor
         magnitudes = self._invert(amplitudes.relu())
-        # From zero phase Griffin-Lim stays symmetric but for rounding errors, which it then blows
-        # up; from this random phase, the same for every item, it forgets them.
+        # Started from zero phase, Griffin-Lim stays symmetric and amplifies rounding errors. A
+        # random start, the same for every item, forgets them.
         own = [magnitudes.device] if magnitudes.is_cuda else []
         with torch.no_grad(), torch.random.fork_rng(devices=own):
             angles = torch.cat([self._phase(item[None]) for item in magnitudes])
@@ -78,7 +78,7 @@ class MelModule(nn.Module):
         return audio.view(-1, self.channels, samples)
 
     def _invert(self, amplitudes: Tensor) -> Tensor:
-        """Return non-negative magnitudes [N, F, T] whose bands are `amplitudes` [N, bands, T]."""
+        """Return non-negative magnitudes [N, F, T] with the bands `amplitudes` [N, bands, T]."""
         target = self.bank @ amplitudes
         magnitudes = target / self.bank.sum(1, keepdim=True).clamp(min=1e-6)
         for _ in range(self.inversion_iters):
@@ -86,12 +86,12 @@ class MelModule(nn.Module):
         return magnitudes
 
     def _phase(self, magnitudes: Tensor) -> Tensor:
-        """Return the phase, like `magnitudes` [1, F, T], that Griffin-Lim arrives at."""
+        """Return the phase by Griffin-Lim, shaped like `magnitudes` [1, F, T]."""
         torch.manual_seed(0)
         frames = magnitudes.shape[-1]
-        # Griffin-Lim reflects half a window at each end, and needs that much sound to do so.
+        # Griffin-Lim reflects half a window at each end, so the sound must be longer than that.
         enough = max(frames, self.n_fft // 2 // self.hop + 2)
-        # Its first sample is the centre of the first frame, its last that of the last frame.
+        # Its sound runs from the centre of the first frame to the centre of the last.
         audio = griffinlim(
             pad(magnitudes, (0, enough - frames)),
             window=self.window,

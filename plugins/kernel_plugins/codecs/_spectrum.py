@@ -1,7 +1,7 @@
-"""The short-time Fourier transform that the codecs share, and its inverse.
+"""The short-time Fourier transform of the codecs, and its inverse.
 
-Frame t is centred in the middle of its own hop of samples, at t hop + hop / 2, so that
-ceil(L / hop) frames cover a sound and its first and last samples lie well inside a window.
+Frame t is centred in the middle of its own hop of samples, at t hop + hop / 2. So ceil(L / hop)
+frames cover a sound, and its first and last samples lie well inside a window.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def analyse(audio: Tensor, window: Tensor, hop: int) -> Tensor:
 def synthesise(spectrum: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
     """Return the sound [N, samples], samples <= T hop, whose spectrum is nearest to `spectrum`.
 
-    Least squares (Griffin and Lim 1984, eq. 6), so that it is the exact inverse of `analyse`.
+    Least squares (Griffin and Lim 1984, eq. 6): the exact inverse of `analyse`.
     """
     n_fft, frames = len(window), spectrum.shape[-1]
     left = n_fft // 2 - hop // 2

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kernel_plugins.codecs._spectrum import analyse, synthesise
 
 _LINEAR = 1e-6
-"""The magnitude below which the compression is a straight line."""
+"""Magnitude below which the compression is linear."""
 
 
 class StftModule(nn.Module):
@@ -36,7 +36,7 @@ class StftModule(nn.Module):
         return latent.reshape(batch, 2 * self.channels * self.bins, frames)
 
     def decode(self, latent: Tensor, samples: int) -> Tensor:
-        """Return [B, C, samples]. latent: what `encode` makes of so many samples or more."""
+        """Return [B, C, samples]. latent: as from `encode` of at least `samples` samples."""
         parts = latent.reshape(-1, 2, self.bins, latent.shape[-1]) * self.std
         parts = _power(parts, 1 / self.exponent, _LINEAR**self.exponent)
         spectrum = torch.complex(parts[:, 0], parts[:, 1])
@@ -47,7 +47,7 @@ class StftModule(nn.Module):
 def _power(parts: Tensor, exponent: float, linear: float) -> Tensor:
     """Return `parts` [N, 2, F, T] with the magnitude to the power `exponent` and the same angle.
 
-    Below the magnitude `linear` the map is a straight line through zero.
+    Below the magnitude `linear` the map is linear.
     """
     square = parts.square().sum(1, keepdim=True).clamp(min=linear**2)
     return parts * square ** ((exponent - 1) / 2)

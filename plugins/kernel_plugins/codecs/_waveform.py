@@ -43,7 +43,7 @@ class FoldModule(nn.Module):
         return frames.transpose(2, 3).flatten(1, 2)
 
     def decode(self, latent: Tensor, samples: int) -> Tensor:
-        """Return [B, C, samples]. latent: what `encode` makes of so many samples or more."""
+        """Return [B, C, samples]. latent: as from `encode` of at least `samples` samples."""
         frames = latent.reshape(len(latent), self.channels, 2 * self.hop, latent.shape[-1])
         ending, starting = frames[:, :, self.hop :, :-1], frames[:, :, : self.hop, 1:]
         blocks = ending.lerp(starting, self.rise) * self.std

@@ -19,18 +19,17 @@ class Mel(Codec):
     """Levels of mel bands in decibels, normalised to zero mean and unit variance.
 
     latent = (20 log10(amplitude + floor) - mean) / std, where a band's amplitude is the weighted
-    mean of the short-time Fourier magnitudes in it and a full-scale sine has the amplitude 1. Frame
-    t is centred at sample t hop + hop / 2.
+    mean of its short-time Fourier magnitudes and a full-scale sine has the amplitude 1. Frame t is
+    centred at sample t hop + hop / 2.
 
-    The phase and the fine structure are lost: decoding estimates magnitudes by multiplicative
+    The phase and the fine structure are lost. Decoding estimates magnitudes by multiplicative
     non-negative least squares (Lee and Seung 2001, eq. 4) and a phase by fast Griffin-Lim
-    (Perraudin et al. 2013, Algorithm 2), starting from one random phase that is always the same, so
-    that no item depends on its batch. Gradients pass through the magnitudes; the phase is held
-    constant.
+    (Perraudin et al. 2013, Algorithm 2). Every item starts from the same random phase, so no item
+    depends on its batch. Gradients pass through the magnitudes; the phase is held constant.
 
-    What that costs, with the default options on 150 spoken digits at 8 kHz: mel levels within 40 dB
-    of the loudest move by 0.65 dB on average, short-time spectra of 256 samples by 2.5 dB rms.
-    Without the phase estimate it is 2.0 and 2.8 dB; 64 bands make it 0.62 and 2.3 dB.
+    The cost with the default options on 150 spoken digits at 8 kHz: mel levels within 40 dB of the
+    loudest change by 0.65 dB on average, short-time spectra of 256 samples by 2.5 dB rms. Without
+    the phase estimate they change by 2.0 and 2.8 dB, with 64 bands by 0.62 and 2.3 dB.
     """
 
     changeable: ClassVar[tuple[str, ...]] = ("griffin_lim_iters", "inversion_iters", "momentum")
@@ -56,18 +55,18 @@ class Mel(Codec):
         None, description="mean level in dB; none: fitted to the data, -60 without data"
     )
     std: float | None = Field(
-        None, gt=0, description="its standard deviation in dB; none: fitted, 13 without data"
+        None,
+        gt=0,
+        description="standard deviation in dB; none: fitted to the data, 13 without data",
     )
-    inversion_iters: int = Field(
-        30, ge=0, description="updates of the magnitudes when bands are turned into them"
-    )
+    inversion_iters: int = Field(30, ge=0, description="updates of the magnitudes in decoding")
     griffin_lim_iters: int = Field(32, ge=0, description="iterations of the phase estimate")
     momentum: float = Field(0.99, ge=0, lt=1, description="acceleration of the phase estimate")
 
     def latent(self, audio: AudioSpec, samples: int) -> LatentSpec:
         """Return (C bands; T) or (C; bands, T) with T = ceil(samples / hop).
 
-        Raises UsageError when the options cannot be or do not fit the sample rate.
+        Raises UsageError for options that contradict each other or do not fit the sample rate.
         """
         self._check(audio)
         frames = frame_count(samples, self.hop)
@@ -78,7 +77,7 @@ class Mel(Codec):
     def build(self, audio: AudioSpec) -> nn.Module:
         """Return the CodecModule.
 
-        Raises UsageError when the options cannot be or do not fit the sample rate.
+        Raises UsageError for options that contradict each other or do not fit the sample rate.
         """
         from kernel_plugins.codecs._mel import MelModule
 
@@ -102,7 +101,7 @@ class Mel(Codec):
         )
 
     def fit(self, audio: AudioSpec, examples: Iterable[Tensor]) -> Self:
-        """Return the codec with `mean` and `std`, where they are not set, those of the examples."""
+        """Return the codec with `mean` and `std` from the examples, unless they are set."""
         if self.mean is not None and self.std is not None:
             return self
         raw: Any = self.model_copy(update={"mean": 0.0, "std": 1.0}).build(audio)
@@ -138,7 +137,7 @@ class Mel(Codec):
         if self.f_min >= f_max:
             raise UsageError(
                 f"The codec 'mel' has an f_min of {self.f_min:g} Hz, not below the f_max of "
-                f"{f_max:g} Hz; set f_min to less."
+                f"{f_max:g} Hz; set a lower f_min."
             )
         low, high = _mel(self.f_min), _mel(f_max)
         width = audio.sample_rate / self.n_fft

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 class Stft(Codec):
     """Real and imaginary part of |c|^exponent e^(i angle c) / std, c a short-time spectrum.
 
-    Richter et al. 2023 (SGMSE+), eq. 24, whose factor is beta = 1 / std. Here the periodic Hann
-    window has the norm 1, so that white noise keeps its variance: E|c|^2 is that of a sample; for a
-    beta stated without that norm, std = 1 / (beta |window|^exponent), 1.793 for theirs. Frame t is
-    centred at sample t hop + hop / 2; the inverse is exact.
+    Richter et al. 2023 (SGMSE+), eq. 24, with beta = 1 / std. The periodic Hann window has the norm
+    1 here, so white noise keeps its variance: E|c|^2 is the variance of a sample. A published beta
+    without that norm is std = 1 / (beta |window|^exponent), 1.793 for theirs. Frame t is centred at
+    sample t hop + hop / 2; the inverse is exact.
 
-    Below |c| = 1e-6 (-120 dB) the compression goes on as a straight line, in both directions, which
-    keeps the inverse exact and the gradient finite at silence.
+    Below |c| = 1e-6 (-120 dB) the compression and its inverse are linear: the inverse stays exact
+    and the gradient finite at silence.
 
-    Each of the two real channels has unit variance, so complex noise of the variance s^2 in the
-    literature, E|n|^2 = s^2, is sigma = s / sqrt(2) here.
+    Each of the two real channels has unit variance. Complex noise of variance s^2 in the
+    literature, E|n|^2 = s^2, is therefore sigma = s / sqrt(2) here.
     """
 
     n_fft: int = Field(510, ge=4, multiple_of=2, description="length of window and transform")
     hop: int = Field(128, ge=1, description="samples between frames")
-    exponent: float = Field(0.5, ge=0.1, le=1, description="power that magnitudes are raised to")
+    exponent: float = Field(0.5, ge=0.1, le=1, description="exponent of the magnitudes")
     layout: Literal["image", "channels"] = Field(
         "image", description="a latent (2 C; F, T), or (2 C F; T) with the bins as channels"
     )
@@ -71,7 +71,7 @@ class Stft(Codec):
         )
 
     def fit(self, audio: AudioSpec, examples: Iterable[Tensor]) -> Self:
-        """Return the codec with `std`, where it is not set, that of the examples about zero."""
+        """Return the codec with `std` about zero from the examples, unless it is set."""
         if self.std is not None:
             return self
         raw: Any = self.model_copy(update={"std": 1.0}).build(audio)

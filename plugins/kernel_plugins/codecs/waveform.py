@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Waveform(Codec):
     """Samples divided by `std`, or overlapping frames of them as channels of a shorter latent.
 
-    With `fold` = h, frame t holds the 2 h samples from (t - 1) h on, so that a latent has 2 C h
-    channels and ceil(L / h) + 1 frames. Every sample is in two frames: decoding cross-fades them
-    with a periodic Hamming window, and noise in the latent is not the fold of noise in the sound.
+    With `fold` = h, frame t holds the 2 h samples from (t - 1) h on: a latent has 2 C h channels
+    and ceil(L / h) + 1 frames. Every sample lies in two frames; decoding cross-fades them with a
+    periodic Hamming window. Noise in the latent is therefore not the fold of noise in the sound.
     """
 
     fold: int = Field(
-        0, ge=0, description="hop of frames of twice that length, 16 is common; 0: no frames"
+        0, ge=0, description="hop in samples of frames twice as long, such as 16; 0: no frames"
     )
     std: float | None = Field(
         None,
@@ -46,7 +46,7 @@ class Waveform(Codec):
         return FoldModule(audio.channels, self.fold, std) if self.fold else ScaleModule(std)
 
     def fit(self, audio: AudioSpec, examples: Iterable[Tensor]) -> Self:
-        """Return the codec with `std`, where it is not set, that of the examples about zero."""
+        """Return the codec with `std` about zero from the examples, unless it is set."""
         if self.std is not None:
             return self
         raw: Any = self.model_copy(update={"std": 1.0}).build(audio)

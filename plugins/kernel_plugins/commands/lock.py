@@ -1,4 +1,4 @@
-"""Note exactly what a configuration runs, in a file beside it."""
+"""Write the exact components of a configuration into a lock file beside it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ Examples:
   kernel run -c night.toml --locked
   kernel lock night.toml --check
 
-The lock holds versions, content hashes and options of every component, the model, kernel-audio
-and the libraries, the hashes of the files that are read, and the settings; no paths and no times.
+The lock holds version, content hash and options of every component and of the model, the versions
+of kernel-audio and the libraries, the hashes of the input files, and the settings. It holds no
+paths and no times.
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--train", is_flag=True, help="FILE is a configuration for `kernel train`.")
-@click.option("--check", is_flag=True, help="Only say whether the lock is up to date.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; only report whether the lock is up to date."
+)
 def lock(file: Path, train: bool, check: bool) -> None:
-    """Note exactly what the configuration in FILE runs, in a file beside it that ends in .lock."""
+    """Write the exact components of the configuration FILE into a lock beside it (.lock)."""
     from kernel.api import settled
     from kernel.cli import installed
     from kernel.config import RunConfig, TrainConfig

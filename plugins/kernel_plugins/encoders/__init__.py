@@ -1,1 +1,1 @@
-"""Frozen networks that tasks, metrics and guidances listen with."""
+"""Encoders: frozen networks of tasks, metrics and guidances."""

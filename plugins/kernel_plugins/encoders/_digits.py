@@ -55,7 +55,7 @@ class DigitsNetwork(nn.Module):
 def centred(audio: Tensor) -> Tensor:
     """Return the second around the centre of energy, zero-padded, at RMS 1: [B, L] -> [B, RATE].
 
-    The place is found without a gradient. Silence stays silence.
+    No gradient goes through the choice of the second. Silence stays silence.
     """
     energy = audio.detach().double().square()
     place = torch.arange(audio.shape[1], device=audio.device, dtype=torch.float64)

@@ -9,10 +9,10 @@ from torchaudio.functional import melscale_fbanks
 FRAME = 0.032
 LOWEST = 40.0
 FLOOR = 1e-6
-"""Of the mean power of a sound, added to that of every band."""
+"""Share of a sound's mean power that is added to the power of every band."""
 
 SILENCE = 1e-10
-"""Power below which a sound is taken for silence."""
+"""Power below which a sound counts as silence."""
 
 
 class LogMel(nn.Module):
@@ -53,6 +53,6 @@ class LogMel(nn.Module):
 
 
 def _deviation(level: Tensor) -> Tensor:
-    """Return the standard deviation over time; its gradient is finite where nothing changes."""
+    """Return the standard deviation over time; its gradient is finite for constants."""
     spread = level - level.mean(2, keepdim=True)
     return (spread.square().mean(2) + 1e-8).sqrt()

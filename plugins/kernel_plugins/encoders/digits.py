@@ -1,4 +1,4 @@
-"""`digits`: which digit is spoken, from zero to nine in English."""
+"""`digits`: recognises spoken English digits, zero to nine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class Digits(Encoder):
     """Return the logits of the ten digits: a small convolutional network over log-mel spectrograms.
 
-    It hears the second around the centre of a sound's energy at 8 kHz, the mean of the channels, at
-    a fixed level. Trained on real recordings of six speakers (Free Spoken Digit Dataset) with noise
-    added, it knows clean digits and little else: of anything it says some digit.
+    It hears the second around the centre of a sound's energy: the mean of the channels, at 8 kHz
+    and a fixed level. Its training data are real recordings of six speakers (Free Spoken Digit
+    Dataset) with added noise. It assigns some digit to any sound.
     """
 
     def build(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""`timbre`: the timbre of a sound, without any weights."""
+"""`timbre`: the timbre of a sound, without weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Timbre(Encoder):
     """Return the mean and the standard deviation over time of a sound's log-mel spectrum.
 
-    In mel bands from 40 Hz to the Nyquist frequency, in units of 10 dB, of frames of 32 ms of the
-    mean of the channels. The loudness of the whole has no effect. Embeddings can be compared that
-    are of the same sample rate.
+    The spectrum has frames of 32 ms, mel bands from 40 Hz to the Nyquist frequency, units of 10 dB,
+    and is that of the mean of the channels. The loudness of the whole sound has no effect. Compare
+    only embeddings of the same sample rate.
     """
 
     bands: int = Field(40, ge=1, le=128, description="mel bands; an embedding has twice as many")

@@ -1,4 +1,4 @@
-"""What several kinds share: pure functions of floats or tensors, and no component.
+"""Pure functions of floats or tensors that several kinds use; no component.
 
-A process is a frozen record of its numbers, a `NativePath`; its methods are such functions.
+A process is a `NativePath`: a frozen record of its numbers whose methods are such functions.
 """

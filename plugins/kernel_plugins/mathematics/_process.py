@@ -1,4 +1,4 @@
-"""What the processes share."""
+"""The base of the processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Process"]
 
 @attrs.frozen
 class Process:
-    """A process x_t = a x0 + b y + s n by its numbers, which are the fields of the record."""
+    """A process x_t = a x0 + b y + s n; the fields of the record are its numbers."""
 
     name: ClassVar[str]
 

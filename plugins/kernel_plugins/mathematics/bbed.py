@@ -9,7 +9,7 @@ integral,
     E1(c / v) - E1(c) = ln v - sum_{m >= 0} h_m t^(m+1) / (m + 1),
     h_m = 1 - exp(-c) sum_{j <= m} c^j / j!,
 
-where all terms are positive. Times are given as w = t / (1 - t), which loses nothing at either end.
+where all terms are positive. The functions take w = t / (1 - t), which is exact at both ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kernel_plugins.mathematics.scalars import exp, expm1, log1p, sqrt
 __all__ = ["STANDARD", "BrownianBridge", "odds", "variance"]
 
 _ITERATIONS = 8
-"""Newton's method from above the root of a convex function; the last of them change nothing."""
+"""Steps of Newton's method, from above the root of a convex function; enough to converge."""
 
 
 @attrs.frozen
@@ -71,9 +71,9 @@ def variance(odds: Any, k: float) -> Any:
 
 
 def odds(variance_: Any, k: float) -> Any:
-    """Return the w = t / (1 - t) at which sigma^2 / theta has a value, a float or a tensor."""
+    """Return the w = t / (1 - t) at which sigma^2 / theta is `variance_`, a float or a tensor."""
     c = 2 * math.log(k)
-    # The slope exp(c t) is at least 1, so that the root lies at or below the value itself.
+    # The slope exp(c t) is at least 1: the root is at most the value itself.
     found = variance_
     for _ in range(_ITERATIONS):
         slope = exp(c * found / (1 + found))
@@ -87,7 +87,7 @@ STANDARD = BrownianBridge(k=2.6, theta=0.52)
 
 @lru_cache(maxsize=8)
 def _coefficients(c: float) -> tuple[float, ...]:
-    """Return h_m / (m + 1), the last first, down to the rounding of a float64."""
+    """Return h_m / (m + 1) from the last m to the first, to the precision of a float64."""
     terms = [math.exp(-c)]
     while len(terms) < c or terms[-1] > 1e-18:
         terms.append(terms[-1] * c / len(terms))

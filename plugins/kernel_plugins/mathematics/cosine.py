@@ -1,7 +1,7 @@
 """The circle of signal and noise, in its angle.
 
-Salimans and Ho 2022, section 4: x_t = cos(t) x0 / sigma_data + sin(t) n, so that
-sigma = sigma_data tan(t). In the share t / (pi / 2) it is the cosine schedule of Nichol and
+Salimans and Ho 2022, section 4: x_t = cos(t) x0 / sigma_data + sin(t) n and
+sigma = sigma_data tan(t). With the time t / (pi / 2) it is the cosine schedule of Nichol and
 Dhariwal 2021, eq. 17, in continuous time.
 """
 

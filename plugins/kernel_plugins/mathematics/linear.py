@@ -1,4 +1,4 @@
-"""Linear equations that are known by what they make of a vector."""
+"""Linear equations whose matrix is a function."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["conjugate_gradients"]
 def conjugate_gradients(
     normal: Callable[[Tensor], Tensor], right: Tensor, iterations: int
 ) -> Tensor:
-    """Return about the u of normal(u) = right, by conjugate gradients for each item.
+    """Return an approximate u of normal(u) = right, by conjugate gradients for each item.
 
     Hestenes and Stiefel 1952, section 3. right, result: [B, ...]. `normal` is linear, symmetric and
-    positive and mixes no items. The search of an item ends where it is solved, since what is left
-    is rounding, and where a direction shows that `normal` is not positive after all.
+    positive and mixes no items. An item stops when its residual is at rounding level, or when a
+    direction shows that `normal` is not positive.
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:

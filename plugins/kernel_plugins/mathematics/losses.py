@@ -1,4 +1,4 @@
-"""How far a prediction is from its target, one value for each item: [B, ...] -> [B]."""
+"""Distances of predictions from targets, one for each item: [B, ...] -> [B]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["FLOOR", "bce", "l1", "l2"]
 
 FLOOR = 1e-6
-"""Added to probabilities, so that certainty has a finite logarithm."""
+"""Added to probabilities: the logarithm of 0 stays finite."""
 
 
 def l1(predicted: Tensor, target: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The Ornstein-Uhlenbeck process towards noisy speech, with variance exploding.
 
-Richter et al. 2023 (SGMSE+), eq. 2 to 6: x_t = a x0 + (1 - a) y + s n with a = exp(-theta t) and,
+Richter et al. 2023 (SGMSE+), eq. 2 to 6: x_t = a x0 + (1 - a) y + s n with a = exp(-theta t). With
 l = ln(sigma_high / sigma_low),
 
     sigma = s / a = sigma_low sqrt(l / (theta + l) (exp(2 (theta + l) t) - 1)).

@@ -1,6 +1,6 @@
 """The straight path of rectified flow.
 
-Liu et al. 2022, eq. 1: x_t = (1 - t) x0 / sigma_data + t n, so that sigma = sigma_data t / (1 - t).
+Liu et al. 2022, eq. 1: x_t = (1 - t) x0 / sigma_data + t n and sigma = sigma_data t / (1 - t).
 """
 
 from __future__ import annotations

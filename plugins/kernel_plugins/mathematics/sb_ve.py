@@ -1,11 +1,10 @@
 """The Schroedinger bridge from noisy to clean speech, with variance exploding.
 
-Jukic et al. 2024, Table 1, column VE: with sigma_t^2 = c (k^(2t) - 1) / (2 ln k) and its value
-sigma_T^2 at t = 1,
+Jukic et al. 2024, Table 1, column VE: sigma_t^2 = c (k^(2t) - 1) / (2 ln k), sigma_T^2 is its value
+at t = 1, and
 
     x_t = (1 - q) x0 + q y + sigma_T sqrt(q (1 - q)) n,    q = sigma_t^2 / sigma_T^2,
-
-so that sigma^2 = sigma_T^2 q / (1 - q).
+    sigma^2 = sigma_T^2 q / (1 - q).
 """
 
 from __future__ import annotations

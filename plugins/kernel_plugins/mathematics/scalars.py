@@ -1,4 +1,4 @@
-"""Elementary functions of a sigma that is a float while sampling and a tensor while training."""
+"""Elementary functions of floats (sigma in sampling) and of tensors (sigma in training)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class VariancePreserving(Process):
         """Return the t at which the process has this sigma."""
         exponent = log1p((sigma / self.sigma_data) ** 2)
         slope = self.beta_max - self.beta_min
-        # The root of the quadratic in t that loses no digits where sigma is small.
+        # This form of the quadratic's root loses no digits where sigma is small.
         root = sqrt(self.beta_min**2 + 2 * slope * exponent)
         return 2 * exponent / (self.beta_min + root)
 

@@ -1,1 +1,1 @@
-"""Observers: what watches a run or a training."""
+"""Observers: they watch a run or a training."""

@@ -1,4 +1,4 @@
-"""The pictures and the page of a run, put together from one sound after another."""
+"""The pictures and the page of a run, made from one sound after another."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PICTURES, FIGURES = "pictures", "figures"
 
 
 class Album:
-    """What a run's page shows: totals, what the sheet shows, and a file with a line for each sound.
+    """The contents of a run's page: totals, the sounds of the sheet, a file of one line a sound.
 
-    The line is what a card is written from once the loudest sound is known; a picture is written at
-    once, and its colours then.
+    The page needs the loudest sound of the run. `add` writes pictures and lines at once; `write`
+    makes cards from the lines and sets the pictures' colours.
     """
 
     def __init__(self, folder: Path, sheet: int) -> None:
@@ -46,7 +46,7 @@ class Album:
         self._peak = 0.0
 
     def add(self, sound: Sound, entry: Mapping[str, Any]) -> None:
-        """Draw a sound, whose files are in the folder, and keep a line about it."""
+        """Draw a sound and write its line. The folder already holds the sound's files."""
         group = drawn(sound, entry)
         for each in group:
             shown = each.shown
@@ -69,7 +69,7 @@ class Album:
     def write(self, directory: Path, record: Mapping[str, Any], embed: float) -> Path:
         """Write the sheet and the page into the finished folder; return the page's path.
 
-        embed: how many bytes of sounds and pictures at most the page holds itself.
+        embed: bytes of sounds and pictures that the page may hold itself.
         """
         self._folder = directory
         if self._drawn:
@@ -122,7 +122,7 @@ class Album:
         partial.replace(path)
 
     def _groups(self, directory: Path, whole: bool) -> Iterator[list[dict[str, Any]]]:
-        """Yield the cards of each item, with the colours of its pictures settled."""
+        """Yield the cards of each item, and set the colours of its pictures."""
         if not self._count:
             return
         number = 0
@@ -144,7 +144,7 @@ class Album:
 
 
 def _held(directory: Path, shown: Shown) -> dict[str, Any]:
-    """Return what the page holds itself of a sound, as addresses that are the data."""
+    """Return the files of a sound as data URLs, for a page that holds them itself."""
     return {
         "source": _data(directory / shown.file, "audio/wav"),
         "picture": _data(directory / shown.picture, "image/png"),

@@ -1,4 +1,4 @@
-"""Where everything lies on the card of a sound: what the page's template writes out."""
+"""The layout of a sound's card, for the page's template."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["card"]
 
 
 def card(shown: Shown, number: int, peak: float) -> dict[str, Any]:
-    """Return what a template writes of a sound; the waveform reaches the edges at `peak`.
+    """Return the template's values for a sound; a sample of `peak` reaches the waveform's edge.
 
-    number: what tells the card from the others of the page.
+    number: of the card on the page, unique.
     """
     scale = shown.peak / (1000 * peak)
     shape = [[[value * scale for value in row] for row in lanes] for lanes in shown.waves]
@@ -58,7 +58,7 @@ def card(shown: Shown, number: int, peak: float) -> dict[str, Any]:
 
 
 def _outline(low: Sequence[float], high: Sequence[float], middle: float, half: float) -> str:
-    """Return a channel as a closed path, the way there along its top, in steps of one column."""
+    """Return a channel as a closed path: forth along its top, back along its bottom."""
     upper = [round(middle - half * max(value, 0.04)) for value in high]
     lower = [round(middle - half * min(value, -0.04)) for value in reversed(low)]
     rise = "".join(f" 1 {b - a}" for a, b in pairwise(upper))
@@ -71,7 +71,7 @@ def _lane(view: tuple[float, float]) -> tuple[str, str]:
 
 
 def _place(span: tuple[float, float], view: tuple[float, float]) -> str:
-    """Return where a part of time lies in a view, as a style."""
+    """Return the place of a span of time in a view, as a style."""
     (first, last), (start, stop) = span, view
     scale = 100 / max(stop - start, 1e-6)
     return f"left:{scale * (first - start):.3f}%;width:{scale * (last - first):.3f}%"

@@ -1,4 +1,4 @@
-"""Levels as colours: indexed PNGs, whose colours are settled when the loudest sound is known."""
+"""Levels as colours: indexed PNGs whose colours are set once the loudest sound is known."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _MAGMA = b64decode(
 )
 
 PALETTE = 33
-"""Where the colours begin in a picture of `encode`: behind the signature and the header."""
+"""Offset of the colours in a picture of `encode`: behind the signature and the header."""
 
 
 def indices(
     picture: NDArray[np.float64], loudest: float | None = None
 ) -> tuple[NDArray[np.uint8], float]:
-    """Return what `levels` returned as one byte a point, [rows, columns], and the level of 255.
+    """Return levels in dB as bytes [rows, columns], and the level of byte 255.
 
-    The first row becomes the last, as pictures have it. 0 stands for 80 dB below `loudest`, which
-    is the loudest point of the picture when absent.
+    The rows are reversed: a picture's first row is its top. Byte 0 stands for 80 dB below
+    `loudest`; without `loudest`, for 80 dB below the loudest point.
     """
     import numpy as np
 
@@ -53,7 +53,7 @@ def indices(
 def palette(own: float = 0.0, loudest: float = 0.0) -> bytes:
     """Return 256 colours for the bytes of `indices` whose 255 is at the level `own`, in dB.
 
-    The brightest colour is that of the level `loudest`, which is not below `own`.
+    The brightest colour stands for the level `loudest` >= `own`.
     """
     down = (loudest - own) * 255 / RANGE
     places = (min(max(round(index - down), 0), 255) for index in range(256))
@@ -74,7 +74,7 @@ def encode(points: NDArray[np.uint8], colours: bytes) -> bytes:
 
 
 def repaint(colours: bytes) -> bytes:
-    """Return what a picture with these colours holds from `PALETTE` on; all are equally long."""
+    """Return the bytes of a picture with these colours from `PALETTE` on, always equally many."""
     return _chunk(b"PLTE", colours)
 
 

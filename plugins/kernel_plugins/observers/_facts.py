@@ -1,4 +1,4 @@
-"""What a page says of how its sounds were made."""
+"""The facts about a run on its page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as a person would write it."""
+    """Return a length of time in readable units."""
     if seconds < 0.1:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 10:
@@ -34,7 +34,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(created: Any) -> str:
-    """Return the time of an ISO 8601 string as a page has it, or the string when it is none."""
+    """Return the time of an ISO 8601 string in the page's form; other strings as they are."""
     if not created:
         return ""
     try:
@@ -47,7 +47,7 @@ def moment(created: Any) -> str:
 def facts(record: Mapping[str, Any], made: float) -> list[tuple[str, str, str]]:
     """Return title, value and note of each figure of the run.
 
-    made: the seconds of sound that were made anew, without those of recordings that stay.
+    made: seconds of new sound; kept seconds of recordings do not count.
     """
     model, sampling, device = (_part(record, key) for key in ("model", "sampling", "device"))
     wall = record.get("seconds")
@@ -73,7 +73,7 @@ def facts(record: Mapping[str, Any], made: float) -> list[tuple[str, str, str]]:
 
 
 def owners(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the distributions with kind and name of their plugins, sorted by distribution."""
+    """Return each distribution with the kinds and names of its plugins, sorted."""
     found: dict[str, list[tuple[str, str]]] = {}
     for plugin in record.get("plugins", ()):
         chip = (str(plugin.get("kind", "plugin")), str(plugin.get("name", "?")))
@@ -82,7 +82,7 @@ def owners(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]
 
 
 def command(record: Mapping[str, Any]) -> str:
-    """Return the line that made the run, or nothing where the record has none."""
+    """Return the command line of the run, or an empty text without one in the record."""
     words = record.get("command")
     if not words:
         return ""
@@ -90,7 +90,7 @@ def command(record: Mapping[str, Any]) -> str:
 
 
 def tables(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the title and the rows of every table of options that is not empty."""
+    """Return title and rows of every table of options; empty tables are left out."""
     named = [
         (f"{plugin.get('kind', 'plugin')} {plugin.get('name', '')}", plugin.get("options"))
         for plugin in record.get("plugins", ())
@@ -104,7 +104,7 @@ def tables(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]
 
 
 def under(shown: Shown) -> str:
-    """Return what is said of a sound in a line: its length, file, gain, edits and scores."""
+    """Return the facts of a sound's line: its length, file, gain, edits and scores."""
     return " \u00b7 ".join(_under(shown))
 
 
@@ -142,7 +142,7 @@ def _origin(entry: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return strings as they are, mappings as `key value, ...`, other values as JSON has them."""
+    """Return strings as they are, mappings as `key value, ...`, other values as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

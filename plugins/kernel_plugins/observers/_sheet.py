@@ -29,19 +29,20 @@ _MARK = "#5ce1e6"
 _DPI = 150
 _SMALL, _LARGE = round(7 * _DPI / 72), round(9 * _DPI / 72)
 _WIDTHS = {1: 7.0, 2: 5.0, 3: 3.8, 4: 3.1}
-"""Width of a panel in inches by the number of columns; more columns have the last."""
+"""Width of a panel in inches, by the number of columns; the last also for more columns."""
 
 _PICTURE = 1 / 1.36
-"""The part of a panel's height that the spectrogram takes; the waveform is above it."""
+"""The spectrogram's share of a panel's height; the waveform is above it."""
 
 
 @attrs.frozen
 class Panel:
-    """A sound's place on the sheet, and what is written around it.
+    """A sound's place on the sheet, and the text around it.
 
-    box: left, top, right and bottom in pixels. view: the seconds of its left and right edge; seen:
-    those of the spectrogram's. frequencies: in kHz, from the lower to the upper edge of the
-    spectrogram. times: ticks in seconds. labels: which of both are written; unit: whether `s` is.
+    box: left, top, right and bottom in pixels. view: left and right edge in seconds; seen: left and
+    right edge of the spectrogram in seconds. frequencies: in kHz, from the lower to the upper edge
+    of the spectrogram. times: ticks in seconds. labels: `frequencies` and `times`, if they are
+    written; unit: whether `s` is written.
     """
 
     title: str
@@ -61,7 +62,7 @@ class Panel:
         return round(self.box[3] - _PICTURE * (self.box[3] - self.box[1]))
 
     def column(self, moment: float) -> int:
-        """Return the pixel column of a moment in seconds, at an edge where it lies outside."""
+        """Return the pixel column of a moment in seconds; the nearer edge outside the view."""
         start, stop = self.view
         part = min(max((moment - start) / (stop - start), 0.0), 1.0)
         return round(self.box[0] + part * (self.box[2] - self.box[0]))
@@ -120,10 +121,10 @@ def _panel(
 
 
 def draw(drawn: Sequence[tuple[Drawn, ...]], loudest: float, more: int) -> bytes:
-    """Return a PNG with what was drawn of each item, and a note that `more` items are not on it.
+    """Return a PNG of the items, with a note that it leaves out `more` items.
 
-    All share one scale in dB, 0 at the level `loudest`, and one of amplitude. What an item was made
-    from is above it; of a long sound with short spans, both show what is around the spans.
+    All panels share one scale in dB, 0 at the level `loudest`, and one scale of amplitude. A given
+    recording is above its result. A long sound with short spans shows the time around the spans.
     """
     from PIL import Image, ImageDraw
 
@@ -145,9 +146,9 @@ def draw(drawn: Sequence[tuple[Drawn, ...]], loudest: float, more: int) -> bytes
 
 @attrs.frozen
 class Grid:
-    """Where each panel of a sheet lies; lengths in inches.
+    """The places of the panels on a sheet; lengths in inches.
 
-    A place holds `deep` panels, one above another.
+    A place holds `deep` panels, one above the other.
     """
 
     count: int
@@ -170,7 +171,8 @@ class Grid:
     def of(cls, count: int, deep: int = 1, *, long: bool = False, rates: int = 1) -> Grid:
         """Choose the columns so that the sheet is about 16:9 and few places stay empty.
 
-        Panels of long sounds are wider; with several sample rates each has its own frequencies.
+        Panels of long sounds are wider. With several sample rates each panel has its own
+        frequencies.
         """
         stretch = 1.8 if long else 1.0
 
@@ -214,11 +216,11 @@ class Grid:
 
     @property
     def letters(self) -> int:
-        """Return how many letters of a title fit above a panel."""
+        """Return the number of letters that fit above a panel."""
         return int(self.width * 11)
 
     def lowest(self, index: int) -> bool:
-        """Return whether nothing lies below the place."""
+        """Return whether the place is the lowest of its column."""
         return index + self.columns >= self.count
 
     def first(self, index: int) -> bool:
@@ -228,7 +230,7 @@ class Grid:
     def panel(self, index: int, level: int = 0) -> tuple[float, float, float, float]:
         """Return left, bottom, width and height as fractions of the sheet.
 
-        level: which of the panels of the place, 0 the highest.
+        level: of the panel in its place, 0 the highest.
         """
         row, column = divmod(index, self.columns)
         width, height = self.size
@@ -249,7 +251,7 @@ def _picture(sheet: Image, panel: Panel, drawn: Drawn, loudest: float) -> None:
 
 
 def _shade(sheet: Image, panel: Panel) -> None:
-    """Shade what was made anew in the waveform, and bound it by lines in the spectrogram."""
+    """Shade the new spans in the waveform, and bound them by lines in the spectrogram."""
     from PIL import Image, ImageDraw
 
     pen = ImageDraw.Draw(sheet)
@@ -264,7 +266,7 @@ def _shade(sheet: Image, panel: Panel) -> None:
 
 
 def _wave(pen: ImageDraw, panel: Panel, wave: NDArray[np.float64]) -> None:
-    """Draw the outline [C, 2, N] of a sound, -1 to 1, a lane for each channel."""
+    """Draw the outline [C, 2, N] of a sound, from -1 to 1, each channel in its own lane."""
     import numpy as np
 
     lane = 0.3 * (panel.box[3] - panel.upper) / len(wave)
@@ -305,7 +307,7 @@ def _frame(pen: ImageDraw, panel: Panel) -> None:
 
 
 def _scale(sheet: Image, pen: ImageDraw, grid: Grid, more: int) -> None:
-    """Draw the colours at the lower right, and say how many items are left out."""
+    """Draw the scale of colours at the lower right, and the number of items left out."""
     from PIL import Image
 
     width, height = sheet.size

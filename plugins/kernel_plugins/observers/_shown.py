@@ -1,4 +1,4 @@
-"""What the page and the sheet show of each item: the sound, and what it was made from."""
+"""The sounds of an item on the page and the sheet: the result and the given recording."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["Drawn", "Shown", "drawn"]
 
 _LONG = 10.0
-"""Seconds; a view of more is drawn wider."""
+"""Seconds; longer views are drawn wider."""
 
 
 @attrs.frozen
 class Shown:
-    """One sound to look at and to listen to, without its samples: what a line of JSON can hold.
+    """One sound of the page without its samples; it fits in a line of JSON.
 
     side: `given` or `result` for the two of a pair, else empty. file, picture: paths in the run's
-    folder. length: its seconds; seconds: those of the longer of a pair, which both are drawn on.
-    part: (start, stop) in seconds of what the file holds of it; all of it, unless it is long.
-    view: (start, stop) in seconds of what the spectrogram shows. spans: (start, stop) in seconds of
-    what was made anew. loudest: the level in dB of the picture's byte 255. waves: the lowest and
-    the highest of each column and channel, [C][2][N] in thousandths of `peak`. figures: title and
-    file of what else is to be seen.
+    folder. length: of the sound, in seconds; seconds: of the time axis, which a pair shares. part:
+    (start, stop) of the file within the sound in seconds; all of it, unless the sound is long.
+    view: (start, stop) of the spectrogram in seconds. spans: (start, stop) of the new parts in
+    seconds. loudest: level in dB of the picture's byte 255. waves: lowest and highest sample of
+    each column, [C][2][N] in thousandths of `peak`. figures: title and file of each further
+    picture.
     """
 
     title: str
@@ -54,36 +54,36 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """Return the title with the side, for those who cannot see where it stands."""
+        """Return the title with the side, for screen readers."""
         return f"{self.title}, {self.side}" if self.side else self.title
 
     @property
     def made(self) -> float:
-        """Return the seconds that were made: those of the spans, or all of them."""
+        """Return the seconds of new sound: those of the spans, or all without spans."""
         return sum(stop - start for start, stop in self.spans) if self.spans else self.length
 
     @property
     def excerpt(self) -> bool:
-        """Return whether the spectrogram shows a part only."""
+        """Return whether the spectrogram shows only a part."""
         return tuple(self.view) != (0.0, self.seconds)
 
     @property
     def long(self) -> bool:
-        """Return whether the spectrogram needs more width than most."""
+        """Return whether the spectrogram is drawn wider."""
         return self.view[1] - self.view[0] > _LONG
 
     @property
     def seen(self) -> tuple[float, float]:
-        """Return (start, stop) in seconds of the view as far as there is sound."""
+        """Return (start, stop) of the view in seconds, cut at the end of the sound."""
         start, stop = self.view
         return start, max(start, min(stop, self.length))
 
 
 @attrs.frozen(eq=False)
 class Drawn:
-    """A sound with its pictures: `points` [rows, columns] are bytes of the spectrogram of the view.
+    """A sound with its pictures of the view.
 
-    wave: the outline of the view, [C, 2, N].
+    points: the spectrogram as bytes [rows, columns]. wave: the outline, [C, 2, N].
     """
 
     shown: Shown
@@ -92,7 +92,7 @@ class Drawn:
 
 
 def drawn(sound: Sound, entry: Mapping[str, Any]) -> tuple[Drawn, ...]:
-    """Return what to show of a sound: itself, or the recording it was made from and it."""
+    """Return the sound, after the given recording if there is one."""
     title = str(entry.get("label") or sound.name)
     parts = [(sound.audio.numpy(), str(entry["file"]), "result", None, entry)]
     if sound.given is not None:
@@ -138,7 +138,7 @@ def _figures(sound: Sound, file: str) -> Iterator[tuple[str, str]]:
 
 
 def _view(seconds: float, spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return all of a sound, or of a long one what was made anew with as much on either side."""
+    """Return (start, stop) of the view: all of the sound, or the spans and their surroundings."""
     if not spans:
         return 0.0, seconds
     first, last = min(start for start, _ in spans), max(stop for _, stop in spans)

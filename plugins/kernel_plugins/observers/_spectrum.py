@@ -1,4 +1,4 @@
-"""Audio as pictures: the level of each moment and frequency, and the outline of the waveform."""
+"""Audio as pictures: levels over time and frequency, and the outline of the waveform."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 __all__ = ["QUIETEST", "RANGE", "levels", "outline", "ticks", "top"]
 
 RANGE = 80.0
-"""How many decibels below the loudest point a picture reaches."""
+"""Range of a picture in dB below its loudest point."""
 
 QUIETEST = -60.0
-"""The least level in dB of the brightest colour, so that silence is dark by itself too."""
+"""Lowest level in dB of the brightest colour: silence alone is dark too."""
 
 _WINDOW = 0.032
-"""Seconds; resolves the harmonics of a voice and still shows its onsets."""
+"""Window in seconds; it resolves the harmonics of a voice and shows its onsets."""
 
 _SILENCE = 1e-14
-"""The power, -140 dB, that silence is shown as."""
+"""Power of silence in a picture, -140 dB."""
 
 _FRAMES = 64
-"""How many frames at most are averaged into one column of a picture."""
+"""Largest number of frames averaged into one column of a picture."""
 
 _BLOCK = 2048
-"""How many frames are transformed at once."""
+"""Number of frames transformed at once."""
 
 
 def levels(
@@ -40,9 +40,9 @@ def levels(
 ) -> NDArray[np.float64]:
     """Return the level in dB, 0 for a sine at full scale; [rows, columns], low frequencies first.
 
-    audio: [C, L]; the channels are averaged in power, so that nothing of either is lost. Any length
-    fills the columns: short audio is sampled densely, long audio averaged. `part` chooses samples
-    to show; what sounds just before and after it is heard at its edges.
+    audio: [C, L]; the picture is the mean power of the channels. Any length fills the columns:
+    frames of short audio overlap more, frames of long audio are averaged. `part` chooses the
+    samples to show; windows at its edges reach beyond it.
     """
     import numpy as np
 
@@ -71,14 +71,14 @@ def levels(
 
 
 def top(pictures: Iterable[NDArray[np.float64]]) -> float:
-    """Return the level in dB that the brightest colour of all the pictures stands for."""
+    """Return the level in dB of the brightest colour of all the pictures."""
     return max([QUIETEST, *(float(picture.max()) for picture in pictures)])
 
 
 def outline(audio: NDArray[np.floating], columns: int) -> NDArray[np.float64]:
     """Return the lowest and the highest sample of each column; [C, 2, N], N <= columns.
 
-    audio: [C, L]; audio without samples is shown as one silent column.
+    audio: [C, L]; audio without samples gives one silent column.
     """
     import numpy as np
 
@@ -92,7 +92,7 @@ def outline(audio: NDArray[np.floating], columns: int) -> NDArray[np.float64]:
 
 
 def ticks(stop: float, start: float = 0.0) -> list[float]:
-    """Return two to five round moments from `start` to `stop`, in seconds and evenly apart."""
+    """Return two to five round times in seconds from `start` to `stop`, evenly spaced."""
     rough = max(stop - start, 1e-6) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(nice * power for nice in (1, 2, 2.5, 5, 10) if nice * power >= rough * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""`page`: a run as a page to look at and listen to, with a sheet of its spectrograms."""
+"""`page`: a web page of a run's sounds, with a sheet of their spectrograms."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ __all__ = ["Page"]
 class Page(Observer):
     """Write `index.html` and `spectrograms.png` into the folder of a run; nothing for a training.
 
-    The page plays every sound beside its spectrogram, on one scale for all, and says how they were
-    made. The page of a small run holds its sounds and pictures, so that it can be sent as it is;
-    that of a large one refers to the files beside it, loads the pictures that are looked at and the
-    sounds that are played. One sound at a time is in memory, and the pictures of the sheet.
+    The page plays every sound beside its spectrogram, all on one scale, and shows how the run made
+    them. The page of a small run holds its sounds and pictures: the single file can be sent. The
+    page of a large run refers to the files beside it and loads pictures in view and sounds in play.
+    Memory holds one sound at a time, and the pictures of the sheet.
     """
 
     embed: float = Field(
-        20.0, ge=0, description="MB of sounds and pictures that the page itself holds at most"
+        20.0, ge=0, description="largest MB of sounds and pictures that the page itself holds"
     )
-    sheet: int = Field(64, ge=0, description="spectrograms at most on the sheet; 0 for no sheet")
+    sheet: int = Field(
+        64, ge=0, description="largest number of spectrograms on the sheet; 0: no sheet"
+    )
 
     _album: Album | None = PrivateAttr(None)
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
-        """Forget the run before."""
+        """Start a new album."""
         from kernel_plugins.observers._album import Album
 
         self._album = Album(directory, self.sheet)
 
     def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
-        """Write the pictures of a sound. Raises OutputError where they cannot be written."""
+        """Write the pictures of a sound. Raises OutputError if they cannot be written."""
         if self._album is None:
             return
         try:
@@ -49,9 +51,9 @@ class Page(Observer):
             raise _unwritable(error) from error
 
     def finished(self, directory: Path) -> str | None:
-        """Write the sheet and the page, and say how to open it.
+        """Write the sheet and the page, and return a sentence that says how to open it.
 
-        Raises OutputError where they cannot be written.
+        Raises OutputError if they cannot be written.
         """
         album, self._album = self._album, None
         if album is None or not (directory / "run.json").is_file():

@@ -1,1 +1,1 @@
-"""Wrappers of what other components build."""
+"""Wrappers: changes of the networks, codecs and solvers that other components build."""

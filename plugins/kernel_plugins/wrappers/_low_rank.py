@@ -1,4 +1,4 @@
-"""The sum of a frozen matrix and a trained product of two thin ones."""
+"""The sum of a frozen matrix and a trained product of two thin matrices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAPS = (nn.Linear, _ConvNd)
 
 
 class LowRank(nn.Module):
-    """Adds `scale` B A to a weight [out, in, ...], its axes after the first taken as one."""
+    """Adds `scale` B A to a weight [out, in, ...]; its axes after the first count as one."""
 
     def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class LowRank(nn.Module):
 
 
 def adapt(network: nn.Module, rank: int, scale: float, targets: str) -> None:
-    """Freeze a network and give the matrices of the modules that `targets` matches a LowRank each.
+    """Freeze a network and add a LowRank to each matrix of the modules that `targets` matches.
 
     Raises UsageError when it matches none.
     """
@@ -46,7 +46,7 @@ def adapt(network: nn.Module, rank: int, scale: float, targets: str) -> None:
     if not found:
         raise UsageError(
             f"no linear map or convolution of the network matches wrapper.lora.targets "
-            f"{targets!r}; choose another expression, or leave it out"
+            f"{targets!r}; change the expression, or leave the option out"
         )
     network.requires_grad_(False)
     for module in found:
@@ -55,7 +55,7 @@ def adapt(network: nn.Module, rank: int, scale: float, targets: str) -> None:
 
 
 def merge(network: nn.Module) -> None:
-    """Add each LowRank to its matrix for good, and take it out."""
+    """Add each LowRank to its matrix for good, and remove it."""
     whole: Any
     for whole in list(network.modules()):
         if parametrize.is_parametrized(whole, "weight"):

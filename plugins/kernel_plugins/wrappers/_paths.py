@@ -1,4 +1,4 @@
-"""Noise that is read off Brownian paths."""
+"""Noise from Brownian paths."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kernel import Noise, UsageError
 __all__ = ["PathNoise", "level"]
 
 RESOLUTION = 1e-14
-"""Of the clock, in units of sigma_max^2: that of 3e-6 sigma_max is right to a thousandth."""
+"""Resolution of the clock, in units of sigma_max^2: exact to 0.1 % at 3e-6 sigma_max."""
 
 
 class PathNoise:
-    """A Noise whose draws are the increments of a path for each item, from sigma_max^2 down to 0.
+    """A Noise whose draws are the increments of one path for each item, from sigma_max^2 to 0.
 
-    noise: is drawn from once, so that the path of an item belongs to what its noise belongs to.
+    noise: the run's noise; one draw of it seeds the paths, so an item's path follows its seed.
     """
 
     def __init__(self, noise: Noise, sigma_max: float) -> None:
@@ -32,12 +32,12 @@ class PathNoise:
     def __call__(self, sigma: float, following: float) -> Tensor:
         """Return the noise of the step from sigma to following, [B, *shape].
 
-        Raises UsageError for a step that has no length or does not lie below all earlier ones.
+        Raises UsageError for a step of no length, or a step that is not below all earlier steps.
         """
         if not following < sigma <= self._reached:
             raise UsageError(
                 f"the solver asks for noise from sigma {sigma:.4g} to {following:.4g} after it "
-                f"came down to {self._reached:.4g}, but a Brownian path goes down once; choose "
+                f"reached {self._reached:.4g}, but a Brownian path goes down once; choose "
                 f"another solver, or leave wrapper.brownian out"
             )
         if self._first is None:
@@ -59,9 +59,9 @@ class PathNoise:
 def level(seed: bytes, clock: float, shape: tuple[int, ...]) -> Tensor:
     """Return W(clock) of the standard Brownian path of a seed, for a clock from 0 to 1.
 
-    The interval around the clock is halved down to RESOLUTION, and the middle of each is drawn
-    given its ends, from a seed of its own: the path is the same wherever it is looked at (Li et al.
-    2020, algorithm 3).
+    The interval around the clock is halved down to RESOLUTION. The middle of each interval is drawn
+    given its ends, from a seed of its own: the order of the calls does not change the path (Li et
+    al. 2020, algorithm 3).
     """
 
     def normal(node: int) -> Tensor:

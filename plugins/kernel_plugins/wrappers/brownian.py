@@ -1,4 +1,4 @@
-"""`brownian`: reads the noise of a solver off one Brownian path for each item."""
+"""`brownian`: takes the noise of a solver from one Brownian path for each item."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Brownian(Wrapper):
     """Take the noise of a stochastic solver from one Brownian path for each item.
 
     The path's clock is sigma^2, the variance that the reverse SDE adds (Song et al. 2021 (score
-    SDE), eq. 6, for the variance exploding process). So the noise of a step, times the root of its
-    sigma^2 - sigma'^2, is the sum of the noises of any steps that it is divided into: finer grids
-    refine the same path, and their results converge. The path of an item derives from the first
-    noise that the run would have drawn for it.
+    SDE), eq. 6, for the variance exploding process). The noise of a step, times the root of its
+    sigma^2 - sigma'^2, is the sum of the noises of its parts. Finer grids therefore refine the same
+    path, and their results converge. The path of an item derives from the item's first noise in the
+    run.
 
-    A solver that goes back to more noise, as `restart` and the corrector of `pc` do, is refused
-    when it draws: a path goes down once.
+    A path goes down once. A solver that goes back to more noise, such as `restart` or the corrector
+    of `pc`, is refused when it draws.
     """
 
     @hookimpl(wrapper=True)
     def build_solver(self) -> Generator[None, Solver, Solver]:
-        """Return a solver that hands the noise of paths to the one inside."""
+        """Return a solver that gives the noise of paths to the inner solver."""
         return BrownianSolver(inner=(yield))
 
 
@@ -37,26 +37,26 @@ class BrownianSolver(Solver):
 
     @property
     def order(self) -> int:
-        """Return the order of the solver inside."""
+        """Return the order of the inner solver."""
         return self.inner.order
 
     @property
     def stochastic(self) -> bool:
-        """Return whether the solver inside draws noise."""
+        """Return whether the inner solver draws noise."""
         return self.inner.stochastic
 
     def nfe(self, steps: int) -> int:
-        """Return the evaluations of the solver inside."""
+        """Return the evaluations of the inner solver."""
         return self.inner.nfe(steps)
 
     def along(self, path: NativePath | None, origin: Tensor | None) -> Solver:
-        """Return it around the solver inside, taken along the process."""
+        """Return the wrapper around the inner solver, taken along the process."""
         return BrownianSolver(inner=self.inner.along(path, origin))
 
     def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
-        """Yield the Steps of the solver inside."""
+        """Yield the Steps of the inner solver."""
         from kernel_plugins.wrappers._paths import PathNoise
 
         yield from self.inner.steps(denoise, x, sigmas, PathNoise(noise, sigmas[0]))

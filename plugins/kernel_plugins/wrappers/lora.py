@@ -1,4 +1,4 @@
-"""`lora`: trains thin matrices beside a network that stays as it is."""
+"""`lora`: trains thin matrices beside a frozen network."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 class Lora(Wrapper):
-    """Freeze a network, and train a product of two thin matrices beside each of its own.
+    """Freeze a network, and train a product of two thin matrices beside each of its matrices.
 
-    Hu et al. 2021, eq. 3: W + (alpha / rank) B A takes the place of W, of every linear map and
-    every convolution, whose axes after the first count as one. B starts at 0, so that training
-    starts from the network as it was: `kernel train --model NAME --plugins lora`. The trained
-    model holds the sums and needs no wrapper; a run refuses one that nothing has trained.
+    Hu et al. 2021, eq. 3: W + (alpha / rank) B A replaces W in every linear map and convolution;
+    the axes of W after the first count as one. B starts at 0, so training starts from the given
+    network: `kernel train --model NAME --plugins lora`. The trained model holds the sums and needs
+    no wrapper. A run refuses an untrained wrapper.
     """
 
     played: ClassVar[bool] = False
 
     rank: int = Field(8, ge=1, description="rank of the product: columns of B, rows of A")
     alpha: float | None = Field(
-        None, gt=0, description="how much the product counts, times the rank; none: the rank"
+        None, gt=0, description="weight of the product, times the rank; none: the rank"
     )
     targets: str = Field(
-        "", description="regular expression: only modules whose name has a match; none: all"
+        "", description="regular expression for the names of modules; none: all modules"
     )
 
     @field_validator("targets")
@@ -39,7 +39,7 @@ class Lora(Wrapper):
         try:
             re.compile(targets)
         except re.error as error:
-            raise ValueError(f"it is no regular expression: {error}") from None
+            raise ValueError(f"it is not a regular expression: {error}") from None
         return targets
 
     @hookimpl(wrapper=True)
@@ -53,7 +53,7 @@ class Lora(Wrapper):
         return network
 
     def merge(self, module: nn.Module) -> nn.Module:
-        """Return the network with the products added to its own matrices."""
+        """Return the network with the products added to its matrices."""
         from kernel_plugins.wrappers._low_rank import merge
 
         merge(module)

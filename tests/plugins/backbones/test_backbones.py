@@ -390,7 +390,7 @@ def test_autocast_keeps_the_dtype_and_comes_close(backbone: str, size: tuple[int
 @pytest.mark.parametrize("built, given", [("vector", "none"), ("none", "vector")])
 def test_a_part_too_few_or_too_many_is_refused(backbone: str, built: str, given: str) -> None:
     network = build(backbone, (8,), SPECS[built])
-    with pytest.raises(UsageError, match=r"vector part has width \d and got width \d; use the"):
+    with pytest.raises(UsageError, match=r"vector part of width \d and got width \d; use the"):
         network.prepare(condition((8,), SPECS[given]))
 
 
@@ -399,12 +399,12 @@ def test_a_part_too_few_or_too_many_is_refused(backbone: str, built: str, given:
 def test_a_part_of_another_width_is_refused(backbone: str, part: str) -> None:
     network = build(backbone, (8,), SPECS[part])
     wrong = condition((8,), ConditionSpec(**{part: 7}))
-    with pytest.raises(UsageError, match=f"whose {part} part has width . and got width 7"):
+    with pytest.raises(UsageError, match=f"a {part} part of width . and got width 7"):
         network.prepare(wrong)
 
 
 @each_backbone
 def test_an_aligned_part_of_another_length_is_refused(backbone: str) -> None:
     network, (x, c_noise) = build(backbone, (8,), SPECS["aligned"]), inputs((8,))
-    with pytest.raises(UsageError, match=r"has the size \(7,\) and the latent \(8,\); make both"):
+    with pytest.raises(UsageError, match=r"has the size \(7,\), the latent \(8,\); make both"):
         call(network, x, c_noise, condition((7,), SPECS["aligned"]))

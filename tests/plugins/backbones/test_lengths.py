@@ -171,5 +171,5 @@ def test_a_norm_counts_what_is_not_padding(affine: bool, bins: tuple[int, ...]) 
 
 def test_an_origin_of_another_width_is_refused() -> None:
     network = BACKBONES["dit"]().build(LatentSpec(CHANNELS, (8,)), ConditionSpec(origin=CHANNELS))
-    with pytest.raises(UsageError, match="whose origin part has width 3 and got width 0; use"):
+    with pytest.raises(UsageError, match="origin part of width 3 and got width 0; use"):
         network.prepare(Condition())

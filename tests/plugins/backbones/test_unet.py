@@ -131,7 +131,7 @@ def test_growing_repeats_each_position(size: tuple[int, ...]) -> None:
 
 
 def test_a_sequence_needs_a_level_that_attends() -> None:
-    with pytest.raises(UsageError, match="attention_levels, which is empty; name at least one"):
+    with pytest.raises(UsageError, match="attention_levels is empty; name at least one"):
         build((8,), ConditionSpec(sequence=4), attention_levels=())
 
 
@@ -139,7 +139,7 @@ def test_a_sequence_needs_a_level_that_attends() -> None:
     "options, message",
     [
         ({"width": 20, "groups": 8}, "width 20 is not a multiple of groups = 8"),
-        ({"attention_levels": (3,)}, "names level 3; multipliers make levels 0 to 2"),
+        ({"attention_levels": (3,)}, "names level 3; the multipliers give levels 0 to 2"),
         ({"heads": 5}, "the 32 channels of level 1 are not a multiple of heads = 5"),
         ({"multipliers": ()}, "at least 1 item"),
         ({"multipliers": (1, 0)}, "greater than or equal to 1"),

@@ -192,7 +192,7 @@ def test_no_gradient_is_kept_of_the_phase_estimate(monkeypatch: pytest.MonkeyPat
         ({"hop": 300}, r"hop of 300 samples, more than half .* of 409; set hop to 204 or less\."),
         ({"window": 600}, r"window of 600 samples, .* n_fft of 512; set window to 512 or less\."),
         ({"f_max": 5000}, r"f_max of 5000 Hz, .* rate of 8000 Hz; set f_max to 4000 or less\."),
-        ({"f_min": 4000}, r"f_min of 4000 Hz, not below the f_max of 4000 Hz; set f_min to less\."),
+        ({"f_min": 4000}, r"f_min of 4000 Hz, not below the f_max of 4000 Hz; set a lower f_min\."),
         ({"bands": 240}, r"holds no bin of an n_fft of 512; set fewer bands or a longer n_fft\."),
     ],
 )

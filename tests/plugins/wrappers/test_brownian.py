@@ -59,11 +59,11 @@ def test_a_state_made_of_it_is_not_made_of_the_independent_noise() -> None:
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ([(2.0, 2.0)], r"noise from sigma 2 to 2 after it came down to 80"),
-        ([(2.0, 3.0)], r"noise from sigma 2 to 3 after it came down to 80"),
-        ([(90.0, 3.0)], r"noise from sigma 90 to 3 after it came down to 80"),
-        ([(80.0, 3.0), (4.0, 1.0)], r"noise from sigma 4 to 1 after it came down to 3"),
-        ([(80.0, 3.0), (80.0, 3.0)], r"noise from sigma 80 to 3 after it came down to 3"),
+        ([(2.0, 2.0)], r"noise from sigma 2 to 2 after it reached 80"),
+        ([(2.0, 3.0)], r"noise from sigma 2 to 3 after it reached 80"),
+        ([(90.0, 3.0)], r"noise from sigma 90 to 3 after it reached 80"),
+        ([(80.0, 3.0), (4.0, 1.0)], r"noise from sigma 4 to 1 after it reached 3"),
+        ([(80.0, 3.0), (80.0, 3.0)], r"noise from sigma 80 to 3 after it reached 3"),
     ],
 )
 def test_noise_that_a_path_does_not_have_is_refused(

@@ -68,9 +68,9 @@ def test_a_merged_network_does_the_same_and_has_its_own_names() -> None:
 def test_targets_choose_by_name_and_have_to_match() -> None:
     whole = adapted(network(), targets="^2$")
     assert {name.split(".")[0] for name in added(whole)} == {"2"}
-    with pytest.raises(UsageError, match=r"matches wrapper\.lora\.targets 'attention'; choose"):
+    with pytest.raises(UsageError, match=r"matches wrapper\.lora\.targets 'attention'; change"):
         adapted(network(), targets="attention")
-    with pytest.raises(ValidationError, match="it is no regular expression"):
+    with pytest.raises(ValidationError, match="it is not a regular expression"):
         Lora(targets="(")
 
 
