@@ -192,7 +192,9 @@ def sample(assembly: Assembly, steps: int, count: int = 2) -> Tensor:
 def test_a_run_follows_the_flow_from_the_origin_with_noise(
     objective: Objective, schedule: Schedule
 ) -> None:
-    found = sample(assemble(objective, schedule, Heun(), Exact(objective=objective)), 100)
+    found = sample(
+        assemble(objective, schedule, Heun(leap_ratio=None), Exact(objective=objective)), 100
+    )
     sigma, *_, last, _ = schedule.sigmas(100)
     noise = ItemNoise(0, [(0,), (1,)], (1, SAMPLES), MACHINE.put)(sigma, sigma)
     start = torch.cat([recording(0), recording(1)]) + sigma * noise
@@ -202,7 +204,9 @@ def test_a_run_follows_the_flow_from_the_origin_with_noise(
 
 
 @processes
-@pytest.mark.parametrize("solver", [Heun(), PredictorCorrector(predictor="native", corrections=0)])
+@pytest.mark.parametrize(
+    "solver", [Heun(leap_ratio=None), PredictorCorrector(predictor="native", corrections=0)]
+)
 def test_a_run_starts_from_the_origin_that_a_network_predicts(
     objective: Objective, schedule: Schedule, solver: Solver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
