@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import torch
 from torch import Tensor
 
 from kernel.kinds.objective import Objective
 from kernel.values import Condition
-from kernel_audio_testing._path import check_origin, check_path
+from kernel_audio_testing._options import every_option_acts, holds, variations
+from kernel_audio_testing._path import check_native, check_origin, check_path, check_start
 from kernel_audio_testing._recorder import SIGMAS, Recorder, elementwise, pair
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import (
@@ -240,6 +242,44 @@ def check_pure(subject: Subject) -> str | None:
     return None
 
 
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes something, alone or beside another."""
+    x, origin = normal(2, 1, 8), normal(2, 1, 8, seed=4)
+
+    def observe(objective: Objective) -> list[Tensor | float]:
+        found: list[Tensor | float] = []
+        for sigma in SIGMAS[::3]:
+            network = Recorder(elementwise)
+            estimate = objective.denoise(network, x, sigma, Condition(), origin)
+            found += [estimate, network.x, network.c_noise, float(objective.weight(sigma))]
+        return found
+
+    return every_option_acts(subject, observe)
+
+
+def check_values(subject: Subject) -> str | None:
+    """Check that other values of the options keep the promises."""
+    every = [
+        attrs.evolve(subject, options={**subject.options, name: value})
+        for name, values in variations(subject, near=True).items()
+        for value in values
+    ]
+    for each in every:
+        holds(
+            each,
+            target_scale=check_target_scale,
+            input_scale=check_input_scale,
+            noise_level=check_noise_level,
+            inverts=check_inverts,
+            training_as_sampling=check_training_as_sampling,
+            weight=check_weight,
+            path=check_path,
+            native=check_native,
+            start=check_start,
+        )
+    return f"{len(every)} settings"
+
+
 CHECKS = (
     check_target_scale,
     check_input_scale,
@@ -254,4 +294,8 @@ CHECKS = (
     check_pure,
     check_origin,
     check_path,
+    check_native,
+    check_start,
+    check_options,
+    check_values,
 )

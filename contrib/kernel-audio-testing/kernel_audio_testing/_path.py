@@ -14,7 +14,7 @@ from kernel_audio_testing._recorder import SIGMAS, Recorder, elementwise, pair
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import normal, same, unchanged
 
-__all__ = ["check_origin", "check_path"]
+__all__ = ["check_native", "check_origin", "check_path", "check_start"]
 
 
 def check_origin(subject: Subject) -> str | None:
@@ -65,17 +65,83 @@ def check_path(subject: Subject) -> str | None:
         back = path.sigma(time)
         require(abs(back / sigma - 1) < 1e-6, f"the time {where} is that of the sigma {back:.7g}")
         require(path.coefficients(time)[0] > 0, f"the scale of x0 {where} is not positive")
-        early, late = path.time(sigma * (1 - 1e-4)), path.time(sigma * (1 + 1e-4))
-        ends = ((*path.coefficients(each), path.sigma(each) ** 2) for each in (early, late))
+        step = path.time(sigma * (1 + 1e-4)) - time
+        ends = (
+            (*path.coefficients(each), path.sigma(each) ** 2) for each in (time - step, time + step)
+        )
         for name, rate, first, last in zip(
             ("a", "b", "sigma^2"), path.rates(time), *ends, strict=True
         ):
-            slope = (last - first) / (late - early)
+            slope = (last - first) / (2 * step)
+            lost = 1e-13 * max(abs(first), 1.0) / step  # to rounding, in the subtraction
             require(
-                abs(rate - slope) <= 1e-3 * abs(slope) + 1e-5,
-                f"the rate of {name} {where} is {rate:.5g}, but it changes by {slope:.5g}",
+                abs(rate - slope) <= 1e-4 * abs(slope) + lost,
+                f"the rate of {name} {where} is {rate:.7g}, but it changes by {slope:.7g}",
             )
     _check_tensors(path)
+    return None
+
+
+def check_native(subject: Subject) -> str | None:
+    """Check that the network is given the state of the path, a x + b y, and told its time.
+
+    Its input may be that state times one constant, and c_noise any line in the time.
+    """
+    objective = subject.make()
+    path = objective.path
+    if path is None:
+        raise Inapplicable("the objective has no native time")
+    network = Recorder(elementwise)
+    zero, one = torch.zeros(1, 1, 4).double(), torch.ones(1, 1, 4).double()
+    factor = None
+    told = []
+    for sigma in SIGMAS:
+        time = path.time(sigma)
+        given = []
+        for x, origin in ((one, zero), (zero, one)):
+            objective.denoise(network, x, sigma, Condition(), origin)
+            given.append(float(network.x.mean()))
+        told.append((time, float(network.c_noise[0])))
+        a, b = path.coefficients(time)
+        factor = given[0] / a if factor is None else factor
+        for name, found, wanted in zip("xy", given, (factor * a, factor * b), strict=True):
+            require(
+                abs(found - wanted) <= 1e-6 * max(abs(wanted), abs(factor * a)),
+                f"at sigma {sigma:.3g} the weight of {name} in the network's input is "
+                f"{found:.6g}, and on the path {wanted:.6g}",
+            )
+    (first, low), (last, high) = told[0], told[-1]
+    for (time, level), sigma in zip(told, SIGMAS, strict=True):
+        wanted = low + (high - low) * (time - first) / (last - first)
+        require(
+            abs(level - wanted) <= 1e-5 * abs(high - low),
+            f"at sigma {sigma:.3g} c_noise is {level:.6g}, and a line in the time {wanted:.6g}",
+        )
+    return f"the state of the path times {factor:.3g}"
+
+
+def check_start(subject: Subject) -> str | None:
+    """Check that a run starts as the process ends: as noise alone, or with the data's variance.
+
+    Where the variance is preserved, the network's input has then the variance 1.
+    """
+    objective = subject.make()
+    for sigma in SIGMAS:
+        found = objective.start(sigma)
+        network = Recorder(elementwise)
+        objective.denoise(network, torch.ones(1, 1, 4).double(), sigma, Condition())
+        c_in = float(network.x.mean())
+        if objective.preserves_variance:
+            require(
+                abs(c_in * found - 1) < 1e-6,
+                f"it preserves the variance, and a run that starts at sigma {sigma:.3g} gives the "
+                f"network values of the standard deviation {c_in * found:.4g}, not 1",
+            )
+        else:
+            require(
+                abs(found / sigma - 1) < 1e-9,
+                f"its variance explodes, and a run at sigma {sigma:.3g} starts at {found:.4g}",
+            )
     return None
 
 

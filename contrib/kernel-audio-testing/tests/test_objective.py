@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from kernel import Objective, Preconditioning
@@ -61,8 +62,73 @@ class NoNoiseLevel(Good):
         return attrs.evolve(scale, c_noise=scale.c_noise**2)
 
 
+@attrs.frozen
+class Line:
+    """The path (1 - t) x0 + t y + t n, with numbers that break it."""
+
+    slip: float = 0.0
+    rate: float = 1.0
+    name: str = "line"
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {}
+
+    def time(self, sigma: Any) -> Any:
+        return sigma / (1 + sigma)
+
+    def sigma(self, time: Any) -> Any:
+        return time / (1 - time) * (1 + self.slip)
+
+    def coefficients(self, time: Any) -> tuple[Any, Any]:
+        return 1 - time, time
+
+    def rates(self, time: Any) -> tuple[Any, Any, Any]:
+        return -1.0, 1.0, 2 * self.rate * time / (1 - time) ** 3
+
+
+class Native(Objective):
+    """Predict the noise of the path, from options that break it."""
+
+    slip: float = Field(0.0, description="error of sigma")
+    rate: float = Field(1.0, description="error of the rate of sigma^2")
+    c_in: float = Field(1.0, description="error of x in the input")
+    c_origin: float = Field(1.0, description="error of y in the input")
+    power: float = Field(1.0, description="of the time that the network is told")
+    starts: float = Field(1.0, description="error of the start")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"origin"})
+
+    @property
+    def path(self) -> Line:
+        return Line(self.slip, self.rate)
+
+    def start(self, sigma: float) -> float:
+        return sigma * self.starts
+
+    def precondition(self, sigma: Any) -> Preconditioning:
+        time = sigma / (1 + sigma)
+        c_in = (1 - time) ** self.c_in
+        return Preconditioning(1.0, -sigma, c_in, time**self.power, self.c_origin * time)
+
+
+class Idle(Good):
+    """Have an option that does nothing."""
+
+    theta: float = Field(1.0, description="nothing")
+
+
+class OneScale(Good):
+    """Be right for one sigma_data alone."""
+
+    sigma_data: float = Field(1.0, gt=0, description="standard deviation of the data in x")
+
+
 def test_what_is_sound_passes(broken: Any) -> None:
-    assert broken(Good) == set()
+    assert broken(Good, sigma_data=1.0) == set()
+    assert broken(Native, **Native().model_dump()) <= {"options"}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +139,14 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Waits, {}, "device"),
         (InPlace, {}, "pure"),
         (NoNoiseLevel, {}, "noise_level"),
+        (Native, {"slip": 1e-5}, "path"),
+        (Native, {"rate": 1.001}, "path"),
+        (Native, {"c_in": 1.1}, "native"),
+        (Native, {"c_origin": 1.01}, "native"),
+        (Native, {"power": 2.0}, "native"),
+        (Native, {"starts": 0.9}, "start"),
+        (Idle, {}, "options"),
+        (OneScale, {}, "values"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
