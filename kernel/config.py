@@ -131,6 +131,13 @@ class TrainConfig(Settings):
     validate_items: int = Field(
         64, ge=1, description="items of the valid split that are validated on at most"
     )
+    sample_every: int = Field(
+        0, ge=0, description="steps between sounds made with the averaged weights, 0 for none"
+    )
+    sample_count: Count = Field(4, description="sounds made each time")
+    sample_inputs: tuple[Place, ...] = Field(
+        (), description="audio to make them from, for tasks that take any"
+    )
     checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
     sampling_steps: Count | None = Field(

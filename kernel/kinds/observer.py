@@ -30,9 +30,10 @@ class Observer(Component):
         """
 
     def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
-        """Note that a run finished a sound, whose file is in the folder that `started` named.
+        """Note that a sound was finished, whose file is in the folder that `started` named.
 
-        entry: what `run.json` will say of it: its files, its scores. Runs of any number of sounds
+        entry: what `run.json` will say of it: its files, its scores. The samples that a training
+        makes have a `step` as well, which names those of one moment. Runs of any number of sounds
         take the same memory, so an observer keeps none of them.
         """
 

@@ -75,7 +75,7 @@ def execute(
         started = time.monotonic()
         made = sampler.sounds(requests, plan.steps, config.seed, config.batch)
         for index, sound in made:
-            entry = _write(stage, sound) | {"seed": [config.seed, index]}
+            entry = write_sound(stage, sound) | {"seed": [config.seed, index]}
             compared = resample(sound.audio, sound.sample_rate, rate)
             entry["scores"] = dict(evaluation.add(sound.name, compared, sound.reference))
             items.append(entry)
@@ -105,7 +105,7 @@ def execute(
     return record
 
 
-def _write(folder: Path, sound: Sound) -> dict[str, Any]:
+def write_sound(folder: Path, sound: Sound) -> dict[str, Any]:
     """Write a sound and its given recording into a folder; return its entry in the record."""
     rate, file, before = sound.sample_rate, f"{sound.name}.wav", f"{sound.name}-given.wav"
     gain = write_audio(folder / file, sound.audio, rate, sound.subtype)

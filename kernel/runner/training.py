@@ -37,6 +37,7 @@ from kernel.runner.loading import micro_batches
 from kernel.runner.optimizers import factor
 from kernel.runner.parts import Average, Companion, alone, blend, provide
 from kernel.runner.report import Diverged, Report
+from kernel.runner.samples import Samples
 from kernel.runner.watch import Validation, watching
 from kernel.seeds import derive
 
@@ -66,6 +67,7 @@ class Trainer:
         if "codec" not in recipe.trains:
             self.codec.eval().requires_grad_(False)
         self._feed = Feed(assembly, data, config, machine, self.codec)
+        self._samples = Samples(assembly, config, machine, self.codec, observers, companion)
         self._validation = Validation(assembly, held, config, machine, self.codec)
         self._averages: list[Average] = []
         self._parts = provide(assembly, self.codec, machine, self._averages, companion)
@@ -125,7 +127,8 @@ class Trainer:
                     whole = True
                 due = self.step % config.checkpoint_every == 0 or self.step == config.steps
                 validated = self._validation.due(self.step, config.steps)
-                reported = due or validated or self.step % 10 == 0
+                sampled = self._samples.due(self.step, config.steps)
+                reported = due or validated or sampled or self.step % 10 == 0
                 if reported:
                     scalars = self._scalars(folder)
                     if validated:
@@ -140,6 +143,9 @@ class Trainer:
                 if due:
                     self._save(folder, history)
                     saved = self.step
+                if sampled:
+                    average = self._average if config.ema else self.exports.state_dict()
+                    self._samples.make(folder, self.step, average)
                 if reported:
                     self._restart()
         except KeyboardInterrupt:

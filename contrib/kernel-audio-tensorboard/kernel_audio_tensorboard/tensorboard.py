@@ -42,13 +42,14 @@ class TensorBoard(Observer):
     _last: int | None = PrivateAttr(None)
     _directory: Path = PrivateAttr(Path())
     _heard: int = PrivateAttr(0)
+    _of: int | None = PrivateAttr(None)
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
         """Begin a file with the record and the settings. Raises OutputError for a bad folder."""
         from kernel_audio_tensorboard import _events as events
 
         self._run = record.get("name", directory.name)
-        self._last, self._directory, self._heard = None, directory, 0
+        self._last, self._directory, self._heard, self._of = None, directory, 0, None
         place = self._place(directory)
         self._file = place / events.file_name()
         try:
@@ -77,11 +78,16 @@ class TensorBoard(Observer):
         """Add a sound at its own rate, unless there are enough."""
         from kernel_audio_tensorboard import _events as events
 
-        self._heard += 1
+        # The samples of a training are of a step, and each time has its first ones.
+        of = entry.get("step")
+        self._heard = self._heard + 1 if of == self._of else 1
+        self._of = of
         if self._heard > self.sounds:
             return
         wav = (self._directory / entry["file"]).read_bytes()
-        self._write(events.audio(self._last or 0, f"sounds/{sound.name}", wav, sound.sample_rate))
+        self._write(
+            events.audio(of or self._last or 0, f"sounds/{sound.name}", wav, sound.sample_rate)
+        )
 
     def finished(self, directory: Path) -> None:
         """Add the scores that the folder of a run holds."""

@@ -23,9 +23,9 @@ class Seen:
 
     @property
     def sounds(self) -> dict[str, bytes]:
-        """Return the bytes of the sounds by their names."""
+        """Return the bytes of the newest sounds by their names."""
         return {
-            name: self._array(self._events.Tensors(name)[0].tensor_proto).item(0)
+            name: self._array(self._events.Tensors(name)[-1].tensor_proto).item(0)
             for name in sorted(self._events.PluginTagToContent("audio"))
         }
 

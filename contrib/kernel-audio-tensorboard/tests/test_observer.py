@@ -106,6 +106,18 @@ def test_a_run_ends_with_its_scores_and_the_first_sounds(tmp_path: Path, seen: R
     assert "scores/estoi" not in found.names
 
 
+def test_the_samples_of_a_training_are_of_their_steps(tmp_path: Path, seen: Read) -> None:
+    observer = TensorBoard(sounds=1)
+    watch(observer, tmp_path, (10, 0.5), (20, 0.25))
+    for step in (10, 20):
+        for name in "ab":
+            (tmp_path / f"{name}.wav").write_bytes(f"{name}{step}".encode())
+            entry = {"name": name, "file": f"{name}.wav", "step": step}
+            observer.sound(Sound(name, torch.zeros(1, 4), 8000), entry)
+        found = seen(tmp_path / "tensorboard")
+        assert found.sounds == {"sounds/a": f"a{step}".encode()}
+
+
 def test_another_folder_keeps_runs_apart_by_name(tmp_path: Path, seen: Read) -> None:
     observer = TensorBoard(folder=tmp_path / "board" / "all")
     watch(observer, tmp_path / "stage", (1, 0.5))

@@ -237,7 +237,7 @@ def test_a_sheet_of_no_sounds_is_not_drawn(written: Written, tmp_path: Path) -> 
     assert not (tmp_path / "spectrograms.png").exists()
 
 
-def test_a_training_has_no_page(tmp_path: Path) -> None:
+def test_a_training_without_samples_has_no_page(tmp_path: Path) -> None:
     page = Page()
     page.started(tmp_path, {})
     page.step(1, 2, {"loss": 1.0})
