@@ -21,6 +21,7 @@ class Item:
     samples are not padding, None for all. vector: [V]. sequence: [L, W], any number of rows.
     aligned, origin: audio [C, samples], brought into the latent space with the clean sound, so that
     all three have the same scale. `Task.collate` makes the condition of a batch from its items.
+    skipped: sentences on items that could not be read, in whose place this one is.
     """
 
     samples: int
@@ -30,6 +31,7 @@ class Item:
     sequence: Tensor | None = None
     aligned: Tensor | None = None
     origin: Tensor | None = None
+    skipped: tuple[str, ...] = ()
 
 
 @attrs.frozen(eq=False)

@@ -29,7 +29,9 @@ class Bar(Observer):
 
     def started(self, directory: Path, record: dict[str, Any]) -> None:
         """Show an empty bar."""
-        console = Console(stderr=True)
+        console = Console(stderr=True, highlight=False)
+        for said in record.get("data", ()):
+            console.print(f"data: {said}", markup=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn(self.what),
             BarColumn(),

@@ -59,6 +59,10 @@ class Task(Component):
         """
         raise NotImplementedError
 
+    def describe(self, data: Dataset) -> tuple[str, ...]:
+        """Return sentences on what a data set of this task holds, told when a training begins."""
+        return (f"{len(data)} items",)
+
     def collate(self, items: Sequence[Item], space: LatentSpace) -> Condition:
         """Return the condition of a batch of items, in a training as in a run.
 

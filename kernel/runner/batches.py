@@ -117,6 +117,7 @@ class Feed:
         )
         self._loader = Loader(data, config, micro_batches(config))
         self.waiting, self.close = self._loader.waiting, self._loader.close
+        self.skipped = self._loader.skipped
 
     @torch.no_grad()
     def batch(self, step: int, rows: range) -> Batch:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -50,7 +51,8 @@ class Loader:
     """Draws the items of a training's steps, ahead of time where there are worker processes.
 
     Item `step * batch + row` of an endless sequence of shuffled epochs depends on the data, the
-    seed and that place alone. parts: the rows that each step asks for, in order.
+    seed and that place alone. parts: the rows that each step asks for, in order. `skipped` counts
+    the sentences on items that others stood in for.
     """
 
     def __init__(self, data: Dataset, config: TrainConfig, parts: Sequence[range]) -> None:
@@ -62,6 +64,7 @@ class Loader:
         self._due: Iterator[Asked] = iter(())
         self._next: Asked | None = None
         self._waited, self._since = 0.0, time.perf_counter()
+        self.skipped: Counter[str] = Counter()
 
     def items(self, step: int, rows: range) -> list[Item]:
         """Return the items of a step that stand in `rows`.
@@ -82,7 +85,9 @@ class Loader:
         self._waited += time.perf_counter() - began
         if isinstance(found, KernelError):
             raise found
-        return cast("list[Item]", found)
+        items = cast("list[Item]", found)
+        self.skipped.update(each for item in items for each in item.skipped)
+        return items
 
     def waiting(self) -> float:
         """Return the share of the time since the last call that was spent in `items`."""

@@ -100,6 +100,7 @@ def execute(
         "fitted": {
             each.kind: each.model_dump(mode="json") for each in (assembly.codec, assembly.task)
         },
+        "data": list(assembly.task.describe(data)),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,9 @@ def execute(
     write_model(config, plan, exports, trainer.codec, loss)
     for observer in observers:
         tell(observer.finished(folder))
+    if skipped := trainer.skipped:
+        first, more = next(iter(skipped)), f" and {len(skipped) - 1} more" * (len(skipped) > 1)
+        tell(f"{skipped.total()} times another item stood in: {first}{more}")
     return record
 
 

@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +98,11 @@ class Trainer:
             self._groups.load(read_tensors(found / "optimizer.safetensors"))
             self.step = int(found.name)
 
+    @property
+    def skipped(self) -> Counter[str]:
+        """Return how often other items stood in for those that could not be read, and why."""
+        return self._feed.skipped
+
     def averaged(self) -> Mapping[str, nn.Module]:
         """Return what is exported, by kind, with its averaged weights (unless ema is 0) loaded.
 
@@ -185,6 +191,8 @@ class Trainer:
             scalars = self._report.scalars(self._groups.rates())
         except Diverged as error:
             raise self._diverged(error.name, folder, error.step) from None
+        if skipped := self.skipped.total():
+            scalars["skipped"] = skipped
         return scalars | {"data_wait": self._feed.waiting()}
 
     def _restart(self) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +89,39 @@ def test_workers_change_no_weight_and_may_change_on_the_way(train: Train, tmp_pa
     assert same(weights(whole), weights(cut))
     entries = [json.loads(line) for line in (cut / "history.jsonl").read_text().splitlines()]
     assert all(0 < entry["data_wait"] < 1 for entry in entries)
+
+
+def test_files_that_vanish_in_mid_training_are_named_and_counted(
+    training: Callable[..., TrainConfig], registry: Registry, tones: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    told = []
+
+    class Vanish(StopAt):
+        def started(self, *_: object) -> None:
+            (data / "low_0.wav").unlink()
+
+    for workers in (0, 2):
+        shutil.copytree(tones, data, dirs_exist_ok=True)
+        given = {"path": str(data), "cache": 0, "bad_files": "skip"}
+        out, said = tmp_path / str(workers), list[str | None]()
+        config = training(out, steps=6, workers=workers, options={"task": given})
+        watchers: list[Any] = [Vanish(99)]
+        record = execute(config, plan_training(config, registry), watchers, said.append)
+        assert record["data"] == [
+            f"8 sounds in {data}: 0.000556 hours, 8000 Hz",
+            "2 labels: high 4, low 4",
+        ]
+        last = json.loads((out / "history.jsonl").read_text().splitlines()[-1])
+        told.append((last["skipped"], said[-1], last["loss"]))
+        assert same(weights(out), weights(tmp_path / "0"))
+    # Three epochs of eight files, and a stand-in may be the same file.
+    assert told[0] == told[1]
+    assert 3 <= told[0][0] < 8
+    assert told[0][1] == (
+        f"{told[0][0]} times another item stood in: {data / 'low_0.wav'} does not exist; check the"
+        " spelling of the path"
+    )
 
 
 def test_another_seed_ends_elsewhere(train: Train, tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from pydantic import Field, field_validator
 
 from kernel import Dataset, InputError, UsageError, did_you_mean
 from kernel_plugins.tasks._audio import AudioTask
+from kernel_plugins.tasks._files import Files, Source, hashed, read_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from kernel_plugins.tasks._sounds import Sounds
 
 SPLITS = ("train", "valid")
 
@@ -28,6 +30,13 @@ class FolderTask(AudioTask):
         (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"),
         min_length=1,
         description="endings of the files that are audio, in any case of letters",
+    )
+    manifest: Path | None = Field(
+        None, description="CSV or JSONL file that names the files, in place of `pattern`"
+    )
+    manifest_path: str = Field("path", description="its column of paths, relative to `path`")
+    bad_files: Literal["stop", "skip"] = Field(
+        "stop", description="what bad files do: stop the training, or are left out and counted"
     )
     trim: float | None = Field(
         None,
@@ -61,8 +70,8 @@ class FolderTask(AudioTask):
         return tuple(f".{extension.lower().lstrip('.')}" for extension in extensions)
 
     def portable(self) -> Self:
-        """Return the task without its path."""
-        return self.model_copy(update={"path": None})
+        """Return the task without its paths."""
+        return self.model_copy(update={"path": None, "manifest": None})
 
     def folder(self) -> Path:
         """Return `path`. Raises UsageError when it is not set, InputError when it is no folder."""
@@ -99,10 +108,29 @@ class FolderTask(AudioTask):
             )
         return sorted(found, key=lambda file: found[file])
 
-    def read(self, files: Sequence[tuple[Path, Tensor | None]], split: str) -> Dataset:
-        """Return those `files` that belong to `split` as a data set, each beside its vector [V].
+    def source(self) -> Source:
+        """Return where the sounds are read from. Raises InputError when there are none."""
+        if self.manifest is None:
+            return Files(self.folder(), self.files())
+        columns = (self.manifest_path, self.label_column)
+        return read_manifest(self.manifest.expanduser(), self.folder(), *columns)
 
-        Which split a file belongs to depends on its name below `path` alone, so that files can be
+    @property
+    def label_column(self) -> str | None:
+        """Return the manifest's column of labels, for tasks that have labels."""
+        return None
+
+    def read(
+        self,
+        source: Source,
+        split: str,
+        codes: Sequence[int] | None = None,
+        vectors: Tensor | None = None,
+    ) -> Dataset:
+        """Return those sounds of a source that belong to `split` as a data set.
+
+        codes: for each sound of the source the row of `vectors` [K, V] that is its vector. Which
+        split a sound belongs to depends on its name below `path` alone, so that files can be
         added. Nothing is held out, and `valid` is empty, while `valid_fraction` is 0.
         Raises UsageError for an unknown split, InputError that names every bad file.
         """
@@ -112,19 +140,22 @@ class FolderTask(AudioTask):
             raise UsageError(
                 f"there is no split {split!r}; choose train or valid{did_you_mean(split, SPLITS)}"
             )
-        folder, limit = self.folder(), self.valid_fraction * 2**64
-        chosen = [pair for pair in files if (_hash(pair[0], folder) < limit) == (split == "valid")]
+        limit = self.valid_fraction * 2**64
+        chosen = [
+            number
+            for number, name in enumerate(source.names)
+            if (hashed(name) < limit) == (split == "valid")
+        ]
         if not chosen and split == "train":
             raise InputError(
-                f"all {len(files)} files in {folder} are held out and none is left to train"
-                " on; lower -o task.valid_fraction"
+                f"all {len(source.names)} files in {source.place} are held out and none is left to"
+                " train on; lower -o task.valid_fraction"
             )
-        return Sounds(self, chosen)
+        return Sounds(self, source, chosen, codes, vectors)
 
-
-def _hash(file: Path, folder: Path) -> int:
-    name = file.relative_to(folder) if file.is_relative_to(folder) else file
-    return int.from_bytes(blake2b(name.as_posix().encode(), digest_size=8).digest())
+    def describe(self, data: Dataset) -> tuple[str, ...]:
+        """Return what was found: how many sounds, how long, of what rates; what was refused."""
+        return cast("Sounds", data).found()
 
 
 def check_requests(name: str, inputs: Sequence[Path], count: int) -> None:

@@ -3,56 +3,88 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import torch
 
-from kernel import InputError, Item, read_audio
+from kernel import InputError, Item, resample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kernel_plugins.tasks._files import Source
     from kernel_plugins.tasks._folder import FolderTask
 
 _SHOWN = 10
+_IN_A_ROW = 10  # sounds that may be bad, one after the other, before a folder seems to be gone
 
 
 class Sounds:
-    """A data set of files, each beside its vector [V], in the order given.
+    """A data set of the sounds of a source whose numbers are `chosen`, in the order given.
 
-    Every file is read when the data set is made, so that the bad ones are known before training.
-    Raises InputError that names them all.
+    codes: for each sound of the source the row of `vectors` [K, V] that is its vector, or None.
+    Every sound is read when the data set is made, unless the source was checked, so that the bad
+    ones are known before training. Raises InputError that names them all, or where
+    `task.bad_files` is `skip` and none is left.
     """
 
-    def __init__(self, task: FolderTask, files: Sequence[tuple[Path, Tensor | None]]) -> None:
-        self._task = task
-        self._files = files
+    def __init__(
+        self,
+        task: FolderTask,
+        source: Source,
+        chosen: Sequence[int],
+        codes: Sequence[int] | None = None,
+        vectors: Tensor | None = None,
+    ) -> None:
+        # Arrays, for a list of numbers is copied page by page into every worker that reads it.
+        self._task, self._source, self._chosen = task, source, array("q", chosen)
+        self._codes, self._vectors = array("q", codes or ()), vectors
         self._kept: dict[int, Tensor] = {}
-        room = task.cache * 1e9
-        problems = []
-        for index, (path, _) in enumerate(files):
-            try:
-                sound = self._load(path)
-            except InputError as error:
-                problems.append(str(error))
-                continue
-            room -= sound.nbytes
-            if room >= 0:
-                self._kept[index] = sound
-        if problems:
-            raise InputError(listed(problems, f"files in {task.path}", len(files)))
+        self._facts = Facts(source.place)
+        if not source.checked:
+            self._chosen = array("q", self._read_all())
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._chosen)
 
     def item(self, index: int, generator: torch.Generator) -> Item:
-        """Return item `index`: a random stretch of a long sound, a short one padded at its end."""
-        path, vector = self._files[index]
-        sound = self._kept.get(index)
+        """Return item `index`: a random stretch of a long sound, a short one padded at its end.
+
+        Another item that `generator` draws stands in for one that has turned bad, where
+        `task.bad_files` is `skip`.
+        """
+        skipped: list[str] = []
+        while True:
+            try:
+                return attrs.evolve(self._item(index, generator), skipped=tuple(skipped))
+            except InputError as error:
+                if self._task.bad_files == "stop":
+                    raise
+                skipped.append(str(error))
+            if len(skipped) == _IN_A_ROW:
+                raise InputError(
+                    f"{_IN_A_ROW} sounds in a row cannot be read, the last because {skipped[-1]}"
+                )
+            index = int(torch.randint(len(self), (), generator=generator))
+
+    def found(self) -> tuple[str, ...]:
+        """Return sentences on the sounds: how many, how long, of what rates; what was refused."""
+        return self._facts.sentences(len(self))
+
+    def counts(self) -> Counter[int]:
+        """Return how many sounds have each code."""
+        return Counter(self._codes[each] for each in self._chosen)
+
+    def _item(self, index: int, generator: torch.Generator) -> Item:
+        number = self._chosen[index]
+        sound = self._kept.get(number)
         if sound is None:
-            sound = self._load(path)
+            sound = self._load(number)[0]
         wanted, length = self._task.samples, sound.shape[-1]
         if length > wanted:
             start = int(torch.randint(length - wanted + 1, (), generator=generator))
@@ -60,20 +92,76 @@ class Sounds:
         audio = sound.new_zeros(len(sound), wanted)
         audio[:, :length] = sound
         valid = min(length, wanted) if self._task.mask_padding else None
+        vectors = self._vectors
+        vector = None if vectors is None else vectors[self._codes[number]].clone()
         return Item(wanted, audio, valid, vector)
 
-    def _load(self, path: Path) -> Tensor:
+    def _load(self, number: int) -> tuple[Tensor, float, int]:
+        """Return a sound at the task's rate and level, and the seconds and the rate of its file."""
         task = self._task
-        sound, _ = read_audio(path, task.sample_rate, task.channels)
+        sound, rate = self._source.load(number, task.channels)
+        seconds = sound.shape[-1] / rate
+        sound = resample(sound, rate, task.sample_rate)
         if task.trim is not None:
             sound = _trimmed(sound, task.trim)
         gain = task.gain(sound)
         if math.isinf(gain):
             raise InputError(
-                f"{path} is silent and has no level to normalize; remove it or set"
-                " -o task.normalize=none"
+                f"{self._source.place / self._source.names[number]} is silent and has no level to"
+                " normalize; remove it or set -o task.normalize=none"
             )
-        return sound * gain
+        return sound * gain, seconds, rate
+
+    def _read_all(self) -> list[int]:
+        """Read every sound and keep what fits into memory; return the numbers of the good ones."""
+        room, good = self._task.cache * 1e9, []
+        problems = self._facts.refused
+        for number in self._chosen:
+            try:
+                sound, seconds, rate = self._load(number)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            good.append(number)
+            self._facts.add(seconds, rate)
+            room -= sound.nbytes
+            if room >= 0:
+                self._kept[number] = sound
+        if problems and (self._task.bad_files == "stop" or not good):
+            what = f"sounds in {self._source.place}"
+            raise InputError(listed(problems, what, len(self._chosen)))
+        return good
+
+
+@attrs.define
+class Facts:
+    """What was found of sounds as they were read."""
+
+    place: Path
+    seconds: float = 0.0
+    rates: Counter[int] = attrs.Factory(Counter)
+    refused: list[str] = attrs.Factory(list)
+
+    def add(self, seconds: float, rate: int) -> None:
+        """Note a good sound."""
+        self.seconds += seconds
+        self.rates[rate] += 1
+
+    def sentences(self, count: int) -> tuple[str, ...]:
+        """Return what was found, of `count` sounds."""
+        hours = f"{self.seconds / 3600:.3g} hours, " if self.seconds else ""
+        one = next(iter(self.rates)) if len(self.rates) == 1 else None
+        rates = f"{one} Hz" if one else tally({f"{rate} Hz": n for rate, n in self.rates.items()})
+        noun = "sound" if count == 1 else "sounds"
+        said = f"{count} {noun} in {self.place}: {hours}{rates}".rstrip(" :,")
+        bad = (f"refused: {each}" for each in _shortened(self.refused))
+        return (said, *bad)
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Return `a 3, b 1 and 4 more` for counts, in their order."""
+    shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:20])
+    return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
 
 
 def _trimmed(sound: Tensor, below: float) -> Tensor:
@@ -85,7 +173,11 @@ def _trimmed(sound: Tensor, below: float) -> Tensor:
 
 def listed(problems: Sequence[str], what: str, total: int) -> str:
     """Return one message for many problems: all of them, or the first ten and a count."""
-    lines = [f"{len(problems)} of {total} {what} cannot be used:", *problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"and {len(problems) - _SHOWN} more")
-    return "\n  ".join(lines)
+    return "\n  ".join(
+        [f"{len(problems)} of {total} {what} cannot be used:", *_shortened(problems)]
+    )
+
+
+def _shortened(problems: Sequence[str]) -> list[str]:
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return [*problems[:_SHOWN], *more]

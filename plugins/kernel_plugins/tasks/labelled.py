@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from pydantic import Field, field_validator
 
@@ -22,10 +21,13 @@ from kernel import (
     did_you_mean,
     hookimpl,
 )
+from kernel_plugins.tasks._files import Source
 from kernel_plugins.tasks._folder import FolderTask, check_requests, numbered
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from kernel_plugins.tasks._sounds import Sounds
 
 
 class Labelled(FolderTask):
@@ -35,19 +37,17 @@ class Labelled(FolderTask):
     """
 
     labels: tuple[str, ...] = Field((), description="the labels; by default those that are found")
-    label_from: Literal["name", "folder"] = Field(
-        "name", description="where a label is read: the file's name or the name of its folder"
+    label_from: Literal["name", "folder"] | None = Field(
+        None,
+        description="where a label is read: the file's name or the name of its folder;"
+        " by default the name, unless there are folders that say something else",
     )
     label_pattern: str = Field(
         r"^([^_]+)_",
         description="regular expression whose first group is the label in a file's name"
         " (without its ending)",
     )
-    csv: Path | None = Field(
-        None, description="table of the files and their labels, in place of `label_from`"
-    )
-    csv_path: str = Field("path", description="column of file names, relative to `path`")
-    csv_label: str = Field("label", description="column of labels")
+    manifest_label: str = Field("label", description="the manifest's column of labels")
     label: str | None = Field(None, description="make only this label; by default each in turn")
 
     @field_validator("labels")
@@ -73,35 +73,50 @@ class Labelled(FolderTask):
         """Return a vector with one value for each label."""
         return ConditionSpec(vector=len(self.labels))
 
+    @property
+    def label_column(self) -> str:
+        """Return the manifest's column of labels."""
+        return self.manifest_label
+
     def resolve(self) -> Self:
         """Return the task with the labels that are found in the data, sorted, numbers by value.
 
-        Raises InputError when there is no data or a file has no label.
+        Raises InputError when there is no data, a file has no label, or it is not clear which.
         """
         if self.labels:
             return self
-        found = {label for _, label in self._table()}
+        found = set(self._labels(self.source()))
         return self.model_copy(update={"labels": tuple(sorted(found, key=_natural))})
-
-    def portable(self) -> Self:
-        """Return the task without its paths."""
-        return super().portable().model_copy(update={"csv": None})
 
     def dataset(self, split: str) -> Dataset:
         """Return the split `train` or `valid`. Raises InputError naming every bad file."""
+        import torch
+
         from kernel_plugins.tasks._sounds import listed
 
-        table = self._table()
-        labels = self.resolve().labels
-        vectors = dict(zip(labels, _one_hot(len(labels)), strict=True))
+        source = self.source()
+        found = self._labels(source)
+        labels = self.labels or tuple(sorted(set(found), key=_natural))
+        codes = {label: code for code, label in enumerate(labels)}
         strange = [
-            f"{file} has the label {label!r}; add it to task.labels or remove the file"
-            for file, label in table
-            if label not in vectors
+            f"{source.place / name} has the label {label!r}; add it to task.labels or remove the"
+            " file"
+            for name, label in zip(source.names, found, strict=True)
+            if label not in codes
         ]
         if strange:
-            raise InputError(listed(strange, f"files in {self.path}", len(table)))
-        return self.read([(file, vectors[label]) for file, label in table], split)
+            raise InputError(listed(strange, f"files in {source.place}", len(found)))
+        vectors = torch.eye(len(labels))
+        return self.read(source, split, [codes[label] for label in found], vectors)
+
+    def describe(self, data: Dataset) -> tuple[str, ...]:
+        """Return what was found, and how often each label."""
+        from kernel_plugins.tasks._sounds import tally
+
+        labels = self.resolve().labels
+        counts = cast("Sounds", data).counts()
+        told = tally({label: counts.get(code, 0) for code, label in enumerate(labels)})
+        return (*super().describe(data), f"{len(labels)} labels: {told}")
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests, named 00-LABEL and so on: each label in turn, or `label`.
@@ -140,64 +155,53 @@ class Labelled(FolderTask):
             )
         return self.labels.index(label)
 
-    def _table(self) -> list[tuple[Path, str]]:
-        """Return every file and its label, sorted by file."""
-        if self.csv is not None:
-            return self._csv_table(self.csv.expanduser())
-        folder, files = self.folder(), self.files()
+    def _labels(self, source: Source) -> Sequence[str]:
+        """Return the label of each sound."""
+        if source.labels is not None:
+            return source.labels
+        names = source.names
+        folders = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
         if self.label_from == "folder":
-            loose = [file for file in files if file.parent == folder]
+            loose = [name for name, folder in zip(names, folders, strict=True) if not folder]
             if loose:
-                _refuse(loose, len(files), f"lie directly in {folder}, not in a folder of a label")
-            return [(file, file.parent.name) for file in files]
-        matches = [re.search(self.label_pattern, file.stem) for file in files]
-        labels = [match and match.group(1) for match in matches]
-        unnamed = [file for file, label in zip(files, labels, strict=True) if not label]
+                why = f"lie directly in {source.place}, not in a folder of a label"
+                _refuse(loose, len(names), why)
+            return folders
+        find = re.compile(self.label_pattern).search
+        matches = [find(PurePosixPath(name).stem) for name in names]
+        labels = [match[1] or "" if match else "" for match in matches]
+        if self.label_from is None and any(folders):
+            self._compare(source.place, labels, folders)
+        unnamed = [name for name, label in zip(names, labels, strict=True) if not label]
         if unnamed:
-            _refuse(unnamed, len(files), f"in {folder} do not match {self.label_pattern!r}")
-        return [(file, label) for file, label in zip(files, labels, strict=True) if label]
+            why = f"in {source.place} do not match {self.label_pattern!r}"
+            _refuse(unnamed, len(names), why)
+        return labels
 
-    def _csv_table(self, table: Path) -> list[tuple[Path, str]]:
-        folder = self.folder()
-        try:
-            with table.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                rows = [(reader.line_num, row) for row in reader]
-                columns = list(reader.fieldnames or ())
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or error
+    def _compare(self, place: Path, labels: Sequence[str], folders: Sequence[str]) -> None:
+        """Raise InputError where files lie in folders that their names do not speak of."""
+        if self.labels and set(labels) <= set(self.labels):
+            return
+        if any(folder and label != folder for label, folder in zip(labels, folders, strict=True)):
             raise InputError(
-                f"cannot read the table {table}: {reason}; check -o task.csv"
-            ) from error
-        for column, option in ((self.csv_path, "csv_path"), (self.csv_label, "csv_label")):
-            if column not in columns:
-                raise InputError(
-                    f"{table} has no column {column!r}, only {', '.join(columns) or 'none'};"
-                    f" set -o task.{option}{did_you_mean(column, columns)}"
-                )
-        pairs: dict[Path, str] = {}
-        for number, row in rows:
-            name, label = row[self.csv_path], row[self.csv_label]
-            if not name or not label:
-                raise InputError(f"line {number} of {table} lacks a path or a label; complete it")
-            if folder / name in pairs:
-                raise InputError(
-                    f"line {number} of {table} names {name} again; remove one of the two"
-                )
-            pairs[folder / name] = label
-        if not pairs:
-            raise InputError(
-                f"{table} names no files; add a line for each or leave -o task.csv out"
+                f"the labels in {place} are not clear: its folders are {_some(folders)}, and the"
+                f" names of the files begin with {_some(labels)}; set -o task.label_from=folder,"
+                " or -o task.label_from=name"
             )
-        return sorted(pairs.items())
 
 
-def _refuse(files: Sequence[Path], total: int, why: str) -> None:
-    names = ", ".join(file.name for file in files[:10])
+def _some(labels: Sequence[str]) -> str:
+    """Return the first few of labels, without the empty one."""
+    found = sorted(set(labels) - {""}, key=_natural)
+    return ", ".join(found[:6]) + (", ..." if len(found) > 6 else "") or "no label"
+
+
+def _refuse(files: Sequence[str], total: int, why: str) -> None:
+    names = ", ".join(PurePosixPath(file).name for file in files[:10])
     more = f" and {len(files) - 10} more" if len(files) > 10 else ""
     raise InputError(
         f"{len(files)} of {total} files {why}, so they have no label: {names}{more};"
-        " set -o task.label_from, task.label_pattern or task.csv"
+        " set -o task.label_from, task.label_pattern or task.manifest"
     )
 
 

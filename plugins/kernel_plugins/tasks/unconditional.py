@@ -14,7 +14,7 @@ class Unconditional(FolderTask):
 
     def dataset(self, split: str) -> Dataset:
         """Return the split `train` or `valid`. Raises InputError naming every bad file."""
-        return self.read([(file, None) for file in self.files()], split)
+        return self.read(self.source(), split)
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests named 00, 01, ...

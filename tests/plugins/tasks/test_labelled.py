@@ -70,15 +70,79 @@ def test_labels_are_found_in_a_table(tmp_path: Path) -> None:
         f'\ufefffile,n,what\nb.wav,1,"loud, long"\n\na.wav,2,soft\n{outside},3,soft\n',
         encoding="utf-8",
     )
-    made = task(tmp_path / "data", csv=table, csv_path="file", csv_label="what").resolve()
+    made = task(
+        tmp_path / "data", manifest=table, manifest_path="file", manifest_label="what"
+    ).resolve()
     assert made.labels == ("loud, long", "soft")
     assert learnt(made) == [(0.3, [0, 1]), (0.1, [0, 1]), (0.2, [1, 0])]
+
+
+def test_a_manifest_may_be_json_lines(tmp_path: Path) -> None:
+    save(tmp_path / "b.wav", 0.2)
+    save(tmp_path / "a.wav", 0.1)
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"path": "b.wav", "label": 7, "n": 1}\n\n{"path": "a.wav", "label": "x"}\n')
+    made = task(tmp_path, manifest=table).resolve()
+    assert made.labels == ("7", "x")
+    assert learnt(made) == [(0.1, [0, 1]), (0.2, [1, 0])]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"path": "a.wav"}\n', r"no column 'label', only path; set -o task\.manifest_label"),
+        ('{"path": "a.wav", "label": "x"}\n{"label": "x"}\n', r"line 2 of .* lacks a path or a la"),
+        ('{"path": "a.wav"\n', r"line 1 of .*t\.jsonl is not JSON \(.*\); write an object a line"),
+        ('["a.wav"]\n', r"line 1 of .*t\.jsonl is no JSON object; write"),
+    ],
+)
+def test_bad_json_lines_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    table = tmp_path / "t.jsonl"
+    table.write_text(text)
+    with pytest.raises(InputError, match=message):
+        task(tmp_path, manifest=table).resolve()
+
+
+def drums(folder: Path) -> None:
+    for name in ("kick/bd_boom.wav", "kick/drum_heavy.wav", "snare/sn_dub.wav", "tom/elec.wav"):
+        save(folder / name)
+
+
+def test_labels_that_folders_and_names_tell_differently_are_asked_for(tmp_path: Path) -> None:
+    drums(tmp_path)
+    for ask in (lambda: task(tmp_path).resolve(), lambda: task(tmp_path).dataset("train")):
+        with pytest.raises(InputError) as caught:
+            ask()
+        assert str(caught.value) == (
+            f"the labels in {tmp_path} are not clear: its folders are kick, snare, tom, and the"
+            f" names of the files begin with bd, drum, sn; set -o task.label_from=folder,"
+            f" or -o task.label_from=name"
+        )
+    assert task(tmp_path, label_from="folder").resolve().labels == ("kick", "snare", "tom")
+
+
+def test_names_are_taken_where_folders_say_the_same_or_the_labels_are_given(tmp_path: Path) -> None:
+    save(tmp_path / "same" / "kick" / "kick_1.wav")
+    save(tmp_path / "same" / "snare_1.wav")
+    assert task(tmp_path / "same").resolve().labels == ("kick", "snare")
+    save(tmp_path / "voices" / "anna" / "7_1.wav")
+    save(tmp_path / "voices" / "carl" / "8_1.wav")
+    made = task(tmp_path / "voices", labels=("7", "8"))
+    assert [vector for _, vector in learnt(made)] == [[1, 0], [0, 1]]
+
+
+def test_the_labels_that_were_found_are_counted(tmp_path: Path) -> None:
+    drums(tmp_path)
+    made = task(tmp_path, label_from="folder").resolve()
+    files, labels = made.describe(made.dataset("train"))
+    assert files == f"4 sounds in {tmp_path}: 1.11e-05 hours, 8000 Hz"
+    assert labels == "3 labels: kick 2, snare 1, tom 1"
 
 
 def test_a_table_may_be_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "t.csv").write_text("path,label\na.wav,x\n")
-    assert task(tmp_path, csv=Path("~/t.csv")).resolve().labels == ("x",)
+    assert task(tmp_path, manifest=Path("~/t.csv")).resolve().labels == ("x",)
 
 
 def test_labels_sort_numbers_by_value(tmp_path: Path) -> None:
@@ -148,32 +212,37 @@ def test_files_that_a_table_names_and_are_missing_are_named(tmp_path: Path) -> N
     table = tmp_path / "t.csv"
     table.write_text("path,label\ngone.wav,a\nlost.wav,b\n")
     with pytest.raises(InputError, match=r"(?s)2 of 2 .*gone\.wav does not.*lost\.wav does not"):
-        task(tmp_path, csv=table).dataset("train")
+        task(tmp_path, manifest=table).dataset("train")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (b"path,labels\na.wav,x\n", r"no column 'label', only path, labels;.*mean 'labels'\?"),
-        (b"file,label\na.wav,x\n", r"no column 'path', only file, label; set -o task\.csv_path"),
+        (
+            b"file,label\na.wav,x\n",
+            r"no column 'path', only file, label; set .*manifest_path",
+        ),
         (b"path,label\na.wav,x\n\nb.wav,\n", r"line 4 of .*t\.csv lacks a path or a label; comp"),
         (b"path,label\na.wav\n", r"line 2 of .*t\.csv lacks a path or a label; complete it"),
         (b"path,label\na.wav,x\na.wav,y\n", r"line 3 of .*t\.csv names a\.wav again; remove"),
         (b"path,label\n", r"t\.csv names no files; add a line"),
         (b"", r"t\.csv has no column 'path', only none; set"),
-        (b"path,label\n\xff\xfe.wav,x\n", r"cannot read the table .*t\.csv: .*utf-8.*; check"),
+        (b"path,label\n\xff\xfe.wav,x\n", r"cannot read the manifest .*t\.csv: .*utf-8.*; check"),
     ],
 )
 def test_a_bad_table_is_explained(tmp_path: Path, text: bytes, message: str) -> None:
     table = tmp_path / "t.csv"
     table.write_bytes(text)
     with pytest.raises(InputError, match=message):
-        task(tmp_path, csv=table).resolve()
+        task(tmp_path, manifest=table).resolve()
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read the table .*t\.csv: No such file.*; check"):
-        task(tmp_path, csv=tmp_path / "t.csv").resolve()
+    with pytest.raises(
+        InputError, match=r"cannot read the manifest .*t\.csv: No such file.*; check"
+    ):
+        task(tmp_path, manifest=tmp_path / "t.csv").resolve()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +252,7 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         ({"label_pattern": "("}, "is no regular expression"),
         ({"labels": ("a", "a")}, "distinct"),
         ({"labels": ("a", "")}, "not empty"),
-        ({"label_from": "csv"}, "label_from"),
+        ({"label_from": "manifest"}, "label_from"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
@@ -253,8 +322,8 @@ def test_inputs_are_refused() -> None:
 
 def test_what_travels_keeps_the_labels_and_loses_the_paths(tmp_path: Path) -> None:
     save(tmp_path / "a_1.wav")
-    travelling = task(tmp_path).resolve().model_copy(update={"csv": tmp_path}).portable()
-    assert (travelling.path, travelling.csv, travelling.labels) == (None, None, ("a",))
+    travelling = task(tmp_path).resolve().model_copy(update={"manifest": tmp_path}).portable()
+    assert (travelling.path, travelling.manifest, travelling.labels) == (None, None, ("a",))
     again = Labelled.model_validate(travelling.model_dump(mode="json"))
     assert again == travelling
 

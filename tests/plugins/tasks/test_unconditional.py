@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 from pathlib import Path
 
@@ -248,16 +249,16 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
 def test_sounds_are_decoded_once_as_far_as_the_cache_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: float, reads: int
 ) -> None:
-    import kernel_plugins.tasks._sounds as sounds
+    import kernel_plugins.tasks._files as sounds
 
     for name in ("a.wav", "b.wav"):
         save(tmp_path / name, noise(800))
     seen = []
     read = sounds.read_audio
 
-    def counted(path: Path, *arguments: int) -> object:
+    def counted(path: Path, **arguments: int) -> object:
         seen.append(path)
-        return read(path, *arguments)
+        return read(path, **arguments)
 
     monkeypatch.setattr(sounds, "read_audio", counted)
     data = task(tmp_path, cache=cache).dataset("train")
@@ -276,8 +277,80 @@ def test_every_bad_file_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         task(tmp_path).dataset("train")
     message = str(caught.value)
-    assert message.startswith(f"4 of 5 files in {tmp_path} cannot be used:")
+    assert message.startswith(f"4 of 5 sounds in {tmp_path} cannot be used:")
     assert [name in message for name in ("nan", "cut", "text", "void", "good")] == [1, 1, 1, 1, 0]
+
+
+def test_bad_files_are_left_out_and_named_when_asked(tmp_path: Path) -> None:
+    save(tmp_path / "good.wav", noise(800))
+    save(tmp_path / "loud.wav", noise(4410), 44100)
+    (tmp_path / "void.wav").touch()
+    made = task(tmp_path, bad_files="skip")
+    data = made.dataset("train")
+    assert len(data) == 2
+    assert made.describe(data) == (
+        f"2 sounds in {tmp_path}: 5.56e-05 hours, 8000 Hz 1, 44100 Hz 1",
+        f"refused: {tmp_path / 'void.wav'} is empty (0 bytes); copy it again or remove it",
+    )
+
+
+def test_one_readable_file_is_enough_and_none_is_too_few(tmp_path: Path) -> None:
+    save(tmp_path / "good.wav", noise(800))
+    (tmp_path / "void.wav").touch()
+    made = task(tmp_path, bad_files="skip")
+    assert made.describe(made.dataset("train"))[0].startswith("1 sound in ")
+    (tmp_path / "good.wav").unlink()
+    with pytest.raises(InputError, match=r"(?s)1 of 1 sounds in .* cannot be used:.*void\.wav is"):
+        made.dataset("train")
+
+
+@pytest.mark.parametrize("change", ["gone", "cut"])
+def test_a_file_that_turns_bad_later_is_named_or_another_stands_in(
+    tmp_path: Path, change: str
+) -> None:
+    for index in range(6):
+        save(tmp_path / f"{index}.wav", torch.full((1, 800), index / 10))
+    stop, skip = (
+        task(tmp_path, cache=0, bad_files=what).dataset("train") for what in ("stop", "skip")
+    )
+    bad = tmp_path / "3.wav"
+    bad.unlink() if change == "gone" else bad.write_bytes(bad.read_bytes()[:900])
+    with pytest.raises(InputError, match=r"3\.wav (does not exist|is cut short)"):
+        stop.item(3, seeded())
+    items = [skip.item(3, seeded(seed)) for seed in range(40)]
+    values = [round(float(item.audio[0, 0]) * 10) for item in items]
+    assert set(values) == {0, 1, 2, 4, 5}
+    assert all("3.wav" in item.skipped[0] for item in items)
+    again = [skip.item(3, seeded(seed)) for seed in range(40)]
+    assert [round(float(item.audio[0, 0]) * 10) for item in again] == values
+    assert skip.item(2, seeded()).skipped == ()
+
+
+def test_a_folder_that_is_gone_stops_even_those_who_skip(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav", noise(800))
+    data = task(tmp_path, cache=0, bad_files="skip").dataset("train")
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(InputError, match=r"^10 sounds in a row cannot be read, the last because"):
+        data.item(0, seeded())
+
+
+def test_a_manifest_says_which_files_are_learnt(tmp_path: Path) -> None:
+    for index in range(3):
+        save(tmp_path / f"{index}.wav", torch.full((1, 800), index / 10))
+    table = tmp_path / "t.csv"
+    table.write_text("file,words\n2.wav,x\n1.wav,\n")
+    data = task(tmp_path, manifest=table, manifest_path="file").dataset("train")
+    values = [round(float(data.item(index, seeded()).audio[0, 0]), 1) for index in range(len(data))]
+    assert values == [0.1, 0.2]
+    with pytest.raises(InputError, match=r"no column 'path', only file, words; set -o task\.manif"):
+        task(tmp_path, manifest=table).dataset("train")
+
+
+def test_a_data_set_can_be_pickled_for_workers_that_are_spawned(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav", noise(800))
+    data = task(tmp_path).dataset("train")
+    again = pickle.loads(pickle.dumps(data))
+    assert torch.equal(again.item(0, seeded()).audio, data.item(0, seeded()).audio)
 
 
 def test_many_bad_files_are_counted(tmp_path: Path) -> None:

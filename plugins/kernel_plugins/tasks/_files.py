@@ -1,0 +1,144 @@
+"""Where the sounds of a folder task come from: the files of a folder, or those of a manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from kernel import InputError, did_you_mean, read_audio
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Source(Protocol):
+    """Sounds that are read by their number, in an order that never changes."""
+
+    @property
+    def place(self) -> Path:
+        """Return the folder or the manifest that the sounds stand in."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the name of each sound below `place`."""
+
+    @property
+    def labels(self) -> Sequence[str] | None:
+        """Return the label of each sound, where the source says it."""
+
+    @property
+    def checked(self) -> bool:
+        """Return whether every sound was read when the source was made."""
+
+    def load(self, index: int, channels: int) -> tuple[Tensor, int]:
+        """Return audio [channels, L] at its own rate, and the rate. Raises InputError."""
+
+
+@attrs.frozen
+class Files:
+    """Sounds in files below a folder."""
+
+    place: Path
+    paths: Sequence[Path]
+    labels: Sequence[str] | None = None
+    checked: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Return the path of each file below the folder, or its whole path."""
+        folder = self.place
+        return [
+            (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+            for path in self.paths
+        ]
+
+    def load(self, index: int, channels: int) -> tuple[Tensor, int]:
+        """Return the audio of a file and its rate. Raises InputError that names it."""
+        return read_audio(self.paths[index], channels=channels)
+
+
+def hashed(name: str) -> int:
+    """Return a number of 64 bits that depends on a name alone."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
+
+
+def read_manifest(manifest: Path, folder: Path, path: str, label: str | None) -> Files:
+    """Return the files that the rows of a CSV or JSONL file name, sorted by their paths.
+
+    path, label: the columns of paths, which are relative to `folder` or absolute, and of labels.
+    Raises InputError that says the line.
+    """
+    rows, columns = (_json_lines if manifest.suffix.lower() == ".jsonl" else _table)(manifest)
+    wanted = {"manifest_path": path} | ({} if label is None else {"manifest_label": label})
+    for option, column in wanted.items():
+        if column not in columns:
+            raise InputError(
+                f"{manifest} has no column {column!r}, only {', '.join(columns) or 'none'};"
+                f" set -o task.{option}{did_you_mean(column, columns)}"
+            )
+    found: dict[Path, str] = {}
+    for number, row in rows:
+        values = [row.get(column) for column in wanted.values()]
+        if None in values or "" in values:
+            missing = "a path" if label is None else "a path or a label"
+            raise InputError(f"line {number} of {manifest} lacks {missing}; complete it")
+        name, *told = map(str, values)
+        if folder / name in found:
+            raise InputError(
+                f"line {number} of {manifest} names {name} again; remove one of the two"
+            )
+        found[folder / name] = "".join(told)
+    if not found:
+        raise InputError(
+            f"{manifest} names no files; add a line for each or leave -o task.manifest out"
+        )
+    paths = sorted(found)
+    return Files(folder, paths, None if label is None else [found[each] for each in paths])
+
+
+Rows = tuple[list[tuple[int, dict[str, Any]]], list[str]]
+"""The rows of a manifest beside the numbers of their lines, and its columns."""
+
+
+def _table(manifest: Path) -> Rows:
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows: list[tuple[int, dict[str, Any]]] = [(reader.line_num, row) for row in reader]
+            return rows, list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(manifest, error) from error
+
+
+def _json_lines(manifest: Path) -> Rows:
+    rows: list[tuple[int, dict[str, Any]]] = []
+    number = 0
+    try:
+        with manifest.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise InputError(
+                            f"line {number} of {manifest} is no JSON object; write"
+                            ' {"path": "a.wav"}'
+                        )
+                    rows.append((number, row))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"line {number} of {manifest} is not JSON ({error.msg}); write an object a line"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(manifest, error) from error
+    return rows, sorted({column for _, row in rows for column in row})
+
+
+def _unreadable(manifest: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"cannot read the manifest {manifest}: {reason}; check -o task.manifest")
