@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 from pydantic import Field, field_validator
 
 from kernel import Dataset, InputError, UsageError, did_you_mean
-from kernel_plugins.tasks._audio import AudioTask
+from kernel_plugins.tasks._augmented import AugmentedTask
 from kernel_plugins.tasks._files import Files, Source, hashed, read_manifest
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "valid")
 
 
-class FolderTask(AudioTask):
+class FolderTask(AugmentedTask):
     """The options and the files of a folder of audio."""
 
     path: Path | None = Field(None, description="folder of audio; needed for training only")
@@ -71,7 +71,8 @@ class FolderTask(AudioTask):
 
     def portable(self) -> Self:
         """Return the task without its paths."""
-        return self.model_copy(update={"path": None, "manifest": None})
+        places = ("path", "manifest", "augment_room", "augment_noise")
+        return self.model_copy(update=dict.fromkeys(places))
 
     def folder(self) -> Path:
         """Return `path`. Raises UsageError when it is not set, InputError when it is no folder."""

@@ -13,6 +13,8 @@ import attrs
 import torch
 
 from kernel import InputError, Item, resample
+from kernel_plugins.tasks._augment import crop
+from kernel_plugins.tasks._augmented import Augmenter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +47,7 @@ class Sounds:
         self._task, self._source, self._chosen = task, source, array("q", chosen)
         self._codes, self._vectors = array("q", codes or ()), vectors
         self._kept: dict[int, Tensor] = {}
+        self._augmenter = Augmenter(task, task.extensions)
         self._facts = Facts(source.place)
         if not source.checked:
             self._chosen = array("q", self._read_all())
@@ -85,13 +88,12 @@ class Sounds:
         sound = self._kept.get(number)
         if sound is None:
             sound = self._load(number)[0]
-        wanted, length = self._task.samples, sound.shape[-1]
-        if length > wanted:
-            start = int(torch.randint(length - wanted + 1, (), generator=generator))
-            sound = sound[:, start : start + wanted]
+        wanted = self._task.samples
+        sound = crop(self._augmenter.sped(sound, generator), wanted, generator)
+        length = sound.shape[-1]
         audio = sound.new_zeros(len(sound), wanted)
-        audio[:, :length] = sound
-        valid = min(length, wanted) if self._task.mask_padding else None
+        audio[:, :length] = self._augmenter.changed(sound, generator)
+        valid = length if self._task.mask_padding else None
         vectors = self._vectors
         vector = None if vectors is None else vectors[self._codes[number]].clone()
         return Item(wanted, audio, valid, vector)
