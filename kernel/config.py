@@ -122,6 +122,15 @@ class TrainConfig(Settings):
         {}, description="settings of a group of the recipe's parameters, by name"
     )
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
+    averages: tuple[str, ...] = Field(
+        (), description="more averages to keep: half-life-STEPS or power-LENGTH, e.g. power-0.1"
+    )
+    snapshot_every: int = Field(
+        0, ge=0, description="steps between snapshots of power averages, 0 for none"
+    )
+    average: str = Field(
+        "ema", description="the model's average: ema, a kept one, or power-LENGTH of snapshots"
+    )
     condition_dropout: float = Field(
         0.1, ge=0, le=1, description="fraction of items that are trained without their condition"
     )

@@ -75,7 +75,7 @@ def factor(config: TrainConfig, step: int) -> float:
 
     The rate rises in a line over `warmup` steps. Then `cosine` falls to a hundredth at the last
     step (Loshchilov and Hutter 2017, eq. 5), and `inverse-sqrt` with 1 / sqrt(step / decay_from)
-    after that step (Karras et al. 2024, eq. 67).
+    after that step (Karras et al. 2024).
     """
     rise = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.decay == "cosine":

@@ -111,7 +111,7 @@ def execute(
         observer.started(folder, record)
     trainer.resume(folder)
     loss = trainer.run(folder)
-    exports = trainer.averaged()
+    exports = trainer.averaged(folder)
     if "backbone" not in exports:
         module = cast("CodecModule", exports["codec"].eval())
         mean, std = measured(module, (machine.put(audio)[None] for audio in _heard(data)))

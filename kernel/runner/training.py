@@ -31,12 +31,13 @@ from kernel.files import write_atomic
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import RecipeModule
 from kernel.kinds.task import Dataset
+from kernel.runner.averages import Averages
 from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
 from kernel.runner.loading import micro_batches
 from kernel.runner.optimizers import factor
-from kernel.runner.parts import Average, Companion, alone, blend, provide
+from kernel.runner.parts import Average, Companion, alone, provide
 from kernel.runner.report import Diverged, Report
 from kernel.runner.samples import Samples
 from kernel.runner.watch import Validation, watching
@@ -86,15 +87,15 @@ class Trainer:
             )
         self._groups = Groups(owner, self.module, config, machine.scaler())
         self._report = Report(machine.device, self._groups.scaler.is_enabled())
-        self._average = {name: each.clone() for name, each in self.exports.state_dict().items()}
+        self._kept = Averages(config, self.exports)
+        self._average = self._kept["ema"]
         self.step = 0
 
     def resume(self, folder: Path) -> None:
         """Take up the newest checkpoint in `folder`, if there is one."""
         for found in checkpoints(folder)[-1:]:
             load_weights(self.module, found / "weights.safetensors", str(found))
-            for name, value in read_tensors(found / "ema.safetensors").items():
-                self._average[name].copy_(value)
+            self._kept.load(found)
             self._groups.load(read_tensors(found / "optimizer.safetensors"))
             self.step = int(found.name)
 
@@ -103,13 +104,12 @@ class Trainer:
         """Return how often other items stood in for those that could not be read, and why."""
         return self._feed.skipped
 
-    def averaged(self) -> Mapping[str, nn.Module]:
+    def averaged(self, folder: Path) -> Mapping[str, nn.Module]:
         """Return what is exported, by kind, with its averaged weights (unless ema is 0) loaded.
 
-        The training cannot go on from there.
+        folder: where the snapshots are. The training cannot go on from there.
         """
-        if self._config.ema:
-            self.exports.load_state_dict(self._average)
+        self.exports.load_state_dict(self._kept.exported(folder, self.step))
         return dict(self.exports.items())
 
     def run(self, folder: Path) -> float | None:
@@ -146,12 +146,14 @@ class Trainer:
                     history.append({"step": self.step, **scalars, "seconds": seconds})
                     for observer in self._observers:
                         observer.step(self.step, config.steps, scalars)
+                if self._kept.due(self.step, config.steps):
+                    self._kept.snapshot(folder, self.step)
                 if due:
                     self._save(folder, history)
                     saved = self.step
                 if sampled:
-                    average = self._average if config.ema else self.exports.state_dict()
-                    self._samples.make(folder, self.step, average)
+                    weights = self._kept.watched or self.exports.state_dict()
+                    self._samples.make(folder, self.step, weights)
                 if reported:
                     self._restart()
         except KeyboardInterrupt:
@@ -181,9 +183,7 @@ class Trainer:
         self._report.add(self.step, config.batch, means, norms)
         for average in self._averages:
             average.advance()
-        # A young average must forget its random start faster than an old one forgets anything.
-        decay = min(config.ema, (1 + self.step) / (10 + self.step))
-        blend(self._average, self.exports, decay)
+        self._kept.advance(self.step)
 
     def _scalars(self, folder: Path) -> dict[str, float]:
         """Return what the steps since the last report are said to have been like."""
@@ -201,8 +201,7 @@ class Trainer:
         self._feed.waiting()
 
     def _validated(self, folder: Path) -> dict[str, float]:
-        average = self._average if self._config.ema else {}
-        with watching(self.module, self.exports, average):
+        with watching(self.module, self.exports, self._kept.watched):
             scalars = self._validation.scalars(self.module)
         for name, value in scalars.items():
             if not math.isfinite(value):
@@ -214,11 +213,12 @@ class Trainer:
         weights = self.module.state_dict()
         if name := not_finite(weights, self.module):
             raise self._diverged(f"the weight {name!r}", folder)
-        if name := not_finite(self._average, self.exports):
-            raise self._diverged(f"the averaged weight {name!r}", folder)
+        for average in self._kept.values():
+            if name := not_finite(average, self.exports):
+                raise self._diverged(f"the averaged weight {name!r}", folder)
         lines = "".join(f"{json.dumps(entry)}\n" for entry in history)
         write_atomic(folder / "history.jsonl", lines.encode())
-        tensors = {"weights": weights, "ema": self._average, "optimizer": self._groups.moments()}
+        tensors = {"weights": weights, "optimizer": self._groups.moments(), **self._kept}
         place = save_checkpoint(folder, self.step, self._config.keep, tensors)
         for observer in self._observers:
             observer.checkpoint(place)

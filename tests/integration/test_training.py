@@ -264,8 +264,8 @@ def spoilt(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     """Have trainings end with a value in the first weight of their network."""
     averaged = Trainer.averaged
 
-    def wrong(self: Trainer) -> Mapping[str, torch.nn.Module]:
-        exports = averaged(self)
+    def wrong(self: Trainer, folder: Path) -> Mapping[str, torch.nn.Module]:
+        exports = averaged(self, folder)
         next(exports["backbone"].parameters()).data.view(-1)[0] = value
         return exports
 

@@ -131,7 +131,7 @@ def test_the_rate_falls_as_half_a_cosine_to_a_hundredth() -> None:
 
 @pytest.mark.parametrize(("start", "held"), [(None, 16), (100, 100)])
 def test_the_rate_falls_with_the_square_root_of_the_steps(start: int | None, held: int) -> None:
-    """Karras et al. 2024, eq. 67: rate / sqrt(max(t / t_ref, 1)), times the rise."""
+    """Karras et al. 2024: rate / sqrt(max(t / t_ref, 1)), times the rise."""
     told = config(warmup=16, decay="inverse-sqrt", decay_from=start)
     for step in (3, 15, 63, 99, 399):
         wanted = min(1, (step + 1) / 16) / math.sqrt(max((step + 1) / held, 1))

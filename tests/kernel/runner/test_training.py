@@ -148,7 +148,7 @@ def test_the_average_is_that_of_its_decay(tmp_path: Path, ema: float) -> None:
         decay = min(ema, (1 + step) / (10 + step))
         wanted = decay * wanted + (1 - decay) * now
     assert tested._average["backbone.weight"].item() == pytest.approx(wanted, rel=1e-5)
-    assert tested.averaged()["backbone"].weight.item() == pytest.approx(wanted, rel=1e-5)
+    assert tested.averaged(tmp_path)["backbone"].weight.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_mask_stays_as_it_is_in_the_average(tmp_path: Path) -> None:
