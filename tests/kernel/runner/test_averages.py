@@ -81,7 +81,7 @@ def test_an_average_of_any_length_is_made_afterwards(tmp_path: Path, length: flo
     made, _ = trained(tmp_path / "made", **given)
     (found,) = (each.weight.item() for each in made.averaged(tmp_path / "made").values())
     others = [abs(kept(tested, each) - wanted) for each in KEPT[2:] if each != name]
-    assert abs(found - wanted) < 0.02 * min(others)
+    assert abs(found - wanted) < 0.1 * min(others)
 
 
 def test_the_sum_is_the_nearest_to_the_profile() -> None:
