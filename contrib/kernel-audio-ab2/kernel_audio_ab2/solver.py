@@ -16,7 +16,7 @@ class Ab2(Solver):
     """Step along (3 e - e_before) / 2, e = (x - D) / sigma, weighted for steps of unequal length.
 
     The second-order method of Adams and Bashforth (Hairer, Norsett, Wanner, Solving ODEs I,
-    section III.5), in sigma. The first step is Euler's, and the last, to 0, returns D.
+    section III.5), in sigma. The first step is Euler's; the last step, to 0, returns D.
     """
 
     @property

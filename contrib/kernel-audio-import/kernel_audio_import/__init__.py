@@ -1,8 +1,8 @@
-"""Foreign checkpoints read as data: nothing that a file names is imported or called.
+"""Foreign checkpoints read as data: no code that a file names is imported or called.
 
-`_machine` interprets pickle's opcodes, `_globals` is the whole of what a pickle may name,
-`_formats` knows the files that hold pickles, and `_names` makes named tensors of what came out.
-What an importer may use beside the kernel is here.
+`_machine` interprets pickle's opcodes, `_globals` lists all names that a pickle may use,
+`_formats` reads the files that hold pickles, and `_names` makes named tensors of the values.
+An importer may use the names of this module besides the kernel's.
 """
 
 from kernel_audio_import._formats import opened

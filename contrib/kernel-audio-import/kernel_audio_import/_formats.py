@@ -1,4 +1,4 @@
-"""The files that checkpoints come in, told apart by how they begin."""
+"""The formats of checkpoint files, recognised by their first bytes."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _SAFETENSORS = {
 
 @contextmanager
 def opened(path: Path) -> Iterator[ForeignFile]:
-    """Yield what a checkpoint holds; the file has to be open while tensors are loaded.
+    """Yield the content of a checkpoint; load its tensors inside the block.
 
-    Takes the formats of `torch.save`, pickles, and safetensors. Raises InputError, also where a
-    tensor that is loaded inside the block turns out to be damaged.
+    Takes the formats of `torch.save`, pickles, and safetensors. Raises InputError for a file that
+    cannot be read, also for a damaged tensor that the block loads.
     """
     try:
         with path.open("rb") as file:
@@ -63,7 +63,7 @@ def opened(path: Path) -> Iterator[ForeignFile]:
     except Malformed as error:
         raise InputError(
             f"{path} cannot be read as a checkpoint ({error}); get the file again, or export its "
-            "weights anew where it was made"
+            "weights again with the project that wrote it"
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check its permissions") from error
@@ -95,7 +95,7 @@ def _read(file: IO[bytes], path: Path) -> ForeignFile:
 
 
 def _table(unknown: set[str], budget: Budget) -> Mapping[tuple[str, str], Any]:
-    """Return what a pickle may name; a storage in a plain pickle is a file within the file."""
+    """Return the names that a pickle may use; a plain pickle holds a storage as a file inside."""
 
     def nested(content: Any) -> Any:
         with budget.nested():
@@ -192,7 +192,7 @@ def _storage(dtype: Any, count: Any, read: Callable[[], bytes], start: Any = 0) 
 
 
 def _key(given: Any) -> str:
-    """Return the name of a storage; of anything else not even the text is made."""
+    """Return the name of a storage; other values are not even turned into text."""
     if not isinstance(given, str | int):
         raise Malformed("a storage has no name")
     return str(given)

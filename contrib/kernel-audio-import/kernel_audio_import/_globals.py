@@ -1,7 +1,7 @@
-"""The whole of what a checkpoint's pickle may name, each with a function of ours that stands in.
+"""All names that a checkpoint's pickle may use, each with a function of ours that replaces it.
 
-No entry is the thing itself. What is missing here (sparse, quantised and nested tensors among it)
-is left out of what is read, and the user is told.
+No entry is the original function. Other names (such as those of sparse, quantised and nested
+tensors) are left out of the result, and the user is told.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class NumpyType(Mutable):
         self.order: Any = "="
 
     def build(self, state: Any) -> None:
-        """Take the byte order; nothing else of the state concerns numbers."""
+        """Take the byte order; the rest of the state does not concern numbers."""
         self.order = state[1]
 
 
 class Array(Mutable):
-    """A numpy.ndarray; `stored` is None as long as it has no values, and where it holds objects."""
+    """A numpy.ndarray; `stored` is None before it has values, and for an array of objects."""
 
     def __init__(self, stored: Stored | None = None) -> None:
         self.stored = stored
@@ -71,9 +71,9 @@ def _tensor_v3(*given: Any) -> Stored:
 
 
 def _from_type(rebuild: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """Make a Parameter or another tensor with attributes, which are no weights."""
+    """Make a Parameter or a tensor with attributes; attributes are not weights."""
     if rebuild.make not in _CALLED["torch._utils"].values():
-        raise Malformed("it makes a tensor of what is none")
+        raise Malformed("it makes a tensor of a value that is not one")
     return rebuild.make(*arguments)
 
 
@@ -99,7 +99,7 @@ def _tuple(given: Any = ()) -> tuple[Any, ...]:
 
 
 def _bytes(given: Any = b"", encoding: str = "latin1") -> bytes:
-    """Return bytes, also those that protocol 2 and Python 2 wrote as text."""
+    """Return bytes; protocol 2 and Python 2 wrote them as text."""
     if encoding not in ("latin1", "latin-1"):
         raise Malformed("it holds bytes in an unknown encoding")
     if isinstance(given, bytes):
@@ -108,13 +108,13 @@ def _bytes(given: Any = b"", encoding: str = "latin1") -> bytes:
 
 
 def _scalar(kind: NumpyType, content: Any = b"") -> Any:
-    """Return the number that a scalar of numpy is; None for one that Python has no number for."""
+    """Return a scalar of numpy as a Python number, or None if Python has no such number."""
     layout = _PYTHON.get(kind.code)
     return None if layout is None else unpack(f"<{layout}", _bytes(content))[0]
 
 
 def _nothing(*_: Any) -> None:
-    """Stand for a device: it is no tensor."""
+    """Replace a device, which is not a tensor."""
 
 
 _STORAGES = {
@@ -191,4 +191,4 @@ GLOBALS: Mapping[tuple[str, str], Any] = _NAMED | {
     for place in (module, _RENAMED.get(module, module))
     for name, make in entries.items()
 }
-"""(module, name) to a value, or to the Allowed function that is called in its place."""
+"""(module, name) to a value, or to the Allowed function that the machine calls instead."""

@@ -1,13 +1,13 @@
-"""Interprets a pickle as data: its opcodes move values on a stack, and nothing else happens.
+"""Interprets a pickle as data: its opcodes only move values on a stack.
 
-Python's unpickler imports what a file names and calls it. This machine looks a name up in a table
-that it is given, and calls functions of that table alone; a name that is not in it is written down
-and becomes a `ForeignObject`, which keeps what the file gives it. Opcodes are decoded by
-`pickletools.genops`, which documents each of them.
+Python's unpickler imports and calls the objects that a file names. This machine looks a name up in
+a given table, and calls only functions of that table. It records a name outside the table and makes
+a `ForeignObject` of it, which keeps the file's values. `pickletools.genops` decodes the opcodes and
+documents each of them.
 
-`torch.load(weights_only=True)` does not take its place, for reasons that tests/test_torch_load.py
-holds on to: a key of 200 kB (a tuple in a tuple in ...) ends the process, and pickles of protocol 4
-and those without torch's framing (AudioDiffuser's and EDM's averages, arrays) are not read at all.
+`torch.load(weights_only=True)` cannot replace it; tests/test_torch_load.py tests the reasons. A key
+of 200 kB (a tuple in a tuple in ...) ends the process. Pickles of protocol 4, and pickles without
+torch's framing (AudioDiffuser's and EDM's averages, arrays), are not read.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _KEYS = (str, bytes, int, float, type(None))
 
 
 class Malformed(Exception):
-    """Say what is wrong with a file, in words that complete `it cannot be read as ...`."""
+    """The fault of a file, as a clause that explains `it cannot be read as ...`."""
 
 
 @attrs.frozen(eq=False)
 class Allowed:
-    """What a pickle may call; `make` gets the arguments that the file gives, whatever they are."""
+    """A function that a pickle may call; `make` gets any arguments that the file gives."""
 
     make: Callable[..., Any]
 
 
 class Budget:
-    """What reading one file may cost, the pickles within its pickle included.
+    """The bounds of reading one file, with the pickles within its pickle.
 
-    A pickle within a pickle is read as often as it is named, so that a few bytes a level would
-    double the time; so would copies of copies.
+    A pickle within a pickle is read as often as the file names it: without bounds a few bytes a
+    level would double the time. Copies of copies would do the same.
     """
 
     def __init__(self, size: int) -> None:
@@ -59,16 +59,16 @@ class Budget:
         self._depth = 0
 
     def spend(self, steps: int, copied: int = 0) -> None:
-        """Take opcodes or members, and bytes. Raises Malformed when there are no more."""
+        """Take opcodes or members, and bytes. Raises Malformed when none are left."""
         self._steps -= steps
         self._copied -= copied
         if self._steps < 0:
             raise Malformed(f"its pickle takes more than {_STEPS:,} steps")
         if self._copied < 0:
-            raise Malformed("its pickle copies more than it holds")
+            raise Malformed("its pickle copies far more data than the file has")
 
     def spend_on(self, arguments: tuple[Any, ...]) -> None:
-        """Take what a copy of each argument costs, whether or not one is made."""
+        """Take the cost of a copy of each argument, copied or not."""
         for argument in arguments:
             if isinstance(argument, str | bytes | bytearray):
                 self.spend(0, len(argument))
@@ -77,7 +77,7 @@ class Budget:
 
     @contextmanager
     def nested(self) -> Iterator[None]:
-        """Go one pickle down. Raises Malformed when that is too deep."""
+        """Enter a pickle within the pickle. Raises Malformed when it is too deep."""
         if self._depth == _NESTED:
             raise Malformed(f"its pickles are nested more than {_NESTED} deep")
         self._depth += 1
@@ -88,10 +88,10 @@ class Budget:
 
 
 class Mutable:
-    """What the opcode BUILD may give a state to."""
+    """A value to which the opcode BUILD may give a state."""
 
     def build(self, state: Any) -> None:
-        """Take the state that the file gives, whatever it is."""
+        """Take any state that the file gives."""
         raise NotImplementedError
 
 
@@ -102,12 +102,11 @@ def interpret(
     unknown: set[str],
     budget: Budget,
 ) -> Any:
-    """Return the value of the pickle at the position of `file`, which ends up behind it.
+    """Return the value of the pickle at the position of `file`, and move the position behind it.
 
-    table: what (module, name) stands for. persistent: what a persistent id stands for. Names that
-    are not in the table are added to `unknown`, as `module.name`. What it costs is taken from
-    `budget`.
-    Raises Malformed for anything that is not a pickle, or does what no checkpoint does.
+    table: the value for each (module, name). persistent: returns the value of a persistent id.
+    `unknown` collects names that are not in the table, as `module.name`. `budget` pays the cost.
+    Raises Malformed for other data, and for operations that no checkpoint uses.
     """
     machine = _Machine(table, persistent, unknown, budget)
     try:
@@ -129,10 +128,10 @@ def fill(value: Any, members: Sequence[Any]) -> Any:
         fill(value.items, members)
     elif isinstance(value, dict):
         for key, each in zip(members[::2], members[1::2], strict=True):
-            # Anything else may take the process down when it is hashed: a tuple in a tuple in ...
+            # Other keys may end the process when they are hashed: a tuple in a tuple in ...
             value[key if isinstance(key, _KEYS) else ForeignObject(type(key).__name__)] = each
     else:
-        raise Malformed("its pickle sets items of what is no mapping")
+        raise Malformed("its pickle sets items of a value that is not a mapping")
     return value
 
 
@@ -172,7 +171,7 @@ class _Machine:
             case "EMPTY_DICT":
                 push({})
             case "EMPTY_LIST" | "EMPTY_SET":
-                push([])  # a set too, so that nothing that a file made up is ever hashed
+                push([])  # a set too: no value of a file is ever hashed
             case "MARK":
                 self._marked.append(self._stack)
                 self._stack = []
@@ -237,7 +236,7 @@ class _Machine:
     def _take(self, count: int) -> tuple[Any, ...]:
         taken = tuple(self._stack[-count:])
         if len(taken) < count:
-            raise Malformed("its pickle takes more than it has")
+            raise Malformed("its pickle takes a value from an empty stack")
         del self._stack[-count:]
         return taken
 
@@ -247,7 +246,7 @@ class _Machine:
 
     def _find(self, module: Any, name: Any) -> Any:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise Malformed("its pickle names something by what is no name")
+            raise Malformed("its pickle gives a name that is not text")
         if (module, name) in self._table:
             return self._table[module, name]
         self._unknown.add(f"{module}.{name}")
@@ -257,7 +256,7 @@ class _Machine:
         if isinstance(what, ForeignObject):
             return ForeignObject(what.name, arguments if isinstance(arguments, tuple) else ())
         if not isinstance(what, Allowed) or not isinstance(arguments, tuple) or keywords:
-            raise Malformed("its pickle calls what cannot be called")
+            raise Malformed("its pickle calls a value that is not a function")
         self._budget.spend_on(arguments)
         without = [argument for argument in arguments if isinstance(argument, ForeignObject)]
         return without[0] if without else what.make(*arguments)
@@ -268,8 +267,8 @@ class _Machine:
             value.build(state)
         elif isinstance(value, ForeignObject):
             value.state = state
-        elif not isinstance(value, dict):  # a state_dict's attribute `_metadata` is no weight
-            raise Malformed("its pickle changes what cannot be changed")
+        elif not isinstance(value, dict):  # a state_dict's attribute `_metadata` is not a weight
+            raise Malformed("its pickle gives a state to a value that takes none")
 
 
 def _extend(value: Any, members: Sequence[Any]) -> None:
@@ -278,4 +277,4 @@ def _extend(value: Any, members: Sequence[Any]) -> None:
     elif isinstance(value, ForeignObject):
         value.members.extend(members)
     else:
-        raise Malformed("its pickle appends to what is no list")
+        raise Malformed("its pickle appends to a value that is not a list")

@@ -1,4 +1,4 @@
-"""From what a checkpoint holds to named tensors, and the choices among the names."""
+"""Named tensors of a checkpoint's content, and choices among the names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MOST = 1_000_000
 def flatten(value: Any) -> dict[str, Stored]:
     """Return every tensor in nested mappings and lists, named by the way to it: `a.b.0.c`.
 
-    Numbers, text and objects have no place in a file of tensors, but for the tensors of networks.
-    Raises Malformed for a structure that holds itself, and for two tensors of one name.
+    Numbers, text and objects are left out, except the tensors of networks. Raises Malformed for a
+    structure that holds itself, and for two tensors of one name.
     """
     found: dict[str, Stored] = {}
-    # Counted, because an object that is there once may be reached in ever so many ways.
+    # Counted, because a file may reach one object in very many ways.
     visited = 0
     stack: list[tuple[tuple[str, ...], Any]] = [((), value)]
     while stack:
@@ -63,7 +63,7 @@ def _members(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def groups(names: Mapping[str, object]) -> dict[str, int]:
-    """Return what `subtree` can pick, and how many tensors are below each, in order."""
+    """Return the groups that `subtree` can pick, in order, with their numbers of tensors."""
     counts: dict[str, int] = {}
     for name in names:
         for end, letter in enumerate(name):
@@ -97,7 +97,7 @@ def strip_prefix(tensors: Mapping[str, ForeignTensor], prefix: str) -> dict[str,
         if not short or short in stripped:
             raise UsageError(
                 f"without {prefix!r} the tensor {name!r} would have "
-                f"{'the name of another' if short else 'no name'}; pick a group with --key instead"
+                f"{'the name of a second one' if short else 'no name'}; pick a group with --key"
             )
         stripped[short] = each
     return stripped

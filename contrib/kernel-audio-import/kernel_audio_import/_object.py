@@ -1,4 +1,4 @@
-"""What stands in a file for the object of a class that is not here."""
+"""The object of an unknown class in a file, as data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["ForeignObject"]
 
 @attrs.define(eq=False)
 class ForeignObject:
-    """An object of a class that is not here, as data: none of its code was run.
+    """An object of an unknown class, as data: none of its code was run.
 
-    name: `module.Class`. arguments: what it was made with, None where the file names the class
+    name: `module.Class`. arguments: those of its constructor, None if the file names the class
     itself. state: its attributes. items: its entries, if it is a mapping. members: its members, if
     it is a list. `object[key]` is an entry, an attribute or a member.
     """

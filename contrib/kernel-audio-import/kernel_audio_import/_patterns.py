@@ -1,7 +1,7 @@
 """Patterns that choose and rename tensors.
 
-A pattern names a tensor, or the group of all tensors below it: `encoder` is `encoder.weight` too. A
-`*` stands for any text, dots included, as little of it as fits.
+A pattern names a tensor, or the group of all tensors below it: `encoder` fits `encoder.weight` too.
+A `*` fits any text, with dots, and takes as little of it as possible.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _CHOICES = 5000  # a comparison takes 0.1 ms
 def chosen(
     tensors: Mapping[str, ForeignTensor], only: Sequence[str], drop: Sequence[str]
 ) -> dict[str, ForeignTensor]:
-    """Return the tensors that one pattern of `only` fits, or all, without those that `drop` fits.
+    """Return the tensors that a pattern of `only` fits, or all, without those that `drop` fits.
 
-    Raises UsageError for a pattern that fits no tensor, and where no tensor is left.
+    Raises UsageError for a pattern that fits no tensor, and when no tensor is left.
     """
     wanted = _fitting(tensors, only, "--only") if only else set(tensors)
     left = wanted - _fitting(tensors, drop, "--drop")
@@ -32,10 +32,10 @@ def chosen(
 
 
 def renamed(tensors: Mapping[str, ForeignTensor], old: str, new: str) -> dict[str, ForeignTensor]:
-    """Return the tensors with `new` in place of what `old` fits; an empty `new` takes it off.
+    """Return the tensors renamed: `new` replaces the text that `old` fits; an empty `new` cuts it.
 
-    The text of each `*` in `new` is that of the `*` of the same number in `old`. Raises UsageError
-    for a pattern that changes no name, and for a name that is empty or that of two tensors.
+    Each `*` in `new` is the text of the `*` of the same number in `old`. Raises UsageError for a
+    pattern that changes no name, and for a name that is empty or that of two tensors.
     """
     line, pattern = f"--map {old}={new}", _compiled(old)
     _fitting(tensors, [old], "--map")

@@ -1,4 +1,4 @@
-"""A tensor that still lies in its file: what it is, and where its values are."""
+"""A tensor that still lies in its file: its type, its shape, and the place of its values."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ ITEM_SIZES = {
     "complex64": 8,
     "complex128": 16,
 }
-"""The types of values that are read, as torch names them, and their sizes in bytes."""
+"""The supported types of values, by torch's names, and their sizes in bytes."""
 
-_MOST_AXES = 64  # of numpy and of torch
+_MOST_AXES = 64  # the limit of numpy and of torch
 
 
 @attrs.frozen(eq=False)
@@ -75,7 +75,7 @@ class Stored:
     def of(
         cls, storage: object, offset: object, shape: object, stride: object, dtype: object = None
     ) -> Stored:
-        """Return the view that a file describes. Raises Malformed when there cannot be one."""
+        """Return the view that a file describes. Raises Malformed for an impossible view."""
         dtype = dtype or getattr(storage, "dtype", None)
         if not isinstance(storage, Storage) or not isinstance(dtype, str):
             raise Malformed("a tensor has no storage")
@@ -90,7 +90,7 @@ class Stored:
         return cls(storage, dtype, sizes, steps, first)
 
     def load(self) -> Tensor:
-        """Read the values into a contiguous tensor that shares its memory with no other."""
+        """Read the values into a contiguous tensor with memory of its own."""
         import torch
 
         dtype = getattr(torch, self.dtype)
@@ -104,12 +104,12 @@ class Stored:
 
 
 def byte_size(tensor: ForeignTensor) -> int:
-    """Return how many bytes the values of a tensor take when each is written once."""
+    """Return the bytes of a tensor's values, each written once."""
     return prod(tensor.shape) * ITEM_SIZES[tensor.dtype]
 
 
 def numbers(given: object) -> tuple[int, ...]:
-    """Return a shape, strides or an order of axes. Raises Malformed when it is none."""
+    """Return a shape, strides or an order of axes. Raises Malformed for other values."""
     if (
         not isinstance(given, Sequence)
         or len(given) > _MOST_AXES

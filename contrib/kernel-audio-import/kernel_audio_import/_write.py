@@ -1,4 +1,4 @@
-"""Writes tensors where they are wanted, after trying them in the model that they are for."""
+"""Writes tensors, after trying them in the network of their model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["finished", "write", "write_pack"]
 
 
 def finished(tensors: dict[str, Tensor], half: bool = False) -> dict[str, Tensor]:
-    """Return tensors as they are written, those with a fraction as float16 where `half` is true.
+    """Return tensors ready to write; with `half`, floating-point ones as float16.
 
-    Takes them out of `tensors`, so that no two copies of all are held at once. Raises InputError
-    for a tensor that safetensors or float16 cannot hold.
+    Empties `tensors` on the way, so memory never holds two copies of all. Raises InputError for a
+    tensor that safetensors or float16 cannot hold.
     """
     done: dict[str, Tensor] = {}
     for name in list(tensors):
@@ -51,8 +51,8 @@ def finished(tensors: dict[str, Tensor], half: bool = False) -> dict[str, Tensor
 def write(path: Path, tensors: dict[str, Tensor], registry: Registry) -> bool:
     """Write a safetensors file, which appears whole or not at all.
 
-    Returns whether there is a `model.toml` beside it, whose network the tensors then fit.
-    Raises InputError when they do not, and OutputError when `path` exists or cannot be written.
+    Returns whether the tensors were tried in the network of a `model.toml` beside the file. Raises
+    InputError when they do not fit it, and OutputError when `path` exists or cannot be written.
     """
     from kernel.checkpoint import write_tensors
     from kernel.models import MANIFEST, WEIGHTS
@@ -78,10 +78,10 @@ def write(path: Path, tensors: dict[str, Tensor], registry: Registry) -> bool:
 def write_pack(
     folder: Path, configuration: Mapping[str, Any], tensors: dict[str, Tensor], registry: Registry
 ) -> None:
-    """Write a model's folder, which appears whole or not at all, its weights tried in its network.
+    """Write a model's folder, which appears whole or not at all, and try its weights before.
 
-    configuration: what an importer says of `model.toml`. Raises InputError when it is none, or the
-    tensors do not fit.
+    configuration: the importer's content of `model.toml`. Raises InputError when it is not a
+    manifest, or when the tensors do not fit the network.
     """
     from kernel.checkpoint import write_tensors
     from kernel.models import MANIFEST, WEIGHTS
@@ -117,7 +117,7 @@ def _manifest(given: Mapping[str, Any]) -> Manifest:
 def _fit(
     weights: Path, manifest: Manifest, owner: str, registry: Registry
 ) -> tuple[nn.Module, dict[str, str]]:
-    """Return a manifest's network with the weights in it, and whose each of its parts is."""
+    """Return a manifest's network with its weights, and the distribution of each of its parts."""
     from kernel.assembly import assemble
     from kernel.checkpoint import load_weights
     from kernel.kinds import model_kinds

@@ -1,4 +1,4 @@
-"""Turn a foreign checkpoint into a model or into safetensors, running none of it."""
+"""Turn a foreign checkpoint into a model or into safetensors, without running its code."""
 
 from __future__ import annotations
 
@@ -29,28 +29,30 @@ Examples:
   kernel import net.pt --drop '*.num_batches_tracked' --map 'blocks.*.fc=layers.*' --list
   kernel import epoch=9.ckpt --as NAME --out FOLDER
 
-Written beside a model.toml as model.safetensors, the tensors are tried in its network first.
+A model.safetensors beside a model.toml is written only if the tensors fit that model's network.
 """
 
 
 @click.command(name="import", epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="PLACE", help="What to write: see below."
+    "--out", type=click.Path(path_type=Path), metavar="PLACE", help="File or folder to write."
 )
 @click.option("--list", "listing", is_flag=True, help="Print the tensors and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --list: print JSON for programs.")
 @click.option("--as", "spelling", metavar="NAME", default="plain", help="The importer to use.")
-@click.option("-o", "options", multiple=True, metavar="importer.OPTION=VALUE", help="Its options.")
-@click.option("--key", metavar="GROUP", help="Take only what is below this name: state_dict.")
-@click.option("--strip-prefix", metavar="TEXT", help="Take it off the names: model.")
+@click.option(
+    "-o", "options", multiple=True, metavar="importer.OPTION=VALUE", help="Set its option."
+)
+@click.option("--key", metavar="GROUP", help="Take only tensors below this name: state_dict.")
+@click.option("--strip-prefix", metavar="TEXT", help="Cut it from the names: model.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Take only these tensors: encoder.")
 @click.option("--drop", multiple=True, metavar="PATTERN", help="Leave out these: '*.bias'.")
 @click.option("--map", multiple=True, metavar="OLD=NEW", help="Rename tensors; @FILE: a line each.")
 @click.option(
-    "--tensors-only", is_flag=True, default=None, help="Leave out objects that are no tensors."
+    "--tensors-only", is_flag=True, default=None, help="Leave out objects that are not tensors."
 )
-@click.option("--half", is_flag=True, help="Write numbers with a fraction as float16.")
+@click.option("--half", is_flag=True, help="Write floating-point tensors as float16.")
 def _command(
     file: Path,
     out: Path | None,
@@ -61,22 +63,20 @@ def _command(
     half: bool,
     **flags: Any,
 ) -> None:
-    """Turn a foreign checkpoint into a model or into safetensors, running none of it.
+    """Turn a foreign checkpoint into a model or into safetensors, without running its code.
 
-    FILE is what torch.save wrote (.ckpt, .pt, .pth, .bin), a pickle of arrays or of a network
-    (.pkl), or safetensors. An importer knows a family of checkpoints and writes a model's folder;
-    the importer `plain` takes the tensors of any file, in nested mappings by dotted names, and
-    writes a safetensors file. The classes and functions that a file names are never imported: where
-    it names any beside those of tensors and arrays, `plain` refuses it, and --tensors-only leaves
-    those objects out.
+    FILE is a file of torch.save (.ckpt, .pt, .pth, .bin), a pickle of arrays or of a network
+    (.pkl), or safetensors. An importer knows a family of checkpoints and writes a model's folder.
+    The importer `plain` takes the tensors of any file, in nested mappings by dotted names, and
+    writes a safetensors file. The classes and functions that a file names are never imported.
+    `plain` refuses a file with objects other than tensors and arrays; --tensors-only leaves those
+    objects out.
 
-    A PATTERN names a tensor or a group of them. A * in it is any text, and in NEW that of the * in
-    OLD. These flags may be repeated; --map renames in the order given. --list shows the effect.
+    A PATTERN names a tensor or a group of them. A * in OLD fits any text; a * in NEW is that text.
+    These flags may be repeated; --map renames in the order given. --list shows the effect.
     """
     if listing == (out is not None):
-        raise UsageError(
-            "say where to write with --out model.safetensors, or look at what there is with --list"
-        )
+        raise UsageError("write the tensors with --out model.safetensors, or list them with --list")
     if as_json and not listing:
         raise UsageError("--json belongs to --list; add it, or leave out --json")
     from kernel.registry import Registry
@@ -89,8 +89,8 @@ def _command(
             unread = ", ".join(map(_printable, found.unread))
             raise InputError(
                 f"{file} holds no tensors"
-                + (f" beside what is left out ({unread})" if unread else "")
-                + "; export the weights, such as a state_dict, where it was made"
+                + (f", only other objects ({unread})" if unread else "")
+                + "; export the weights, such as a state_dict, with the project that wrote it"
             )
         if out is None:
             click.echo(_listed(found, importer, registry, as_json))
@@ -103,7 +103,7 @@ def _command(
 def _importer(
     registry: Registry, spelling: str, options: Sequence[str], flags: Mapping[str, Any]
 ) -> Importer:
-    """Return the importer with the options that `-o` and the flags for `plain` give it."""
+    """Return the importer with the options of `-o` and of the flags for `plain`."""
     from kernel.assembly import configure
     from kernel.config import parse_option
 
@@ -122,7 +122,7 @@ def _importer(
 
 
 def _lines(text: str) -> list[str]:
-    """Return a line of a mapping, or those of the file that `@FILE` names, without comments."""
+    """Return a line of a mapping, or the lines of the file in `@FILE` without comments."""
     if not text.startswith("@"):
         return [text]
     path = Path(text[1:])
@@ -140,7 +140,7 @@ def _lines(text: str) -> list[str]:
 def _written(
     file: ForeignFile, importer: Importer, registry: Registry, out: Path, half: bool
 ) -> str:
-    """Write what the importer makes of a file; return what the user is told."""
+    """Write the importer's tensors of a file; return the message for the user."""
     from kernel_audio_import._write import finished, write, write_pack
 
     configuration = importer.configuration(file)
@@ -184,14 +184,14 @@ def _known(file: ForeignFile, registry: Registry) -> tuple[list[str], list[str]]
         except KernelError as error:
             notes.append(str(error))
         except Exception as error:  # the user did not name this plugin
-            notes.append(f"{info.qualified} cannot tell ({type(error).__name__}: {error})")
+            notes.append(f"{info.qualified} cannot read it ({type(error).__name__}: {error})")
     return known, notes
 
 
 def _list(tensors: Mapping[str, ForeignTensor], origin: Mapping[str, str], there: int) -> str:
-    """Return a table in which tensors that differ only by numbers in their names are one row.
+    """Return a table; tensors whose names differ only by numbers are one row.
 
-    origin: the name in the file of each tensor. there: how many tensors the file has.
+    origin: the name in the file of each tensor. there: the number of tensors in the file.
     """
     from kernel_audio_import._stored import byte_size
 
@@ -211,7 +211,7 @@ def _list(tensors: Mapping[str, ForeignTensor], origin: Mapping[str, str], there
 
 
 def _choices(tensors: Mapping[str, ForeignTensor], left_out: Sequence[str]) -> list[str]:
-    """Return what there is to choose from with --key and --tensors-only, a paragraph each."""
+    """Return the choices for --key and --tensors-only, a paragraph each."""
     from kernel_audio_import._names import groups
 
     outer = {key: count for key, count in groups(tensors).items() if "." not in key}
@@ -247,7 +247,7 @@ def _starred(name: str) -> str:
 
 
 def _printable(name: str) -> str:
-    """Return a name that a file gives without what would steer a terminal."""
+    """Return a name of a file without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 

@@ -1,4 +1,4 @@
-"""`plain`: tensors as they are, under names that the user states."""
+"""`plain`: the tensors of any file, under names of the user's choice."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["Plain"]
 
 
 class Plain(Importer):
-    """Take the tensors of any file as they are, or some of them, under other names.
+    """Take the tensors of any file, or some of them, and rename them.
 
-    In this order: `key` picks a group, `strip_prefix` shortens the names, `only` and `drop` choose,
-    and each line of `map` renames what the line before left. A pattern names a tensor or a group;
-    a `*` in it is any text, dots included.
+    The options act in this order: `key` picks a group, `strip_prefix` shortens the names, `only`
+    and `drop` choose, and the lines of `map` rename, one after the other. A pattern names a tensor
+    or a group; a `*` in it fits any text, with dots.
     """
 
-    key: str | None = Field(None, description="take only what is below this name: state_dict")
-    strip_prefix: str | None = Field(None, description="take it off the names: model.")
+    key: str | None = Field(None, description="take only tensors below this name: state_dict")
+    strip_prefix: str | None = Field(None, description="cut it from the start of names: model.")
     only: tuple[str, ...] = Field((), description="take only these tensors: ['encoder']")
     drop: tuple[str, ...] = Field((), description="leave out these tensors: ['*.bias']")
     map: tuple[str, ...] = Field(
@@ -42,15 +42,15 @@ class Plain(Importer):
             if not old or not equals:
                 raise ValueError(f"{line!r} is not OLD=NEW")
             if new.count("*") > old.count("*"):
-                raise ValueError(f"{line!r} has more * in the new name than in the old one")
+                raise ValueError(f"{line!r} has more * in the new name than in the old name")
         return lines
 
     def detect(self, file: ForeignFile) -> bool:
-        """Return False: it takes any file, and knows none as its own."""
+        """Return False: it takes any file and has no family."""
         return False
 
     def configuration(self, file: ForeignFile) -> dict[str, Any] | None:
-        """Return None: names and shapes alone say nothing of components."""
+        """Return None: names and shapes do not determine components."""
         return None
 
     def rename(self, file: ForeignFile) -> Mapping[str, ForeignTensor]:
@@ -75,8 +75,8 @@ class Plain(Importer):
         """
         if file.unread and not self.tensors_only:
             raise InputError(
-                f"{file.path} holds objects that are no tensors: {', '.join(file.unread)}; nothing "
-                "of them was run, add --tensors-only to leave them out"
+                f"{file.path} holds objects that are not tensors: {', '.join(file.unread)}; none "
+                "of their code was run; add --tensors-only to leave them out"
             )
         return super().weights(file)
 

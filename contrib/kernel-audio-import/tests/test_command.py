@@ -104,7 +104,9 @@ def test_a_checkpoint_becomes_safetensors(
 def test_foreign_objects_are_refused_by_name(run: Callable[..., Any], tmp_path: Path) -> None:
     done = run("--out", tmp_path / "out.safetensors")
     assert done.exit_code == 4
-    assert f"holds objects that are no tensors: {FOREIGN}; nothing of them was run" in done.stderr
+    assert (
+        f"holds objects that are not tensors: {FOREIGN}; none of their code was run" in done.stderr
+    )
     assert done.stderr.endswith("add --tensors-only to leave them out\n")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out.safetensors").exists()
@@ -141,8 +143,8 @@ def test_a_name_cannot_steer_the_terminal(site: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        ((), "say where to write with --out model.safetensors, or look at what there is with --li"),
-        (("--list", "--out", "x"), "say where to write with --out"),
+        ((), "write the tensors with --out model.safetensors, or list them with --list"),
+        (("--list", "--out", "x"), "write the tensors with --out"),
         (("--out", "x", "--json"), "--json belongs to --list"),
         (("--list", "--key", "stat_dict"), "below 'stat_dict' holds a tensor; did you mean 'state"),
         (("--list", "--strip-prefix", "qqq"), "no tensor's name begins with 'qqq'"),
@@ -159,7 +161,7 @@ def test_mistakes_exit_with_2(run: Callable[..., Any], args: tuple[str, ...], sa
     ("value", "says"),
     [
         ({"lr": 0.1}, "holds no tensors; export the weights"),
-        (Config(), f"holds no tensors beside what is left out ({FOREIGN}); export the weights"),
+        (Config(), f"holds no tensors, only other objects ({FOREIGN}); export the weights"),
     ],
 )
 def test_a_file_without_tensors_is_told(
@@ -325,7 +327,7 @@ def test_the_list_tells_tied_tensors_apart(site: Any, tmp_path: Path) -> None:
         (("--map", "ema.layers.*=x"), "would have the name of 'ema.layers.0.weight'; make the pa"),
         (("--map", "ema.layers.0.weight="), "'ema.layers.0.weight' would have no name"),
         (("--map", "ema"), "option of importer.plain 'map' cannot be ['ema']: 'ema' is not OLD=N"),
-        (("--map", "ema=x.*"), "'ema=x.*' has more * in the new name than in the old one"),
+        (("--map", "ema=x.*"), "'ema=x.*' has more * in the new name than in the old name"),
     ],
 )
 def test_a_pattern_that_cannot_be_is_told(

@@ -190,7 +190,7 @@ def test_the_list_of_an_importer_has_our_names(site: Any, checkpoint: Path) -> N
     [
         (
             ("detect(self, file):", "detect(self, file):\n            return file.no_such"),
-            "importer.lab@lab-import cannot tell (AttributeError: 'ForeignFile' object",
+            "importer.lab@lab-import cannot read it (AttributeError: 'ForeignFile' object",
         ),
         (
             ("from kernel import", "import no_such_module\n    from kernel import"),

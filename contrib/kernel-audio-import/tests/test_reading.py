@@ -290,7 +290,7 @@ def test_a_group_that_is_not_there(lightning: Path, key: str, says: str) -> None
     ("prefix", "says"),
     [
         ("modle.", "no tensor's name begins with 'modle.'; did you mean 'model'?"),
-        ("model.", "without 'model.' the tensor 'model.w' would have the name of another"),
+        ("model.", "without 'model.' the tensor 'model.w' would have the name of a second one"),
         ("w", "without 'w' the tensor 'w' would have no name"),
     ],
 )
@@ -449,7 +449,7 @@ def test_what_a_pickler_writes_of_a_reduce_is_not_called(
     ids=["attribute of a function", "of a class", "item of a class", "class", "text"],
 )
 def test_what_may_be_named_cannot_be_changed_or_misused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(InputError, match="what (cannot be (changed|called)|is no mapping)"):
+    with pytest.raises(InputError, match="a value that (takes none|is not a (function|mapping))"):
         read(wrap(b"\x80\x04" + content + b".", tmp_path / "x", "pickle"))
     assert not hasattr(torch._utils._rebuild_tensor_v2, "note")
     assert not hasattr(OrderedDict, "note")
@@ -577,7 +577,10 @@ def copies(content: bytes, module: str, function: str) -> bytes:
     ("content", "says"),
     [
         (copies(b"](" + b"N" * 10_000 + b"e", "builtins", "list"), "more than 5,000,000 steps"),
-        (copies(b"X" + struct.pack("<i", 10_000) + b"a" * 10_000, "builtins", "bytes"), "copies m"),
+        (
+            copies(b"X" + struct.pack("<i", 10_000) + b"a" * 10_000, "builtins", "bytes"),
+            "copies far more",
+        ),
     ],
     ids=["list", "text"],
 )

@@ -1,1 +1,1 @@
-"""Metrics that compare speech with what it should be, one module each."""
+"""Metrics that compare speech with a reference, one module each."""

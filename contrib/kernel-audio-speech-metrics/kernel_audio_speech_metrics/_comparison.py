@@ -1,4 +1,4 @@
-"""What the metrics here share: a reference, and silence that is refused."""
+"""The base of the metrics' modules: each sound has a reference, and neither may be silent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Comparison"]
 
 
 class Comparison(torchmetrics.Metric):
-    """The mean of a score over the channels and the sounds that were taken in.
+    """The mean of a score over the channels and the sounds.
 
-    score(audio, reference) -> [C]; audio, reference: [C, L], no channel of them silent.
+    score(audio, reference) -> [C]; audio, reference: [C, L], without silent channels.
     """
 
     full_state_update = False
@@ -30,7 +30,7 @@ class Comparison(torchmetrics.Metric):
         self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, audio: Tensor, reference: Tensor) -> None:
-        """Take in a sound and its reference; raises InputError when one of them is silent."""
+        """Add a sound and its reference. Raises InputError when one of them is silent."""
         for part, what in ((audio, "sound"), (reference, "reference")):
             if not part.any(-1).all():
                 raise InputError(

@@ -1,4 +1,4 @@
-"""What the metrics here have in common without torch."""
+"""The base of the metrics, without torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["Paired"]
 
 
 class Paired(Metric):
-    """Compares each sound with what it should be."""
+    """Compares each sound with its reference."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that a reference is needed."""
+        """Return `reference`."""
         return frozenset({"reference"})

@@ -24,17 +24,17 @@ that pystoi leaves out.
 
 
 class Estoi(Paired):
-    """How intelligible speech is, between 0 and 1, from the correlation of its spectrograms.
+    """Intelligibility of speech, between 0 and 1, from the correlation of its spectrograms.
 
-    Segments of 384 ms of 15 third-octave bands are normalised along time and then along the bands
-    before they are correlated, without the reference's silent frames (Jensen and Taal 2016, "An
+    Silent frames of the reference are left out. Segments of 384 ms of 15 third-octave bands are
+    normalised along time, then along the bands, then correlated (Jensen and Taal 2016, "An
     algorithm for predicting the intelligibility of speech masked by modulated noise maskers").
     """
 
     higher_is_better: ClassVar[bool] = True
 
     def build(self, audio: AudioSpec) -> nn.Module:
-        """Return a torchmetrics.Metric; raises UsageError for a rate below that of telephones."""
+        """Return a torchmetrics.Metric. Raises UsageError for a rate below 8 kHz."""
         from kernel_audio_speech_metrics._comparison import Comparison
 
         if audio.sample_rate < LOWEST_RATE:
@@ -64,7 +64,7 @@ def _score(rate: int, audio: Tensor, reference: Tensor) -> Tensor:
 
 @contextmanager
 def _fixed_noise() -> Iterator[None]:
-    """Give pystoi, which adds noise of 1e-16 from numpy's global generator, the same each time."""
+    """Give pystoi the same noise each time: it adds 1e-16 from numpy's global generator."""
     import numpy as np
 
     state = np.random.get_state()

@@ -23,11 +23,10 @@ class Lsd(Paired):
 
     LSD = mean_t sqrt(mean_f (10 lg P(t, f) - 10 lg Q(t, f))^2)
 
-    of the power spectra P of a sound and Q of its reference (Gray and Markel 1976, "Distance
+    P and Q are the power spectra of a sound and its reference (Gray and Markel 1976, "Distance
     measures for speech processing", the rms log spectral measure, of short-time spectra). Powers
-    further below the reference's strongest than `dynamic_range` count as being that far below, so
-    that digital silence is no infinite error. Papers that leave out the 10 of the decibel give a
-    tenth of it.
+    are raised to `dynamic_range` below the reference's strongest, so digital silence is not an
+    infinite error. Papers without the factor 10 of the decibel give a tenth of this value.
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -36,11 +35,14 @@ class Lsd(Paired):
         0.032, gt=0, le=1, description="length of a frame (Hann window, three quarters overlap)"
     )
     dynamic_range: float = Field(
-        50.0, gt=0, le=200, description="dB below the reference's strongest that are compared"
+        50.0,
+        gt=0,
+        le=200,
+        description="range of the comparison in dB below the reference's strongest power",
     )
 
     def build(self, audio: AudioSpec) -> nn.Module:
-        """Return a torchmetrics.Metric; raises UsageError for a rate that makes frames tiny."""
+        """Return a torchmetrics.Metric. Raises UsageError for frames of too few samples."""
         from kernel_audio_speech_metrics._comparison import Comparison
 
         frame = round(self.frame_seconds * audio.sample_rate)
@@ -59,7 +61,7 @@ class Lsd(Paired):
 
 
 def _power(audio: Tensor, frame: int) -> Tensor:
-    """Return the power spectra, [C, F, T], of `audio` [C, L], with zeros around it."""
+    """Return the power spectra [C, F, T] of `audio` [C, L] between zeros."""
     import torch
 
     window = torch.hann_window(frame, device=audio.device)

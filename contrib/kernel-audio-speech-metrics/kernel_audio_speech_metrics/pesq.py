@@ -17,18 +17,18 @@ __all__ = ["Pesq"]
 
 NARROW, WIDE = 8000, 16000
 LONGEST = 20
-"""Seconds in which the reference code cannot find more utterances than the 50 it has room for.
+"""Longest sound in seconds: it holds at most 50 utterances, the size of the reference code's table.
 
-One has at least 0.2 s of speech and 0.2 s of pause; the code writes past its tables at the 51st.
+An utterance has at least 0.2 s of speech and 0.2 s of pause; the 51st is written past the table.
 """
 
 
 class Pesq(Paired):
-    """Mean opinion score that listeners would give to the quality of speech, 1.0 to 4.64.
+    """Estimate the mean opinion score of listeners for the quality of speech, 1.0 to 4.64.
 
     ITU-T P.862 with the mapping of P.862.2 in wide band (0.999 + 4 / (1 + e^(-1.3669 r + 3.8224))
     of the raw score r) and of P.862.1 in narrow band (0.999 + 4 / (1 + e^(-1.4945 r + 4.6607)),
-    at most 4.55). Audio is resampled to 16 kHz, or to 8 kHz where it has less than 16 kHz.
+    at most 4.55). Audio is resampled to 16 kHz, or to 8 kHz if its rate is below 16 kHz.
     """
 
     higher_is_better: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class Pesq(Paired):
     )
 
     def build(self, audio: AudioSpec) -> nn.Module:
-        """Return a torchmetrics.Metric; raises UsageError for a rate too low for the mode."""
+        """Return a torchmetrics.Metric. Raises UsageError for a rate too low for the mode."""
         from kernel_audio_speech_metrics._comparison import Comparison
 
         if audio.sample_rate < NARROW:

@@ -16,17 +16,17 @@ __all__ = ["SiSdr"]
 
 
 class SiSdr(Paired):
-    """Level of the reference in a sound over that of everything else, in dB, at any gain.
+    """Level of the reference in a sound over the level of the rest, in dB, at any gain.
 
     SI-SDR = 10 lg(|a s|^2 / |a s - x|^2),  a = <x, s> / |s|^2
 
-    of a sound x and its reference s (Le Roux, Wisdom, Erdogan and Hershey 2019, "SDR - half-baked
-    or well done?"). 32-bit arithmetic ends at about 100 dB, which is the score of an exact copy.
+    for a sound x and its reference s (Le Roux, Wisdom, Erdogan and Hershey 2019, "SDR - half-baked
+    or well done?"). An exact copy scores about 100 dB, the limit of 32-bit arithmetic.
     """
 
     higher_is_better: ClassVar[bool] = True
 
-    zero_mean: bool = Field(False, description="whether the means are taken off first (SI-SNR)")
+    zero_mean: bool = Field(False, description="subtract the means first (SI-SNR)")
 
     def build(self, audio: AudioSpec) -> nn.Module:
         """Return a torchmetrics.Metric for audio of any rate."""
@@ -37,7 +37,7 @@ class SiSdr(Paired):
     def _score(self, audio: Tensor, reference: Tensor) -> Tensor:
         from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-        # The library adds the same small number to all energies, which quiet sounds would feel.
+        # The library adds a fixed small number to all energies: quiet sounds would score wrongly.
         return scale_invariant_signal_distortion_ratio(
             _normalised(audio), _normalised(reference), self.zero_mean
         )

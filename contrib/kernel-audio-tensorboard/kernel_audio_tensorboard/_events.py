@@ -1,4 +1,4 @@
-"""Event files: what TensorBoard reads, written so that no file stays open between two events."""
+"""TensorBoard's event files, closed after every event."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = [
 
 
 def file_name() -> str:
-    """Return a name that TensorBoard takes for an event file; it reads later ones later."""
+    """Return the name of an event file; TensorBoard reads files in the order of their names."""
     return f"events.out.tfevents.{time.time_ns()}"
 
 
 def write(path: Path, *events: Any) -> None:
-    """Append events to a file, which is whole and closed again afterwards. Raises OSError."""
+    """Append events to a file and close it: it is always whole. Raises OSError."""
     with path.open("ab") as file:
         writer = RecordWriter(file)
         for event in events:
@@ -45,17 +45,17 @@ def write(path: Path, *events: Any) -> None:
 
 
 def beginning() -> Any:
-    """Return the event that a file begins with."""
+    """Return the first event of a file."""
     return Event(file_version="brain.Event:2")
 
 
 def restart(step: int) -> Any:
-    """Return the event that takes back what earlier files say of `step` and all later ones."""
+    """Return the event that removes the values of earlier files from `step` on."""
     return Event(step=step, session_log=SessionLog(status=SessionLog.START))
 
 
 def scalars(step: int, values: Mapping[str, float]) -> Any:
-    """Return the values of a step, each a curve of its name."""
+    """Return the values of a step; each name is a curve."""
     parts = [part for name, value in values.items() for part in scalar_pb(name, value).value]
     return Event(step=step, summary=Summary(value=parts))
 
@@ -79,7 +79,7 @@ def hparams(values: Mapping[str, bool | float | str]) -> Any:
 
 
 def ending() -> Any:
-    """Return the event that says of a run with settings that it ended well."""
+    """Return the event that marks a run with settings as successful."""
     info = SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
     # TensorBoard's own function for this imports TensorFlow.
     value = Summary.Value(

@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["TensorBoard"]
 
 PLACES = {"name", "out"}
-"""Settings that say where a run goes, not what it is."""
+"""Settings that name places and do not describe the run."""
 
 
 class TensorBoard(Observer):
     """Write scalars, settings, scores and sounds for `tensorboard --logdir`.
 
-    A training's curves can be watched while it lasts, and go on where they were when it is
-    resumed. The folder of a run is renamed when the run ends, so every event file is closed again
-    after each event: it moves along, is whole at any moment, and a run that fails leaves none.
+    A training's curves grow while it runs, and continue when it is resumed. Every event file is
+    closed after each event: it is whole at any moment, and it moves with the folder of a run, which
+    is renamed at the end. A failed run leaves no file.
     """
 
     every: int = Field(1, ge=1, description="steps from one written value to the next")
     folder: Path | None = Field(
         None,
-        description="where to write, into a folder with the run's name; `tensorboard` inside the "
-        "run's folder when absent",
+        description="folder for one folder a run, by its name; default: `tensorboard` inside the "
+        "run's folder",
     )
-    sounds: int = Field(10, ge=0, description="how many of a run's sounds to add, the first ones")
+    sounds: int = Field(10, ge=0, description="number of a run's first sounds to add")
 
     _run: str = PrivateAttr("")
     _file: Path | None = PrivateAttr(None)
@@ -64,7 +64,7 @@ class TensorBoard(Observer):
         )
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
-        """Add a point to each curve, when it is due."""
+        """Add a point to each curve at every `every` steps."""
         from kernel_audio_tensorboard import _events as events
 
         if self._last is None:
@@ -78,7 +78,7 @@ class TensorBoard(Observer):
         """Add a sound at its own rate, unless there are enough."""
         from kernel_audio_tensorboard import _events as events
 
-        # The samples of a training are of a step, and each time has its first ones.
+        # A training makes samples at several steps; each of these steps shows its first sounds.
         of = entry.get("step")
         self._heard = self._heard + 1 if of == self._of else 1
         self._of = of
@@ -90,7 +90,7 @@ class TensorBoard(Observer):
         )
 
     def finished(self, directory: Path) -> None:
-        """Add the scores that the folder of a run holds."""
+        """Add the scores in a run's folder."""
         from kernel_audio_tensorboard import _events as events
 
         if self._file is None:
@@ -126,7 +126,7 @@ class TensorBoard(Observer):
 
 
 def _settings(record: Mapping[str, Any]) -> Iterator[tuple[str, bool | float | str]]:
-    """Yield the settings, the names of the components and their options, if they are scalars."""
+    """Yield the scalar settings, the names of the components and their scalar options."""
     for name, value in record["config"].items():
         if isinstance(value, bool | int | float | str) and name not in PLACES:
             yield name, value
