@@ -82,12 +82,14 @@ class Run:
 class Training:
     """A finished training: its folder, and the record that `train.json` there holds.
 
-    remarks: the last words of the observers.
+    remarks: the last words of the observers. rank: the number of this process among those that
+    trained together; process 0 wrote the folder.
     """
 
     folder: Path
     record: dict[str, Any]
     remarks: tuple[str, ...] = ()
+    rank: int = 0
 
     @property
     def model(self) -> Path:
@@ -266,7 +268,8 @@ def train(
     """Train a model into the folder `out`, as `kernel train` does.
 
     resume: the folder of a training to go on with, whose settings stay but for `device`. settings:
-    fields of TrainConfig. Everything else is as for `run`.
+    fields of TrainConfig. Everything else is as for `run`. Processes that torchrun started, or that
+    have a default process group, train together; process 0 has the observers and writes.
     """
     registry = registry or Registry.scan()
     file = None if config is None else Path(config)
@@ -288,15 +291,17 @@ def train(
     plan = plan_training(asked, registry.preferring(asked.prefer))
     plan = compared(plan, asked, file, before, locked)
     check_pair()
+    from kernel.runner.processes import joined
     from kernel.runner.train import check_folder, execute
 
-    check_folder(asked.out, resume is not None)
-    if planned is not None:
-        planned(plan)
     said: list[str | None] = []
-    with guarded():
-        record = execute(asked, plan, (*observers, *plan.assembly.observers), said.append)
-    return Training(asked.out, record, tuple(filter(None, said)))
+    with joined() as processes, guarded():
+        check_folder(asked.out, resume is not None)
+        if planned is not None and processes.first:
+            planned(plan)
+        watching = (*observers, *plan.assembly.observers) if processes.first else ()
+        record = execute(asked, plan, watching, said.append, processes)
+    return Training(asked.out, record, tuple(filter(None, said)), processes.rank)
 
 
 def evaluate(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checkpoints",
+    "checksum",
     "load_weights",
     "misfit",
     "not_finite",
@@ -49,6 +50,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"weights {path} are missing; install the model again") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"weights {path} cannot be read ({error}); get the file again") from None
+
+
+def checksum(tensor: Tensor) -> Tensor:
+    """Return the sum of a tensor's bit patterns, int64 on the CPU; others rarely have the same."""
+    import torch
+
+    flat = tensor.detach().flatten()
+    flat = torch.view_as_real(flat).flatten() if flat.is_complex() else flat
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
+    return flat.view(whole).sum(dtype=torch.int64).cpu()
 
 
 def not_finite(tensors: Mapping[str, Tensor], module: nn.Module) -> str | None:

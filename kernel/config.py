@@ -48,7 +48,7 @@ class Settings(BaseModel):
         0, ge=0, description="seed, e.g. 7; every item and every step derives its own from it"
     )
     device: str = Field("auto", description="such as auto, cpu, cuda, cuda:1 or mps")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    precision: Literal["auto", "float64", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of the network; auto is bfloat16 on CUDA, else float32"
     )
     compile: bool = Field(False, description="compile the network with torch.compile")

@@ -15,6 +15,7 @@ EPILOG = """\b
 Examples:
   kernel train --plugins edm,dit,mel,labelled -o task.path=digits --out trainings/digits
   kernel train --resume trainings/digits
+  torchrun --nproc-per-node 2 -m kernel train -c digits.toml --out trainings/digits
   kernel train --model digits-edm --plugins lora -o task.path=voice --out trainings/voice
   kernel train --from trainings/digits --seed 1 --out trainings/digits-1
   kernel run --model trainings/digits/model --plugins unipc
@@ -42,6 +43,8 @@ def command(plugins: tuple[str, ...] | None, **values: Any) -> None:
 
     with closing(Bar(what="training")) as bar:
         made = train(plugins or (), observers=(bar,), planned=show, registry=installed(), **values)
+    if made.rank:
+        return
     solver = "" if "solver" in {each["kind"] for each in made.record["plugins"]} else " SOLVER"
     done = (
         f"{made.record['parameters'] / 1e6:.2f} M parameters, {made.record['config']['steps']} "

@@ -21,6 +21,7 @@ from kernel.kinds.task import Dataset, Task
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.runner.loading import Loader, micro_batches
+from kernel.runner.processes import ALONE, Processes
 from kernel.seeds import generator, normal
 from kernel.standardised import parted
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
@@ -43,7 +44,7 @@ def latent_space(
         lambda audio: parted(module.encode(machine.put(audio)))[0] * scale,
         lambda x0, length: module.decode(x0 / scale, length),
         encoder,
-        torch.float32,
+        machine.dtype,
         machine.device,
     )
 
@@ -106,6 +107,7 @@ class Feed:
         config: TrainConfig,
         machine: Machine,
         codec: nn.Module,
+        processes: Processes = ALONE,
     ) -> None:
         self._assembly = assembly
         self._data = data
@@ -115,7 +117,7 @@ class Feed:
         self._space = latent_space(
             assembly, assembly.task.samples, codec, machine, encoders(assembly, machine)
         )
-        self._loader = Loader(data, config, micro_batches(config))
+        self._loader = Loader(data, config, micro_batches(config, processes))
         self.waiting, self.close = self._loader.waiting, self._loader.close
         self.skipped = self._loader.skipped
 

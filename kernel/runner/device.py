@@ -13,13 +13,15 @@ from torch.amp.grad_scaler import GradScaler
 
 from kernel.config import Settings
 from kernel.errors import DeviceError
+from kernel.runner.processes import Processes
 from kernel.trees import flat, mapped
 from kernel.values import Network
 
 KINDS = ("cuda", "mps", "cpu")
 """The kinds of device, the one that `auto` would rather have first."""
 
-DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""The dtypes that networks are evaluated in by autocast."""
 
 
 @attrs.frozen
@@ -30,15 +32,22 @@ class Machine:
     autocast_dtype: torch.dtype | None = None
     compile: bool = False
     cuda_graph: bool = False
+    dtype: torch.dtype = torch.float32
+    """That of weights and latents, single or double."""
 
     @classmethod
-    def choose(cls, settings: Settings, cuda_graph: bool = False) -> Machine:
+    def choose(
+        cls, settings: Settings, cuda_graph: bool = False, processes: Processes | None = None
+    ) -> Machine:
         """Return the machine that the settings ask for.
 
         `auto` takes CUDA, then Apple's MPS, then the CPU; `precision = auto` is bfloat16 on a CUDA
-        device that has it. Raises DeviceError when the device is unknown or not there.
+        device that has it. Each of several processes takes the CUDA device of its number. Raises
+        DeviceError when the device is unknown or not there.
         """
         device = _device(settings.device)
+        if processes and processes.count > 1:
+            device = _own(device, processes)
         precision = settings.precision
         if precision == "auto":
             fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -47,22 +56,31 @@ class Machine:
             raise DeviceError(
                 f"a CUDA graph needs a CUDA device, not {device}; leave --cuda-graph out"
             )
-        return cls(device, DTYPES[precision], settings.compile, cuda_graph)
+        dtype = torch.float64 if precision == "float64" else torch.float32
+        if dtype == torch.float64 and device.type == "mps":
+            raise DeviceError("device mps has no float64; use --device cpu or --precision float32")
+        return cls(device, DTYPES.get(precision), settings.compile, cuda_graph, dtype)
 
     @property
     def precision(self) -> str:
         """Return the name of the dtype that networks are evaluated in."""
-        return str(self.autocast_dtype or torch.float32).removeprefix("torch.")
+        return str(self.autocast_dtype or self.dtype).removeprefix("torch.")
 
     def put(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the device; a copy from the CPU to CUDA is pinned and asynchronous."""
+        """Return a tensor on the device, and in double precision where that is asked for.
+
+        A copy from the CPU to CUDA is pinned and asynchronous.
+        """
+        if self.dtype == torch.float64 and tensor.is_floating_point():
+            tensor = tensor.double()
         if self.device.type == "cuda" and tensor.device.type == "cpu":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
     def place(self, module: nn.Module) -> nn.Module:
         """Return the module on the device."""
-        return module.to(self.device)
+        # Half precision of a module that comes with its weights stays.
+        return (module.double() if self.dtype == torch.float64 else module).to(self.device)
 
     def frozen(self, module: nn.Module) -> nn.Module:
         """Return the module on the device, to be evaluated alone: nothing drops out or learns."""
@@ -180,6 +198,25 @@ def _count(kind: str) -> int:
     if kind == "cuda":
         return torch.cuda.device_count() if torch.cuda.is_available() else 0
     return int(kind == "cpu" or torch.backends.mps.is_available())
+
+
+def _own(device: torch.device, processes: Processes) -> torch.device:
+    """Return the device of a process, one of several. Raises DeviceError where it has none."""
+    if device.type == "mps" or (device.type == "cuda" and device.index is not None):
+        raise DeviceError(
+            f"device {str(device)!r} cannot be shared by {processes.count} processes; use "
+            f"--device cuda or --device cpu"
+        )
+    if device.type == "cuda":
+        if processes.local >= (count := _count("cuda")):
+            raise DeviceError(
+                f"process {processes.rank} would be number {processes.local + 1} on a machine "
+                f"with {count} CUDA devices; start {count} processes on each machine, or use "
+                f"--device cpu"
+            )
+        device = torch.device("cuda", processes.local)
+        torch.cuda.set_device(device)
+    return device
 
 
 def _device(name: str) -> torch.device:

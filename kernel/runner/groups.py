@@ -13,6 +13,7 @@ from kernel.config import GroupConfig, TrainConfig
 from kernel.errors import PluginError, UsageError, did_you_mean
 from kernel.kinds.recipe import RecipeModule
 from kernel.runner import optimizers
+from kernel.runner.processes import Processes
 
 __all__ = ["Groups"]
 
@@ -84,6 +85,21 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
                 inputs=list(self[name].values()), retain_graph=index < len(shares)
             )
         return {name: share.detach() for name, share in shares.items()}
+
+    def reduce(self, means: Mapping[str, Tensor], told: Tensor, processes: Processes) -> None:
+        """Sum over the processes, in place, the gradients of groups, their mean losses, and `told`.
+
+        Each process has gathered the losses of its own rows, of the same groups.
+        """
+        # Not DistributedDataParallel: that follows one backward pass of one module's forward, and a
+        # recipe has a pass for each group and calls whatever it likes.
+        trained = [each for name in sorted(means) for each in self[name].values()]
+        found = torch.tensor([float(each.grad is not None) for each in trained])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+        processes.sum([*gradients, *(means[name] for name in sorted(means)), found, told])
+        for parameter, gradient, count in zip(trained, gradients, found.tolist(), strict=True):
+            # One that no process has used stays without, and without a step of its optimizer.
+            parameter.grad = gradient if count else None
 
     def advance(self, factor: float) -> dict[str, Tensor]:
         """Let the groups that have gradients step, at `factor` of their learning rates.

@@ -19,6 +19,7 @@ from kernel.config import TrainConfig
 from kernel.errors import KernelError
 from kernel.items import Item
 from kernel.kinds.task import Dataset
+from kernel.runner.processes import ALONE, Processes
 from kernel.seeds import generator, shuffled
 from kernel.trees import mapped
 
@@ -30,10 +31,11 @@ Asked = tuple[int, range]
 """A step and the rows of it that are computed together."""
 
 
-def micro_batches(config: TrainConfig) -> list[range]:
-    """Return the rows of a step, out of range(batch), that are computed together."""
-    size, batch = config.micro_batch or config.batch, config.batch
-    return [range(first, min(first + size, batch)) for first in range(0, batch, size)]
+def micro_batches(config: TrainConfig, processes: Processes = ALONE) -> list[range]:
+    """Return the rows of a step, out of range(batch), that this process computes together."""
+    own = processes.rows(config.batch)
+    size = config.micro_batch or len(own)
+    return [own[first : first + size] for first in range(0, len(own), size)]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,18 +12,21 @@ import attrs
 import torch
 from torch import Tensor
 
+from kernel.assembly import Assembly
 from kernel.config import TrainConfig
-from kernel.errors import MisfitError, OutputError, UsageError
+from kernel.errors import InputError, MisfitError, OutputError, UsageError
 from kernel.files import output_error
-from kernel.kinds.codec import CodecModule
+from kernel.kinds.codec import Codec, CodecModule
 from kernel.kinds.observer import Observer
 from kernel.kinds.task import Dataset
+from kernel.lock import Lock, differences
 from kernel.record import write_json
-from kernel.repeat import TRAINING, read_record
+from kernel.repeat import TRAINING, Record, read_record
 from kernel.runner.device import Machine
 from kernel.runner.loading import one_thread
 from kernel.runner.model import check_merge, check_place, write_model
 from kernel.runner.plan import Plan
+from kernel.runner.processes import ALONE, Processes
 from kernel.runner.training import Trainer
 from kernel.standardised import measured
 
@@ -55,15 +59,17 @@ def execute(
     plan: Plan,
     observers: Sequence[Observer] = (),
     tell: Callable[[str | None], object] = lambda said: None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Train what `plan` describes into `config.out`, and leave the model there.
 
     A checkpoint that is there already is resumed from. Returns the training's record. `tell` is
     called with what each observer says when it has finished. A training that is refused leaves
-    nothing behind.
+    nothing behind. Of several processes the first alone writes.
     """
     folder = config.out
-    machine = Machine.choose(config)
+    processes.rows(config.batch)
+    machine = Machine.choose(config, processes=processes)
     assembly = plan.assembly
     if resumed := (folder / TRAINING).exists():
         # The data decided these when the training was begun.
@@ -81,7 +87,7 @@ def execute(
             f"takes {pack.condition}; train on with a task that gives the same"
         )
     if pack is None and plan.codec is None and not resumed:
-        assembly = assembly.swap(assembly.codec.fit(assembly.task.audio, _heard(data)))
+        assembly = assembly.swap(_fitted(assembly, data, processes))
     if "backbone" in assembly.recipe.trains:
         check_merge(assembly)
     if "codec" in assembly.recipe.trains and (around := assembly.wrappers("codec")):
@@ -92,7 +98,7 @@ def execute(
     facts = plan.facts(config, machine)
     plan = attrs.evolve(plan, assembly=assembly)
     held = assembly.task.dataset("valid") if config.validate_every != 0 else None
-    trainer = Trainer(assembly, data, config, machine, observers, plan.companion, held)
+    trainer = Trainer(assembly, data, config, machine, observers, plan.companion, held, processes)
     trained = (each for each in trainer.exports.parameters() if each.requires_grad)
     record = {
         "parameters": sum(each.numel() for each in trained),
@@ -102,28 +108,56 @@ def execute(
         },
         "data": list(assembly.task.describe(data)),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    write_json(folder / TRAINING, record)
+    _check_alike(record, processes)
+    trainer.resume(folder)
+    if processes.first:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
+        write_json(folder / TRAINING, record)
     for observer in observers:
         observer.started(folder, record)
-    trainer.resume(folder)
     loss = trainer.run(folder)
-    exports = trainer.averaged(folder)
-    if "backbone" not in exports:
-        module = cast("CodecModule", exports["codec"].eval())
-        mean, std = measured(module, (machine.put(audio)[None] for audio in _heard(data)))
-        codec = assembly.codec.model_copy(update={"mean": mean, "std": std})
-        plan = attrs.evolve(plan, assembly=assembly.swap(codec))
-    write_model(config, plan, exports, trainer.codec, loss)
+    if processes.first:
+        exports = trainer.averaged(folder)
+        if "backbone" not in exports:
+            module = cast("CodecModule", exports["codec"].eval())
+            mean, std = measured(module, (machine.put(audio)[None] for audio in _heard(data)))
+            codec = assembly.codec.model_copy(update={"mean": mean, "std": std})
+            plan = attrs.evolve(plan, assembly=assembly.swap(codec))
+        write_model(config, plan, exports, trainer.codec, loss)
     for observer in observers:
         tell(observer.finished(folder))
+    processes.barrier()
     if skipped := trainer.skipped:
         first, more = next(iter(skipped)), f" and {len(skipped) - 1} more" * (len(skipped) > 1)
         tell(f"{skipped.total()} times another item stood in: {first}{more}")
     return record
+
+
+def _fitted(assembly: Assembly, data: Dataset, processes: Processes) -> Codec:
+    """Return the codec with what it takes from the data; the first process alone reads it."""
+    codec = assembly.codec
+
+    def fit() -> str:
+        return codec.fit(assembly.task.audio, _heard(data)).model_dump_json()
+
+    return type(codec).model_validate_json(processes.told(fit))
+
+
+def _check_alike(record: dict[str, Any], processes: Processes) -> None:
+    """Raise InputError in a process whose data, plugins or libraries are not those of the first.
+
+    Every process has been here when one goes on.
+    """
+    first = Lock.of(Record.model_validate(json.loads(processes.told(lambda: json.dumps(record)))))
+    for each in differences(first, Lock.of(Record.model_validate(record)))[:1]:
+        raise InputError(
+            f"process {processes.rank} differs from process 0 in {each.what}: {each.now} here, "
+            f"{each.recorded} there; give all processes the same data, plugins and libraries"
+        )
+    processes.barrier()
 
 
 def _heard(data: Dataset) -> Iterator[Tensor]:

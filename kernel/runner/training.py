@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from kernel.assembly import Assembly
 from kernel.checkpoint import (
     checkpoints,
+    checksum,
     load_weights,
     not_finite,
     read_tensors,
@@ -38,6 +39,7 @@ from kernel.runner.groups import Groups
 from kernel.runner.loading import micro_batches
 from kernel.runner.optimizers import factor
 from kernel.runner.parts import Average, Companion, alone, provide
+from kernel.runner.processes import ALONE, Processes
 from kernel.runner.report import Diverged, Report
 from kernel.runner.samples import Samples
 from kernel.runner.watch import Validation, watching
@@ -48,7 +50,8 @@ class Trainer:
     """Trains what an assembly's recipe builds, from step 0 or from a checkpoint.
 
     companion: loads another model by its name, for a recipe that learns from one. held: what is
-    validated on. Raises PluginError for a recipe that does not keep its promises.
+    validated on. processes: those that train together, each on rows of every batch. Raises
+    PluginError for a recipe that does not keep its promises.
     """
 
     def __init__(
@@ -60,15 +63,17 @@ class Trainer:
         observers: Sequence[Observer] = (),
         companion: Companion = alone,
         held: Dataset | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         torch.manual_seed(derive(config.seed, "weights"))
         self._config = config
         self._observers = observers
+        self._processes = processes
         recipe = assembly.recipe
         self.codec = machine.place(assembly.build_codec())
         if "codec" not in recipe.trains:
             self.codec.eval().requires_grad_(False)
-        self._feed = Feed(assembly, data, config, machine, self.codec)
+        self._feed = Feed(assembly, data, config, machine, self.codec, processes)
         self._samples = Samples(assembly, config, machine, self.codec, observers, companion)
         self._validation = Validation(assembly, held, config, machine, self.codec)
         self._averages: list[Average] = []
@@ -90,6 +95,8 @@ class Trainer:
         self._kept = Averages(config, self.exports)
         self._average = self._kept["ema"]
         self.step = 0
+        self._signals: list[int] = []
+        self._stopped = False
 
     def resume(self, folder: Path) -> None:
         """Take up the newest checkpoint in `folder`, if there is one."""
@@ -116,21 +123,31 @@ class Trainer:
         """Train to the configured step, with a checkpoint every so often and one at the end.
 
         Returns the mean loss of the last steps, that of the recipe's first group. An interruption
-        waits for the end of a step and for a checkpoint of it. Raises NumericalError at the first
-        loss, weight or average that is not finite; the last checkpoint stays.
+        waits for the end of a step and for a checkpoint of it; that of one process is one of all.
+        Raises NumericalError at the first loss, weight or average that is not finite, and for
+        processes that drift apart; the last checkpoint stays.
         """
+        if self._processes.count == 1:
+            return self._run(folder)
+        with _uninterrupted(deliver=False) as self._signals:
+            return self._run(folder)
+
+    def _run(self, folder: Path) -> float | None:
         config, path = self._config, folder / "history.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         # The steps after a resumed checkpoint are written anew.
         history = [each for each in map(json.loads, lines) if each["step"] <= self.step]
         began, saved, whole = time.monotonic(), self.step, True
         self._restart()
+        self._check_equal(folder)
         try:
             while self.step < config.steps:
                 whole = False
                 with _uninterrupted():
                     self._advance()
                     whole = True
+                if self._stopped:
+                    raise KeyboardInterrupt
                 due = self.step % config.checkpoint_every == 0 or self.step == config.steps
                 validated = self._validation.due(self.step, config.steps)
                 sampled = self._samples.due(self.step, config.steps)
@@ -146,12 +163,12 @@ class Trainer:
                     history.append({"step": self.step, **scalars, "seconds": seconds})
                     for observer in self._observers:
                         observer.step(self.step, config.steps, scalars)
-                if self._kept.due(self.step, config.steps):
+                if self._kept.due(self.step, config.steps) and self._processes.first:
                     self._kept.snapshot(folder, self.step)
                 if due:
                     self._save(folder, history)
                     saved = self.step
-                if sampled:
+                if sampled and self._processes.first:
                     weights = self._kept.watched or self.exports.state_dict()
                     self._samples.make(folder, self.step, weights)
                 if reported:
@@ -172,12 +189,16 @@ class Trainer:
         """Take one step."""
         config = self._config
         means: dict[str, Tensor] = {}
-        for rows in micro_batches(config):
+        for rows in micro_batches(config, self._processes):
             # The networks' own randomness (dropout) uses the global generator.
             torch.manual_seed(derive(config.seed, "network", self.step, rows.start))
             losses = self.module(self._feed.batch(self.step, rows), self.step)
             for name, share in self._groups.gather(losses, len(rows), config.batch).items():
                 means[name] = means[name] + share if name in means else share
+        if self._processes.count > 1:
+            signals = torch.tensor([float(len(self._signals))])
+            self._groups.reduce(means, signals, self._processes)
+            self._stopped = bool(signals)
         norms = self._groups.advance(factor(config, self.step))
         self.step += 1
         self._report.add(self.step, config.batch, means, norms)
@@ -216,6 +237,9 @@ class Trainer:
         for average in self._kept.values():
             if name := not_finite(average, self.exports):
                 raise self._diverged(f"the averaged weight {name!r}", folder)
+        self._check_equal(folder)
+        if not self._processes.first:
+            return
         lines = "".join(f"{json.dumps(entry)}\n" for entry in history)
         write_atomic(folder / "history.jsonl", lines.encode())
         tensors = {"weights": weights, "optimizer": self._groups.moments(), **self._kept}
@@ -223,26 +247,50 @@ class Trainer:
         for observer in self._observers:
             observer.checkpoint(place)
 
-    def _diverged(self, what: str, folder: Path, step: int | None = None) -> NumericalError:
+    def _check_equal(self, folder: Path) -> None:
+        """Raise NumericalError when a process is at another step or has another state."""
+        if self._processes.count == 1:
+            return
+        state = {**self.module.state_dict(), **self._groups.moments()}
+        for average, values in self._kept.items():
+            state |= {f"{average}/{name}": value for name, value in values.items()}
+        found = self._processes.odd(torch.tensor([self.step, len(state)]))
+        if found is None:
+            found = self._processes.odd(torch.stack([*map(checksum, state.values())]))
+            name = repr(list(state)[found[1]]) if found else ""
+        else:
+            name = ("step", "number of tensors")[found[1]]
+        if found:
+            raise NumericalError(
+                f"process {found[0]} has not the {name} of process 0 at step {self.step}; "
+                f"{self._good(folder)}; look for a recipe that draws from elsewhere than its "
+                f"batch, or a folder that the processes do not share"
+            )
+
+    def _good(self, folder: Path) -> str:
         last = next(reversed(checkpoints(folder)), None)
-        good = f"the last good checkpoint is {last}" if last else "there is no checkpoint"
+        return f"the last good checkpoint is {last}" if last else "there is no checkpoint"
+
+    def _diverged(self, what: str, folder: Path, step: int | None = None) -> NumericalError:
         return NumericalError(
-            f"{what} is not finite at step {step or self.step}; {good}; train anew with a lower "
-            f"learning_rate or --precision float32 (kernel train --from {folder} --out OTHER)"
+            f"{what} is not finite at step {step or self.step}; {self._good(folder)}; train anew "
+            f"with a lower learning_rate or --precision float32 (kernel train --from {folder} "
+            f"--out OTHER)"
         )
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _uninterrupted(deliver: bool = True) -> Iterator[list[int]]:
     """Hold back the signals that end a training until the block is done; a second one goes through.
 
-    Only the main thread is sent signals; in another nothing is changed.
+    Yields those that came. Where they are not to be delivered, the block has to heed them. Only the
+    main thread is sent signals; in another nothing is changed.
     """
     usual: dict[int, Any] = {}
     held: list[int] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
-        if held:
+        if held and deliver:
             usual[number](number, frame)
         held.append(number)
 
@@ -252,9 +300,9 @@ def _uninterrupted() -> Iterator[None]:
                 usual[each] = signal.getsignal(each)
                 signal.signal(each, hold)
     try:
-        yield
+        yield held
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-    for number in held[:1]:
+    for number in held[: int(deliver)]:
         usual[number](number, None)

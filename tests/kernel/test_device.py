@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernel.runner.device import Captured
+from kernel.config import RunConfig
+from kernel.errors import DeviceError
+from kernel.runner.device import Captured, Machine
 
 
 class Recorder:
@@ -95,3 +97,14 @@ def test_no_batch_is_kept_but_the_last() -> None:
         del told
     gc.collect()
     assert [each() is None for each in gone] == [True, True, False]
+
+
+def test_double_precision_is_that_of_weights_and_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine.choose(RunConfig(device="cpu", precision="float64"))
+    assert machine.precision == "float64"
+    assert machine.place(torch.nn.Linear(1, 1)).weight.dtype == torch.float64
+    assert machine.put(torch.ones(1)).dtype == torch.float64
+    assert machine.put(torch.ones(1, dtype=torch.bool)).dtype == torch.bool
+    monkeypatch.setattr("kernel.runner.device._count", lambda kind: 1)
+    with pytest.raises(DeviceError, match="^device mps has no float64; use --device cpu or --prec"):
+        Machine.choose(RunConfig(device="mps", precision="float64"))
