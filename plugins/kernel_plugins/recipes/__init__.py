@@ -1,1 +1,1 @@
-"""Recipes: what one training step computes."""
+"""Recipes: the computations of one training step."""

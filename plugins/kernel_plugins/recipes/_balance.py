@@ -1,4 +1,4 @@
-"""The learned weight of a loss: what error is expected at each sigma."""
+"""The learned weight of a loss: the expected error at each sigma."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Balance(nn.Module):
     """u(sigma), the logarithm of the expected loss, from Fourier features of ln(sigma) / 4.
 
     Karras et al. 2024 (EDM2), eq. 21: loss exp(-u) + u is smallest where exp(u) is the expected
-    loss, so that every sigma comes to count the same. It starts as u = 0.
+    loss. All sigmas then have the same weight in the end. It starts as u = 0.
     """
 
     frequencies: Tensor

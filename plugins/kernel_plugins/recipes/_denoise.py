@@ -33,7 +33,7 @@ class Denoising(nn.Module):
 
     @property
     def groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """Return everything, in one group."""
+        """Return all parameters in one group."""
         return {"network": list(self.parameters())}
 
     @property

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 class Denoise(Recipe):
     """Train D(x0 + sigma n, sigma) to be x0: denoising score matching, flow matching, bridges.
 
-    loss = weight(sigma) |D - x0|^2, the mean over what is not padding, with sigma drawn by the
-    schedule. With the signal-to-noise ratio snr = (sigma_data / sigma)^2 the weight is
+    loss = weight(sigma) |D - x0|^2, the mean without padding; the schedule draws sigma. With the
+    signal-to-noise ratio snr = (sigma_data / sigma)^2 the weight is
 
-        unit      that of the objective, 1 / c_out^2 for most, so that the network's target has
-                  the weight 1 at every sigma                      (Karras et al. 2022, eq. 8)
+        unit      that of the objective, 1 / c_out^2 for most: the network's target has the
+                  weight 1 at every sigma                          (Karras et al. 2022, eq. 8)
         none      1
         min-snr   min(snr, gamma) / sigma_data^2                   (Hang et al. 2023, eq. 3)
         p2        1 / (sigma^2 (1 + snr)^gamma)                    (Choi et al. 2022, eq. 8)
-        learned   that of unit, divided by exp(u(sigma)) with u(sigma) added to the loss, u being
-                  trained beside the network                       (Karras et al. 2024, eq. 21)
+        learned   that of unit, divided by exp(u(sigma)); u(sigma) is added to the loss and
+                  trained with the network                         (Karras et al. 2024, eq. 21)
     """
 
     weighting: Literal["unit", "none", "min-snr", "p2", "learned"] = Field(
-        "unit", description="how much the error at each sigma counts in the loss"
+        "unit", description="weight of the error at each sigma in the loss"
     )
     gamma: float | None = Field(
-        None, gt=0, description="largest ratio of min-snr (5 if not given), exponent of p2 (1)"
+        None, gt=0, description="largest ratio of min-snr (default 5), exponent of p2 (default 1)"
     )
 
     @model_validator(mode="after")
@@ -60,7 +60,7 @@ class Denoise(Recipe):
                 return objective.weight(sigma)
 
     def build(self, parts: Parts) -> nn.Module:
-        """Return the network in one group, with the learned weighting's own values if any."""
+        """Return the network in one group, with the parameters of the learned weighting if any."""
         from kernel_plugins.recipes._denoise import Denoising
 
         return Denoising(self, parts)

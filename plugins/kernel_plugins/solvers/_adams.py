@@ -19,10 +19,10 @@ __all__ = ["Adams", "Line", "Parabola", "StochasticAdams"]
 class Adams(Linear):
     """Step by the quadrature of the last `points` evaluations, one of them new.
 
-    The first steps have fewer evaluations behind them and use those; the last, to sigma 0, returns
-    D. So the order of a whole run is at most 2, although later steps have the order `points`. A
-    line that is left of a parabola by a leap is integrated by the rule that extrapolates it less:
-    the half rule for x0, the exact one for the noise.
+    The first steps use the few evaluations before them; the last step, to sigma 0, returns D. The
+    order of a whole run is therefore at most 2, although later steps have the order `points`. At a
+    leap a parabola becomes a line, integrated by the rule that extrapolates it less: the half rule
+    for x0, the exact rule for the noise.
     """
 
     prediction: ClassVar[Prediction]
@@ -34,11 +34,11 @@ class Adams(Linear):
         return min(self.points, 2)
 
     def evaluations(self, remaining: int) -> int:
-        """Return how many evaluations a step may use that has `remaining` to go, itself too."""
+        """Return the most evaluations for a step; `remaining`: steps to go, with this one."""
         return self.points
 
     def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
-        """Return the weights of the evaluations at `nodes`, newest first; the exact ones."""
+        """Return the exact weights of the evaluations at `nodes`, newest first."""
         return interval.weights(nodes, interval.moments(len(nodes)))
 
     def interval(self, sigma: float, following: float) -> Interval:
@@ -98,10 +98,10 @@ class Parabola(Adams):
     points: ClassVar[int] = 3
 
     published: bool = Field(
-        False, description="halve the curvature, as public 3M codes do, which then are of order 2"
+        False, description="halve the curvature, as public 3M codes do; the order is then 2"
     )
     lower_order_final: bool = Field(
-        False, description="use 2 evaluations in the step before the last, where ln sigma leaps"
+        False, description="use 2 evaluations in the step before the last, a leap in ln sigma"
     )
 
     def evaluations(self, remaining: int) -> int:

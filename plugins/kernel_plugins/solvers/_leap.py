@@ -1,12 +1,12 @@
-"""Leaps: steps so long beside what is known that a polynomial must not be carried across them.
+"""Leaps: steps too long, beside the steps before them, to extrapolate a polynomial over them.
 
-A rule that weights evaluations by w_k makes their errors up to sum |w_k| / |sum w_k| times as
-large. On equal short steps that is the growth of the rules of Adams and Bashforth; `leap_ratio` R
-allows (1 + R) / 2 times as much. A line through two evaluations, integrated by the half rule over a
-step h', has the growth 1 + h'/h, h being the step between the two: h' may be up to R h.
+A rule with the weights w_k makes errors of the evaluations up to sum |w_k| / |sum w_k| times as
+large. On equal short steps this growth is that of the rules of Adams and Bashforth; `leap_ratio` R
+allows (1 + R) / 2 times as much. A line through two evaluations at the distance h, integrated by
+the half rule over a step h', has the growth 1 + h'/h: h' may be up to R h.
 
-A step with two evaluations of its own has no step before it to be measured by: the growth itself,
-of the line through both evaluations of D, may be up to 1 + R.
+A step with two evaluations inside it has no earlier step to compare with: the growth of the line
+through both evaluations of D may be up to 1 + R.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LeapRatio = Annotated[
     float | None,
     Field(
         ge=1,
-        description="longest step, in lengths of the one before, that a line is extrapolated over "
-        "(longer ones lower the order); none means any",
+        description="longest step over which a line is extrapolated, in lengths of the step before "
+        "(a longer step lowers the order); none: no limit",
     ),
 ]
 
@@ -34,7 +34,7 @@ LongRatio = Annotated[
     Field(
         ge=1,
         description="growth of errors, less 1, up to which a long step extrapolates its later "
-        "evaluation (above, it goes by the half rule for x0); none means any",
+        "evaluation (above it, the half rule for x0 is used); none: no limit",
     ),
 ]
 
@@ -48,10 +48,10 @@ def carried(
     nodes: Sequence[float],
     leap_ratio: float | None,
 ) -> int:
-    """Return how many of `nodes`, newest first, a step uses: the most that make no leap.
+    """Return the number of `nodes`, newest first, that a step uses: the most without a leap.
 
-    `rule` gives the weights of the evaluations at the nodes that it is passed. The decision depends
-    on the grid alone.
+    `rule` gives the weights of the evaluations at given nodes. The decision depends only on the
+    grid.
     """
     if leap_ratio is None:
         return len(nodes)
@@ -69,9 +69,10 @@ def carried(
 def leaps(share: float, node: float, leap_ratio: float | None) -> bool:
     """Return whether the later of a step's two evaluations of D has too large a share in it.
 
-    The earlier is at the start of the step and has the rest; the later is at `node`, in lengths of
-    the step in ln sigma. A `share` above 1 extrapolates the line through both, and errors grow by
-    2 share - 1. By the half rule for x0 the share is 1 / (2 node), as it is in all short steps.
+    The earlier evaluation is at the start of the step and has the rest of the share. The later one
+    is at `node`, in lengths of the step in ln sigma. A `share` above 1 extrapolates the line
+    through both, and errors grow by 2 share - 1. The half rule for x0 has the share 1 / (2 node);
+    in short steps all rules have about that.
     """
     if leap_ratio is None:
         return False
@@ -80,5 +81,5 @@ def leaps(share: float, node: float, leap_ratio: float | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def late_share(share: float, node: float, leap_ratio: float | None) -> float:
-    """Return `share`, or in a leap that of the half rule for x0."""
+    """Return `share`, or in a leap the share of the half rule for x0."""
     return 1 / (2 * node) if leaps(share, node, leap_ratio) else share

@@ -23,7 +23,7 @@ __all__ = ["Linear", "Update"]
 class Update:
     """One step: x' = scale x + sum_k weights_k models_k + up n, the newest model first.
 
-    A model is D, or the noise (x - D) / sigma, of the step that it was evaluated in.
+    A model is D, or the noise (x - D) / sigma, at the step of its evaluation.
     """
 
     scale: float
@@ -32,19 +32,19 @@ class Update:
 
 
 class Linear(Solver):
-    """Make every step by an update that the grid alone decides.
+    """Make every step by an update that depends only on the grid.
 
-    The updates are found once for a grid, on the host, before the first step. Where a step is a
-    leap, which `leap_ratio` decides, they use fewer evaluations.
+    The updates are computed once for a grid, on the host, before the first step. A step longer than
+    `leap_ratio` allows uses fewer evaluations.
     """
 
     leap_ratio: LeapRatio = 2.0
 
-    if TYPE_CHECKING:  # a class variable or an option, whichever suits a solver
+    if TYPE_CHECKING:  # a solver has a class variable or an option
 
         @property
         def prediction(self) -> Prediction:
-            """Return what the models are."""
+            """Return the kind of model: x0 or the noise."""
 
     def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
         """Yield the update of each step, None for a step that returns D.
@@ -78,5 +78,5 @@ class Linear(Solver):
 
 @lru_cache(maxsize=64)
 def _updates(solver: Linear, sigmas: tuple[float, ...]) -> tuple[Update | None, ...]:
-    """Return the updates of a grid; batches and runs that share it share them."""
+    """Return the updates of a grid, cached for other batches and runs."""
     return tuple(solver.updates(sigmas))

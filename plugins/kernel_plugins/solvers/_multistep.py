@@ -1,4 +1,4 @@
-"""The mathematics that exponential multistep solvers share, in Python floats.
+"""The mathematics of exponential multistep solvers, in Python floats.
 
 With lam = -ln sigma the probability-flow ODE is dx/dlam = D - x, or, in terms of the noise
 e = (x - D) / sigma, dx/dlam = -sigma e. Over a step h = ln(sigma / following) these have the
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Interval", "Prediction", "adams_bashforth", "combine", "moments", "phi", "quadrature"]
 
 Prediction = Literal["x0", "noise"]
-"""What is taken for a polynomial in lam: the denoised x0 = D, or the noise e = (x - D) / sigma."""
+"""The model, a polynomial in lam: the denoised x0 = D, or the noise e = (x - D) / sigma."""
 
 _FACTORIALS = tuple(math.factorial(k) for k in range(20))
 
@@ -33,8 +33,8 @@ _FACTORIALS = tuple(math.factorial(k) for k in range(20))
 def phi(z: float, count: int) -> list[float]:
     """Return phi_1(z), ..., phi_count(z): phi_0 = exp and phi_{k+1}(z) = (phi_k(z) - 1/k!) / z.
 
-    Accurate to a few roundings at every z: the recurrence loses digits for small z, where the last
-    phi is summed from its series, sum_n z^n / (n + count)!, and the recurrence is run backwards.
+    Accurate to a few roundings at every z. The recurrence loses digits for small z: there the last
+    phi is summed from its series, sum_n z^n / (n + count)!, and the recurrence runs backwards.
     """
     if abs(z) > 1:
         values = [math.expm1(z) / z]
@@ -43,7 +43,9 @@ def phi(z: float, count: int) -> list[float]:
         return values
     term = 1 / _FACTORIALS[count]
     total, before, n = term, 0.0, count
-    while total != before:  # The terms shrink, so that none changes it after one that does not.
+    while (
+        total != before
+    ):  # The terms shrink: after the first that changes nothing, none changes the sum.
         n += 1
         term *= z / n
         total, before = total + term, total
@@ -105,12 +107,12 @@ class Interval:
 
     @property
     def z(self) -> float:
-        """Return the exponent of the kernel that the model is integrated with."""
+        """Return the exponent of the integration kernel."""
         return -(1 + self.eta) * self.h if self.prediction == "x0" else self.h
 
     @property
     def scale(self) -> float:
-        """Return what the state is multiplied by."""
+        """Return the factor of the state."""
         if self.prediction == "noise":
             return 1.0
         return math.exp(-(1 + self.eta) * self.h)
@@ -121,7 +123,7 @@ class Interval:
         return self.following * math.sqrt(-math.expm1(-2 * self.eta * self.h))
 
     def node(self, sigma: float) -> float:
-        """Return where `sigma` lies."""
+        """Return the node of `sigma`."""
         return math.log(self.sigma / sigma) / self.h
 
     def at(self, node: float) -> float:
@@ -129,15 +131,15 @@ class Interval:
         return self.sigma * math.exp(-node * self.h)
 
     def moments(self, count: int) -> list[float]:
-        """Return what the kernel makes of 1, u, u^2, ...: `moments` of z."""
+        """Return the kernel's integrals of 1, u, u^2, ...: `moments` of z."""
         return moments(self.z, count)
 
     def half(self) -> float:
-        """Return the first moment by the half rule: half the zeroth, off by O(h^2) of it."""
+        """Return the first moment by the half rule: half the zeroth, with an error O(h^2) of it."""
         return math.expm1(self.z) / 2
 
     def line_moments(self, count: int, exact: bool) -> list[float]:
-        """Return the moments, where a line is integrated by the half rule unless `exact`."""
+        """Return the moments; a line is integrated by the half rule unless `exact`."""
         moments = self.moments(count)
         if count == 2 and not exact:
             moments[1] = self.half()
@@ -149,7 +151,7 @@ class Interval:
         return [factor * weight for weight in quadrature(nodes, moments)]
 
     def model(self, x: Tensor, x0: Tensor) -> Tensor:
-        """Return what is predicted at `sigma`, given the state and D."""
+        """Return the model at `sigma`, given the state and D."""
         return x0 if self.prediction == "x0" else (x - x0) / self.sigma
 
 

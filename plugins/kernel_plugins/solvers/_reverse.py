@@ -1,4 +1,4 @@
-"""What solvers of the reverse SDE share: one step of it, in sigma."""
+"""One step of the reverse SDE, in sigma."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def reverse(
     """Return the state at `following` > 0 after a step of dx = -2 sigma score dsigma + dw.
 
     Song et al. 2021 (score SDE), eq. 46: the variance of the step is sigma^2 - following^2. With
-    `frozen` it is 2 sigma (sigma - following), as where the diffusion stays that of the start of
-    the step (Euler and Maruyama). The score is (D - x) / sigma^2, so that the drift moves x towards
-    D by variance / sigma^2.
+    `frozen` it is 2 sigma (sigma - following): the diffusion stays that of the start of the step
+    (Euler and Maruyama). The score is (D - x) / sigma^2, so the drift moves x towards D by
+    variance / sigma^2.
 
-    The noise of a long step is that of its large sigmas, which the score would have taken away on
-    the way; at `following` no more than `limit` following of it is added.
+    Most noise of a long step belongs to its large sigmas, and the score would have removed it on
+    the way. At most `limit` times `following` of noise is added.
     """
     variance = 2 * sigma * (sigma - following) if frozen else sigma**2 - following**2
     x = x.lerp(x0, variance / sigma**2)

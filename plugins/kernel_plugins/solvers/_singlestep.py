@@ -1,4 +1,4 @@
-"""Exponential Runge-Kutta methods: each step evaluates the denoiser afresh, at nodes inside it."""
+"""Exponential Runge-Kutta methods: each step evaluates the denoiser at nodes inside the step."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Stage = tuple[float, tuple[int, ...]]
 class Singlestep(Solver):
     """Reach each stage by the quadrature of earlier ones.
 
-    `stages` are pairs (node, which earlier evaluations lead there); the first evaluation is at 0
-    and the last stage is at node 1. The step to sigma 0 returns D. With `eta` a step ends below the
+    `stages` are pairs (node, the earlier evaluations that lead to it). The first evaluation is at
+    0, the last stage at node 1. The step to sigma 0 returns D. With `eta` a step ends below the
     next sigma and adds noise.
     """
 
@@ -53,7 +53,7 @@ class Singlestep(Solver):
         return len(self.stages) * (steps - 1) + 1
 
     def predicted(self, sigma: float, following: float) -> Prediction:
-        """Return what is taken for a polynomial in the step from sigma to following > 0."""
+        """Return the kind of model in the step from sigma to following > 0."""
         return self.prediction
 
     def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
@@ -89,16 +89,16 @@ class Singlestep(Solver):
 
 
 class OfNoise(Singlestep):
-    """Predict the noise, or x0 in a step so long that the last stage would be extrapolated."""
+    """Predict the noise; x0 in a step so long that the last stage would be extrapolated."""
 
     prediction: ClassVar[Prediction] = "noise"
 
     leap_ratio: LongRatio = 2.0
 
     def predicted(self, sigma: float, following: float) -> Prediction:
-        """Return the noise, or x0 where D of the last stage has too large a share by the noise.
+        """Return the noise, or x0 if the noise gives D of the last stage too large a share.
 
-        By the half rule that share is (sigma / sigma_m) / (2 node).
+        By the half rule this share is (sigma / sigma_m) / (2 node).
         """
         node = self.stages[-2][0]
         share = (sigma / following) ** node / (2 * node)
@@ -108,7 +108,7 @@ class OfNoise(Singlestep):
 class TwoStage(Singlestep):
     """Evaluate once more, at a node inside the step."""
 
-    node: float = Field(0.5, gt=0, le=1, description="where in the step the second evaluation is")
+    node: float = Field(0.5, gt=0, le=1, description="place of the second evaluation in the step")
     exact: bool = Field(False, description="integrate a line exactly, not by the half rule")
 
     @property
@@ -117,5 +117,5 @@ class TwoStage(Singlestep):
         return (self.node, (0,)), (1.0, (0, 1))
 
     def weights(self, interval: Interval, nodes: Sequence[float]) -> list[float]:
-        """Return the exact weights, or those of the half rule where there are two."""
+        """Return the exact weights, or for two evaluations those of the half rule."""
         return interval.weights(nodes, interval.line_moments(len(nodes), self.exact))

@@ -21,11 +21,11 @@ class Alpha(Solver):
 
     Karras et al. 2022, algorithm 3: with s = 1 / (2 alpha),
     x' = x + (sigma' - sigma) ((1 - s) e + s e_m).
-    `alpha` 1/2 is the midpoint rule, 2/3 Ralston's, 1 Heun's. Order 2, two evaluations a step and
-    one in the last, to 0, which returns D.
+    `alpha` 1/2 is the midpoint rule, 2/3 Ralston's, 1 Heun's. Order 2. Two evaluations a step; the
+    last step, to 0, takes one and returns D.
     """
 
-    alpha: float = Field(0.5, gt=0, le=1, description="where in the step the second slope is")
+    alpha: float = Field(0.5, gt=0, le=1, description="place of the second slope in the step")
     leap_ratio: LongRatio = 2.0
 
     @property
@@ -42,8 +42,8 @@ class Alpha(Solver):
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
 
-        With the slopes written out, the step is Euler's with D + s sigma / sigma_m (D_m - D) in
-        place of D.
+        With the slopes written out, the step is Euler's with D replaced by
+        D + s sigma / sigma_m (D_m - D).
         """
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x0 = average = denoise(x, sigma)

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Ddpm(Solver):
-    """Draw from the Gaussian of the chain's next state, its mean taken at x0 = D.
+    """Draw from the Gaussian of the chain's next state, with its mean at x0 = D.
 
     Ho et al. 2020, eq. 6 and 7, divided by the scale of their x: with q = (sigma'/sigma)^2 the mean
-    is q x + (1 - q) D. Its variance is that of the posterior given x0 (their beta-tilde), which is
+    is q x + (1 - q) D. The variance is that of the posterior given x0 (their beta-tilde), as in
     `euler` with eta 1, or that of data N(0, data_std^2 I) (their beta). One evaluation a step; the
-    last, to 0, returns D.
+    last step, to 0, returns D.
     """
 
     variance: Literal["posterior", "data"] = Field(
-        "posterior", description="beta-tilde, right for a point, or beta, right for normal data"
+        "posterior", description="beta-tilde, exact for a point, or beta, exact for normal data"
     )
     data_std: float = Field(1.0, gt=0, description="standard deviation of the data, for 'data'")
 

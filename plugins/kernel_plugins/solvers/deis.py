@@ -21,17 +21,17 @@ class Deis(Linear):
     """Integrate the polynomial through the last evaluations of the noise, in another variable.
 
     Zhang and Chen 2023, eq. 14 and 15: x' = x + sum_k C_k e_k, C_k the integral of the Lagrange
-    polynomial over sigma. The polynomial is one in ln sigma (integrated exactly; log-rho) or in the
-    time t of the variance-preserving process with beta from 0.1 to 20 (by quadrature; tAB). In
-    sigma itself it is `lms`. Order 2 at most, from the first step; later steps have the order
-    `points`. One evaluation a step; the last, to 0, returns D.
+    polynomial over sigma. The variable is ln sigma (integrated exactly; log-rho) or the time t of
+    the variance-preserving process with beta from 0.1 to 20 (by quadrature; tAB). With sigma as the
+    variable it would be `lms`. The first step limits the order to 2; later steps have the order
+    `points`. One evaluation a step; the last step, to 0, returns D.
     """
 
     prediction: ClassVar[Prediction] = "noise"
 
-    points: int = Field(3, ge=1, le=4, description="how many evaluations a step uses")
+    points: int = Field(3, ge=1, le=4, description="number of evaluations that a step uses")
     variable: Literal["log-sigma", "vp-time"] = Field(
-        "log-sigma", description="what the noise is taken for a polynomial in"
+        "log-sigma", description="variable of the noise's polynomial"
     )
 
     @property
@@ -54,7 +54,7 @@ Rule = Callable[[Sequence[float]], list[float]]
 
 
 def _in_log_sigma(past: Sequence[float], following: float) -> tuple[list[float], Rule]:
-    """Return where past sigmas, newest first, lie in the step, and the rule for such nodes."""
+    """Return the nodes of past sigmas in the step, newest first, and the rule for them."""
     interval = Interval("noise", past[0], following)
     nodes = [interval.node(sigma) for sigma in past]
     return nodes, lambda nodes: interval.weights(nodes, interval.moments(len(nodes)))

@@ -12,7 +12,7 @@ from kernel_plugins.solvers._multistep import Prediction
 class Dpm2M(Line):
     """Extrapolate the noise in lam = -ln sigma from the last two evaluations.
 
-    The multistep form of DPM-Solver (Lu et al. 2022) with noise prediction; `exact` is also the
+    The multistep form of DPM-Solver (Lu et al. 2022) with noise prediction. With `exact` it is the
     exponential Adams method of order 2. Order 2, one evaluation a step.
     """
 

@@ -10,8 +10,8 @@ class Dpm2S(OfNoise, TwoStage):
     """Evaluate the noise again inside the step, at the geometric mean of its ends.
 
     Lu et al. 2022 (DPM-Solver), algorithm 4 with r1 = `node`. With the defaults it is
-    x' = x + (sigma' - sigma) e(x_m, sigma_m), which is also known as DPM-2, and with `eta` 1 as its
-    ancestral form. Order 2, two evaluations a step and one in the last, to 0, which returns D.
+    x' = x + (sigma' - sigma) e(x_m, sigma_m), also known as DPM-2, and with `eta` 1 its ancestral
+    form. Order 2. Two evaluations a step; the last step, to 0, takes one and returns D.
     """
 
 

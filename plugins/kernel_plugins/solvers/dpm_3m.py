@@ -1,4 +1,4 @@
-"""`dpm-3m`: the third-order multistep DPM-Solver, with all of its third order."""
+"""`dpm-3m`: the third-order multistep DPM-Solver, with its full third order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kernel_plugins.solvers._multistep import Prediction
 class Dpm3M(Parabola):
     """Extrapolate the noise in lam = -ln sigma by the parabola through the last three evaluations.
 
-    The multistep form of DPM-Solver (Lu et al. 2022) with noise prediction, whose public codes give
-    the parabola's curvature half its weight (`published`). Steps with all three evaluations have
-    order 3. One evaluation a step.
+    The multistep form of DPM-Solver (Lu et al. 2022) with noise prediction. Public codes give the
+    parabola's curvature half its weight (`published`). Steps with three evaluations have order 3.
+    One evaluation a step.
     """
 
     prediction: ClassVar[Prediction] = "noise"

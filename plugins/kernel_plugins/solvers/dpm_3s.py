@@ -9,8 +9,8 @@ from kernel_plugins.solvers._singlestep import OfNoise, Stage
 class Dpm3S(OfNoise):
     """Evaluate the noise again at a third and at two thirds of the step in ln sigma.
 
-    Lu et al. 2022 (DPM-Solver), algorithm 5 with r1 = 1/3, r2 = 2/3. Order 3, three evaluations a
-    step and one in the last, to 0, which returns D.
+    Lu et al. 2022 (DPM-Solver), algorithm 5 with r1 = 1/3, r2 = 2/3. Order 3. Three evaluations a
+    step; the last step, to 0, takes one and returns D.
     """
 
     @property

@@ -13,8 +13,8 @@ class DpmPP2M(Line, StochasticAdams):
 
         d = (1 + 1/(2r)) D - 1/(2r) D_previous,        x' = (sigma'/sigma) x + (1 - sigma'/sigma) d.
 
-    The first step has no past and the last, to sigma 0, has an infinite h: both take d = D. With
-    `eta` 1 it is their SDE form (2M SDE). Order 2, one evaluation a step.
+    The first step has no past, and the last step, to sigma 0, has an infinite h: both take d = D.
+    With `eta` 1 it is their SDE form (2M SDE). Order 2, one evaluation a step.
     """
 
 

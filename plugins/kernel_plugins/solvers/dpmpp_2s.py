@@ -13,7 +13,7 @@ class DpmPP2S(TwoStage):
     """Evaluate x0 again inside the step, at the geometric mean of its ends.
 
     Lu et al. 2022 (DPM-Solver++), algorithm 1 with r = `node`; with `eta` 1 its ancestral form.
-    Order 2, two evaluations a step and one in the last, to 0, which returns D.
+    Order 2. Two evaluations a step; the last step, to 0, takes one and returns D.
     """
 
     prediction: ClassVar[Prediction] = "x0"

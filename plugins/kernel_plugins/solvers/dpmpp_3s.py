@@ -12,8 +12,8 @@ from kernel_plugins.solvers._singlestep import Singlestep, Stage
 class DpmPP3S(Singlestep):
     """Evaluate x0 again at a third and at two thirds of the step in ln sigma.
 
-    Lu et al. 2022 (DPM-Solver++), appendix A, with r1 = 1/3, r2 = 2/3. Order 3, three evaluations a
-    step and one in the last, to 0, which returns D.
+    Lu et al. 2022 (DPM-Solver++), appendix A, with r1 = 1/3, r2 = 2/3. Order 3. Three evaluations a
+    step; the last step, to 0, takes one and returns D.
     """
 
     prediction: ClassVar[Prediction] = "x0"

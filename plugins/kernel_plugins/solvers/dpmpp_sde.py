@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 
 
 class DpmPPSde(Solver):
-    """Step with noise to a node inside the step, then over all of it with x0 extrapolated.
+    """Step with noise to a node inside the step, then over the whole step with x0 extrapolated.
 
-    The stochastic DPM-Solver++ with one inner node, as Crowson's k-diffusion made it known
-    (`dpmpp_sde`); with `eta` 0 it is DPM-Solver++(2S). The noise on the way to the node is a part
-    of the noise of the step, as on one Brownian path in sigma^2; were the two independent, the
-    order of the distribution would be 1. Two evaluations a step and one in the last, to 0, which
-    returns D.
+    The stochastic DPM-Solver++ with one inner node, known from Crowson's k-diffusion (`dpmpp_sde`);
+    with `eta` 0 it is DPM-Solver++(2S). The noise on the way to the node is a part of the noise of
+    the step, as on one Brownian path in sigma^2. With independent noises the order of the
+    distribution would be 1. Two evaluations a step; the last step, to 0, takes one and returns D.
     """
 
     eta: float = Field(1.0, ge=0, le=1, description="share of the noise that DDPM adds; 0 is none")
-    node: float = Field(0.5, gt=0, le=1, description="where in the step the second evaluation is")
+    node: float = Field(0.5, gt=0, le=1, description="place of the second evaluation in the step")
 
     @property
     def order(self) -> int:

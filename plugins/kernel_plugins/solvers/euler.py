@@ -1,4 +1,4 @@
-"""`euler`: one straight step at a time, which is DDIM."""
+"""`euler`: Euler's method, also known as DDIM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Euler(Solver):
     """Step along dx/dsigma = (x - D) / sigma with the slope at the start of the step.
 
     Song et al. 2021 (DDIM), eq. 12: with `eta` 0 it is DDIM, with 1 the sampler of DDPM, also known
-    as Euler ancestral. Order 1, one evaluation a step; the last, to 0, returns D.
+    as Euler ancestral. Order 1, one evaluation a step; the last step, to 0, returns D.
     """
 
     eta: float = Field(0.0, ge=0, le=1, description="share of the noise that DDPM adds; 0 is none")

@@ -20,12 +20,12 @@ class EulerMaruyama(Solver):
 
     Song et al. 2021 (score SDE), eq. 6, with the variance of a step taken as sigma^2 - sigma'^2
     (their reverse diffusion sampler, eq. 46) or, with `form` `euler`, as 2 sigma (sigma - sigma').
-    Theirs has no `noise_limit`; few steps then end in noise.
-    Order 1 of the distribution, one evaluation a step; the last, to 0, returns D.
+    Theirs has no `noise_limit`; without it few steps end in noise.
+    Order 1 of the distribution, one evaluation a step; the last step, to 0, returns D.
     """
 
     form: Literal["reverse-diffusion", "euler"] = Field(
-        "reverse-diffusion", description="how the variance of a step is discretised"
+        "reverse-diffusion", description="discretisation of a step's variance"
     )
     noise_limit: NoiseLimit = 1.0
 

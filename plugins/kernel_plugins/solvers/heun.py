@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 class Heun(Solver):
     """Average the slopes (x - D) / sigma at both ends of a step; the last step, to 0, is Euler's.
 
-    Karras et al. 2022, algorithm 1; with `s_churn` > 0 algorithm 2, which raises the noise of each
-    step to sigma^ = (1 + gamma) sigma, gamma = min(s_churn / steps, sqrt(2) - 1), before stepping
-    down from there. Order 2 (with churn: of the distribution), two evaluations a step.
+    Karras et al. 2022, algorithm 1; with `s_churn` > 0 algorithm 2, which first raises the noise of
+    each step to sigma^ = (1 + gamma) sigma, gamma = min(s_churn / steps, sqrt(2) - 1), and steps
+    down from sigma^. Order 2 (with churn: of the distribution), two evaluations a step.
     """
 
     s_churn: float = Field(0.0, ge=0, description="noise added over all steps; 0 is deterministic")
     s_min: float = Field(0.0, ge=0, description="smallest sigma at which noise is added")
     s_max: float | None = Field(
-        None, ge=0, description="largest sigma at which noise is added; none means no limit"
+        None, ge=0, description="largest sigma at which noise is added; none: no limit"
     )
-    s_noise: float = Field(1.0, gt=0, description="standard deviation of the noise that is added")
+    s_noise: float = Field(1.0, gt=0, description="standard deviation of the added noise")
     leap_ratio: LongRatio = 2.0
 
     @property
@@ -52,8 +52,8 @@ class Heun(Solver):
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
 
         The averaged slope leads to x + (sigma' - sigma) / 2 ((x - D) / sigma + (x^ - D^) / sigma'),
-        where x^ is the Euler step and D^ = D(x^, sigma'). Collecting terms, this is an Euler step
-        with D + sigma / (2 sigma') (D^ - D) in place of D.
+        where x^ is the Euler step and D^ = D(x^, sigma'). This is an Euler step with D replaced by
+        D + sigma / (2 sigma') (D^ - D).
         """
         gamma = min(self.s_churn / (len(sigmas) - 1), math.sqrt(2) - 1)
         ceiling = math.inf if self.s_max is None else self.s_max

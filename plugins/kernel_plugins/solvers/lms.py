@@ -18,13 +18,13 @@ class Lms(Linear):
     """Integrate the polynomial in sigma through the last slopes (x - D) / sigma.
 
     Adams and Bashforth's method with the weights of the grid's own steps (Hairer, Norsett, Wanner,
-    Solving ODEs I, section III.5). The first steps, with fewer slopes behind them, are of lower
-    order, and those that leap; all others, that to 0 too, use every slope. One evaluation a step.
+    Solving ODEs I, section III.5). The first steps and leaps use fewer slopes and have a lower
+    order. All other steps, also the one to 0, use `points` slopes. One evaluation a step.
     """
 
     prediction: ClassVar[Prediction] = "noise"
 
-    slopes: int = Field(4, ge=1, le=4, description="how many slopes a step uses")
+    slopes: int = Field(4, ge=1, le=4, description="number of slopes that a step uses")
 
     @property
     def order(self) -> int:

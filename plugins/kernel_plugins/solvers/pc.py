@@ -23,13 +23,13 @@ class PredictorCorrector(Solver):
 
     Song et al. 2021 (score SDE), algorithms 2 to 5, in the order of SGMSE+ (Richter et al. 2023,
     algorithm 1). An annealed Langevin step moves by 2 snr^2 sigma^2 along the score and adds noise
-    of standard deviation 2 snr sigma; `langevin` scales that to each item's own score, their
-    algorithm 5 with norms of items. One evaluation for each correction and each prediction; the
+    of standard deviation 2 snr sigma. `langevin` scales the step by each item's own score (their
+    algorithm 5 with norms of items). One evaluation for each correction and each prediction; the
     last step, to 0, returns D.
 
-    The predictor `native` is SGMSE+'s own: it steps in the time of a process that drifts to an
-    origin, where `reverse-diffusion` steps in sigma and leaves the drift to the change of
-    variables, which is exact. `noise_limit` is for the predictors in sigma.
+    The predictor `native` is that of SGMSE+: it steps in the time of a process that drifts to an
+    origin. `reverse-diffusion` steps in sigma; the change of variables then makes the drift
+    exactly. `noise_limit` is for the predictors in sigma.
     """
 
     shortfalls: ClassVar[Mapping[str, str]] = {
@@ -37,7 +37,7 @@ class PredictorCorrector(Solver):
     }
 
     predictor: Literal["reverse-diffusion", "euler-maruyama", "ode", "native"] = Field(
-        "reverse-diffusion", description="how the step to the next sigma is made"
+        "reverse-diffusion", description="method of the step to the next sigma"
     )
     corrector: Literal["annealed", "langevin"] = Field(
         "annealed", description="Langevin steps that scale with sigma, or with the score"
@@ -51,7 +51,7 @@ class PredictorCorrector(Solver):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return that the objective must have a native time, when steps are made in it."""
+        """Return `path`, the objective's native time, for the predictor `native`."""
         return frozenset({"path"}) if self.predictor == "native" else frozenset()
 
     @property
@@ -79,7 +79,7 @@ class PredictorCorrector(Solver):
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
 
-        Raises UsageError when it needs a path and was not taken `along` one.
+        Raises UsageError when the predictor needs a path and `along` gave none.
         """
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             for _ in range(self.corrections):
@@ -116,9 +116,8 @@ class PredictorCorrector(Solver):
     ) -> Tensor:
         """Return the state after an Euler-Maruyama step of x_t = a x + b y.
 
-        Richter et al. 2023, algorithm 1, for any process. The drift of x_t is
-        a' x + b' y, its diffusion a^2 (sigma^2)' and its score (D - x) / (a sigma^2), all at the
-        time where the step starts.
+        Richter et al. 2023, algorithm 1, for any process. The drift of x_t is a' x + b' y, its
+        diffusion a^2 (sigma^2)' and its score (D - x) / (a sigma^2), all at the start of the step.
         """
         if self._path is None:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""`ping-pong`: denoise all the way, then add all of the noise again."""
+"""`ping-pong`: denoise completely, then add the noise of the next sigma."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class PingPong(Solver):
     """Take D as the sound and add fresh noise of the next sigma to it.
 
-    Song et al. 2023 (Consistency Models), algorithm 1; for models whose D is a sample already. For
-    others it returns too smooth sounds, however many steps there are. One evaluation a step.
+    Song et al. 2023 (Consistency Models), algorithm 1, for models whose D is already a sample.
+    Other models give sounds that are too smooth, for any number of steps. One evaluation a step.
     """
 
     shortfalls: ClassVar[Mapping[str, str]] = {
@@ -27,7 +27,7 @@ class PingPong(Solver):
 
     @property
     def order(self) -> int:
-        """Return 1, for a network that jumps to the end."""
+        """Return 1, for a network whose D is a sample."""
         return 1
 
     @property

@@ -24,18 +24,18 @@ WEIGHTS = (
 class Pndm(Linear):
     """Step along the weighted noise of the last evaluations, with the weights of equal steps.
 
-    Liu et al. 2022, eq. 12 (the linear multistep part), started with fewer evaluations in place of
-    Runge-Kutta steps, as Zhang and Chen 2023 (DEIS) do under the name iPNDM. The weights are those
-    of Adams and Bashforth for equal steps whatever the grid is: order 2 at most, `lms` has the
-    right ones. One evaluation a step; the last, to 0, returns D.
+    Liu et al. 2022, eq. 12 (the linear multistep part). The first steps use fewer evaluations
+    instead of Runge-Kutta steps, as in Zhang and Chen 2023 (DEIS, there called iPNDM). The weights
+    are those of Adams and Bashforth for equal steps, on every grid: order 2 at most. `lms` has the
+    weights of the grid. One evaluation a step; the last step, to 0, returns D.
     """
 
     prediction: ClassVar[Prediction] = "noise"
     shortfalls: ClassVar[Mapping[str, str]] = {
-        "order": "its weights are those of equal steps; where steps change smoothly the order is 2"
+        "order": "its weights are those of equal steps; the order is 2 if steps change smoothly"
     }
 
-    slopes: int = Field(4, ge=1, le=4, description="how many evaluations a step uses")
+    slopes: int = Field(4, ge=1, le=4, description="number of evaluations that a step uses")
 
     @property
     def order(self) -> int:

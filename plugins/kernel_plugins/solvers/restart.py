@@ -1,4 +1,4 @@
-"""`restart`: Heun's method that goes back up a part of the way, several times."""
+"""`restart`: Heun's method that goes back to more noise several times."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class Restart(Solver):
-    """At the sigma nearest to `sigma_low`, add noise up to `sigma_high` and come down anew.
+    """At the sigma nearest to `sigma_low`, add noise up to `sigma_high` and come down again.
 
     Xu et al. 2023, algorithm 1: `restarts` times, each by Heun's method over a polynomial grid of
-    `inner_steps` steps. The noise forgets the errors that the way down made. Order 2 of the
-    distribution where `inner_steps` grow with the grid. Heun's two evaluations a step, in the inner
-    steps too, and one in the last, to 0.
+    `inner_steps` steps. The noise removes errors of the steps before. Order 2 of the distribution
+    if `inner_steps` grow with the grid. Two evaluations a step, also in the inner steps; the last
+    step, to 0, takes one.
     """
 
     shortfalls: ClassVar[Mapping[str, str]] = {
-        "law": "the inner steps stay as many, and keep their error, however fine the grid is"
+        "law": "a finer grid has as many inner steps, and these keep their error"
     }
 
-    sigma_low: float = Field(0.3, gt=0, description="where a restart begins and ends")
-    sigma_high: float = Field(2.0, gt=0, description="how far it goes back up")
+    sigma_low: float = Field(0.3, gt=0, description="sigma at which a restart begins and ends")
+    sigma_high: float = Field(2.0, gt=0, description="sigma up to which a restart adds noise")
     restarts: int = Field(2, ge=1, description="how often")
     inner_steps: int = Field(3, ge=1, description="steps on the way down again")
     rho: float = Field(7.0, gt=0, description="exponent of the inner grid")
@@ -57,7 +57,7 @@ class Restart(Solver):
     def nfe(self, steps: int) -> int:
         """Return Heun's 2 steps - 1 and twice the inner steps of each restart.
 
-        One step alone, straight to 0, passes no sigma at which it could restart.
+        A single step, straight to 0, passes no sigma of a restart.
         """
         return 2 * steps - 1 + (2 * self.restarts * self.inner_steps if steps > 1 else 0)
 
@@ -68,7 +68,7 @@ class Restart(Solver):
         inner = sigmas[1:-1]
         low = min(inner, key=lambda sigma: abs(sigma - self.sigma_low)) if inner else math.nan
         high = self.sigma_high
-        if high <= low:  # on a grid so coarse that its nearest sigma is above the restart
+        if high <= low:  # on a coarse grid whose nearest sigma is above the restart
             high *= low / self.sigma_low
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x, x0 = self._heun(denoise, x, sigma, following)

@@ -28,24 +28,24 @@ FOURTH = (5179 / 57600, 0.0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 210
 
 
 class Rk45(Solver):
-    """Choose the steps in sigma between two values of the grid so that each errs little enough.
+    """Choose the steps in sigma between two values of the grid by the error of each step.
 
     Dormand and Prince 1980, table 2, with the fifth-order result and the error of the fourth; the
     last evaluation of a step is the first of the next. The error is the root mean square of
-    error / (atol + rtol |x|) over an item, and the worst item decides. The grid only says where the
-    state is handed out; its last step, to 0, returns D.
+    error / (atol + rtol |x|) over an item; the worst item decides. The grid gives only the sigmas
+    of the yielded states; its last step, to 0, returns D.
     """
 
     shortfalls: ClassVar[Mapping[str, str]] = {
-        "nfe": "how many evaluations it takes depends on the sound",
+        "nfe": "the number of evaluations depends on the sound",
         "batch": "the worst item of a batch decides on the step",
         "device": "the host has to see the error before it decides on the step",
     }
 
     rtol: float = Field(1e-5, gt=0, description="error of a step relative to the state")
     atol: float = Field(1e-5, gt=0, description="absolute error of a step")
-    safety: float = Field(0.9, gt=0, lt=1, description="how much of the allowed error to aim at")
-    limit: int = Field(2000, ge=1, description="steps, made or tried, after which it gives up")
+    safety: float = Field(0.9, gt=0, lt=1, description="share of the allowed error to aim at")
+    limit: int = Field(2000, ge=1, description="largest number of steps, made or tried")
 
     @property
     def order(self) -> int:
@@ -57,10 +57,10 @@ class Rk45(Solver):
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update. x: [B, C, *S] at sigmas[0].
 
-        Raises UsageError when it has tried `limit` steps and is not there.
+        Raises UsageError after `limit` tried steps without an end.
         """
         tried = 0
-        reach = 0.0  # how far a step may go, kept from one pair of sigmas to the next
+        reach = 0.0  # the length of a step, kept from one pair of sigmas to the next
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
             x0 = denoise(x, sigma)
             if following == 0:
@@ -73,9 +73,9 @@ class Rk45(Solver):
                     step = min(reach, at - following)
                     if (tried := tried + 1) > self.limit:
                         raise UsageError(
-                            f"solver 'rk45' tried {self.limit} steps and has only come to sigma "
+                            f"solver 'rk45' tried {self.limit} steps and reached only sigma "
                             f"{at:.4g}; weaken the guidance, raise -o solver.rtol or "
-                            f"-o solver.limit, or take a solver that keeps to the grid"
+                            f"-o solver.limit, or take a solver with fixed steps"
                         )
                     x_new, last, error = self._attempt(denoise, x, first, at, step)
                     reach = step * min(5.0, max(0.2, self.safety * max(error, 1e-10) ** -0.2))

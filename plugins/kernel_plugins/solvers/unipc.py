@@ -18,9 +18,9 @@ from kernel_plugins.solvers._multistep import Interval, Prediction
 class UniPC(Linear):
     """Predict with the last p evaluations, then correct with the next one, which is reused.
 
-    Zhao et al. 2023, algorithms 5 to 8 (multistep UniPC): one evaluation a step. The first steps,
-    with fewer evaluations behind them, use p = 1, 2, ...; the last, to sigma 0, returns D. More
-    than 2 pays off on grids whose steps in ln sigma are well below 1, that is with many steps.
+    Zhao et al. 2023, algorithms 5 to 8 (multistep UniPC): one evaluation a step. The first steps
+    use p = 1, 2, ...; the last step, to sigma 0, returns D. Orders above 2 help on grids whose
+    steps in ln sigma are well below 1, that is with many steps.
     """
 
     predictor_order: int = Field(
@@ -28,30 +28,29 @@ class UniPC(Linear):
     )
     corrector: bool = Field(True, description="correct each state with the next evaluation")
     variant: Literal["bh1", "bh2"] = Field(
-        "bh2", description="B(h) where two evaluations are used: h, or exp(h) - 1"
+        "bh2", description="B(h) for steps with two evaluations: h, or exp(h) - 1"
     )
     prediction: Prediction = Field(
-        "x0", description="what is taken for a polynomial in ln sigma: x0 or the noise"
+        "x0", description="model that is a polynomial in ln sigma: x0 or the noise"
     )
     lower_order_final: bool = Field(
-        True, description="use p = 3, 2 in the steps before the last, where ln sigma leaps"
+        True, description="use p = 3, 2 in the steps before the last, a leap in ln sigma"
     )
 
     @property
     def order(self) -> int:
         """Return the order of the whole run, which its first steps limit to 3 (2 uncorrected).
 
-        Steps with all p evaluations have the order p + 1 (p uncorrected), but the first step has
-        only one, and its error, h^3 (h^2 uncorrected), stays.
+        Steps with all p evaluations have the order p + 1 (p uncorrected). The first step has only
+        one evaluation, and its error, h^3 (h^2 uncorrected), stays.
         """
         return min(self.predictor_order + 1, 3) if self.corrector else min(self.predictor_order, 2)
 
     def updates(self, sigmas: Sequence[float]) -> Iterator[Update | None]:
         """Yield the update of each step, which leads to the predicted state.
 
-        Predictor and corrector of a step differ only in the weights of the evaluations, so the
-        correction is an addition to whatever state comes back, and it is made together with the
-        next prediction.
+        Predictor and corrector of a step differ only in the weights of the evaluations. The
+        correction is therefore added to the state that comes back, in the next prediction.
         """
         correction: list[float] = []
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
@@ -68,10 +67,10 @@ class UniPC(Linear):
     def _weights(
         self, interval: Interval, sigmas: Sequence[float], index: int
     ) -> tuple[list[float], list[float]]:
-        """Return the predictor's weights in step `index` and what the corrector adds to them.
+        """Return the predictor's weights in step `index` and the corrector's additions.
 
-        Newest first: the predictor's begin with the evaluation at the start of the step, the
-        corrector's with the one at its end.
+        Newest first: the predictor's weights begin with the evaluation at the start of the step,
+        the corrector's with the evaluation at its end.
         """
         p = min(self.predictor_order, index + 1)
         if self.lower_order_final:
@@ -88,7 +87,7 @@ class UniPC(Linear):
     def _rule(
         self, interval: Interval, moments: Sequence[float], nodes: Sequence[float]
     ) -> list[float]:
-        """Return the quadrature weights of `nodes`, of which two take B(h) / 2 for a moment."""
+        """Return the quadrature weights of `nodes`; for two nodes the first moment is B(h) / 2."""
         if len(nodes) == 2:
             half = interval.z / 2 if self.variant == "bh1" else interval.half()
             return interval.weights(nodes, [moments[0], half])

@@ -100,5 +100,5 @@ def test_a_denoiser_too_rough_to_follow_is_given_up(drive):
         return x + 100 * torch.sign(torch.sin(1e4 * x))
 
     start = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    with pytest.raises(UsageError, match="tried 50 steps and has only come to sigma .* weaken"):
+    with pytest.raises(UsageError, match="tried 50 steps and reached only sigma .* weaken"):
         drive(Rk45(limit=50), rough, start, GRID)
