@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ __all__ = [
     "START",
     "Draws",
     "Exploding",
+    "flow",
     "grid",
     "made",
     "mixture_of",
@@ -140,3 +142,9 @@ def mixture_of() -> Mixture:
 
 def start(items: int = 3, sigma: float = START) -> Tensor:
     return sigma * normal(items, 1, 3)
+
+
+@cache
+def flow() -> Tensor:
+    """Return where the flow of the mixture takes the start, from START to END."""
+    return mixture_of().flow(start(), START, END)

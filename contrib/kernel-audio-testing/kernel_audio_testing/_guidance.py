@@ -17,6 +17,7 @@ from kernel_audio_testing._guidance_effect import (
     check_interval,
     check_profile,
     check_silent,
+    check_unmeasured,
 )
 from kernel_audio_testing._guided import (
     SIGMAS,
@@ -26,7 +27,7 @@ from kernel_audio_testing._guided import (
     distance,
     guidance_of,
 )
-from kernel_audio_testing._options import choices, every_option_acts, holds
+from kernel_audio_testing._options import choices, every_option_acts, holds, numbers
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
@@ -144,6 +145,15 @@ def check_shapes(subject: Subject) -> str | None:
                 )
                 finite(found, "a guided estimate or state")
                 require(not found.requires_grad, "a result still carries a graph of gradients")
+    return None
+
+
+def check_layout(subject: Subject) -> str | None:
+    """Check that the same values in a latent with one axis and with two give the same results."""
+    guidance = guidance_of(subject)
+    flat, image = (Scene.of(size).results(guidance) for size in ((48,), (6, 8)))
+    for one, two in zip(flat, image, strict=True):
+        same(two.reshape(one.shape), one, "the results for the size (6, 8) and for (48,)")
     return None
 
 
@@ -268,21 +278,24 @@ def check_options(subject: Subject) -> str | None:
 
 
 def check_choices(subject: Subject) -> str | None:
-    """Check that each choice and each boolean keeps the promises."""
-    every = list(choices(subject))
-    for each in every:
+    """Check that other values of the options keep the promises."""
+    chosen = list(choices(subject, whole=True))
+    near = list(numbers(subject))
+    for each in (*chosen, *near):
         holds(
             each,
             condition=check_condition,
             whole_condition=check_whole_condition,
             batch=check_batch,
             shapes=check_shapes,
+            layout=check_layout,
             agreement=check_agreement,
             device=check_device,
             pure=check_pure,
-            approaches=check_approaches,
         )
-    return f"{len(every)} others"
+    for each in chosen:
+        holds(each, approaches=check_approaches, unmeasured=check_unmeasured)
+    return f"{len(chosen) + len(near)} others"
 
 
 CHECKS = (
@@ -290,6 +303,7 @@ CHECKS = (
     check_whole_condition,
     check_batch,
     check_shapes,
+    check_layout,
     check_agreement,
     check_needs,
     check_device,
@@ -302,6 +316,7 @@ CHECKS = (
     check_interval,
     check_profile,
     check_silent,
+    check_unmeasured,
     check_options,
     check_choices,
 )

@@ -1,13 +1,9 @@
-"""What guidances are held to in whole runs: they come nearer to what they are for.
-
-Three labels have a normal distribution each, so that D is exact under a label and under none.
-"""
+"""What guidances are held to in whole runs: they come nearer to what they are for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import torch
@@ -16,136 +12,26 @@ from torch import Tensor
 from kernel.errors import KernelError
 from kernel.kinds.guidance import Guidance
 from kernel.runner.guide import guided
-from kernel.values import Condition, Context, GuidedDenoise, Measurement
-from kernel_audio_testing._guided import Denoiser, Draws, Scene, distance, guidance_of
+from kernel.values import Condition
+from kernel_audio_testing._guided import SIGMA_DATA, Denoiser, Scene, guidance_of, hear
+from kernel_audio_testing._labelled import GRID, LABELS, Operator, World
 from kernel_audio_testing._subject import Inapplicable, Subject, require
-from kernel_audio_testing._tools import normal
 
-__all__ = ["check_approaches", "check_interval", "check_profile", "check_silent"]
-
-ITEMS = 9
-GRID = (*(10 * 0.005 ** (index / 15) for index in range(16)), 0.0)
-LABELS = 3
-Operator = Literal["half", "blend"]
-
-
-@attrs.frozen(eq=False)
-class Labelled:
-    """The denoiser of normal distributions, one a label; the null condition is their mixture."""
-
-    width: float
-
-    def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor:
-        """Return E[x0 | x, label]. x, result: [B, 2, 8]."""
-        told = condition.vector
-        labels = x.new_zeros(len(x), LABELS) if told is None else told[:, :LABELS]
-        variance = self.width**2 + sigma**2
-        shares = self._densities(x, sigma).masked_fill(_others(labels), -torch.inf).softmax(1)
-        toward: Tensor = torch.einsum("bk,kcn->bcn", shares, _means().to(x)) - x
-        estimate: Tensor = x + sigma**2 / variance * toward
-        return estimate
-
-    def surprise(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return -log p(x | label) of each item, -log p(x) without labels: [B]."""
-        densities = self._densities(x, 0.0)
-        if labels is not None:
-            densities = densities.masked_fill(_others(labels), -torch.inf)
-            return -densities.logsumexp(1)
-        return -densities.sub(torch.tensor(LABELS).log()).logsumexp(1)
-
-    def _densities(self, x: Tensor, sigma: float) -> Tensor:
-        variance = torch.tensor(self.width**2 + sigma**2, dtype=x.dtype)
-        away = (x.unsqueeze(1) - _means().to(x)).flatten(2).square().sum(2)
-        return -away / (2 * variance) - x[0].numel() / 2 * variance.log()
-
-
-def _means() -> Tensor:
-    return 0.25 * normal(LABELS, 2, 8, seed=31)
-
-
-def _others(labels: Tensor) -> Tensor:
-    """Return which labels an item does not have, [B, K]; none where it has no label at all."""
-    return (labels == 0) & (labels != 0).any(1, keepdim=True)
-
-
-@attrs.define(eq=False)
-class World:
-    """Runs of one guidance on the labelled distributions, all from the same noise.
-
-    operator: what is measured of a sound that the distribution of its label holds; None: nothing.
-    """
-
-    operator: Operator | None = None
-    strong: Labelled = Labelled(0.5)
-    weak: Labelled = Labelled(1.0)
-    measured: int = 0
-
-    @property
-    def labels(self) -> Tensor:
-        """Return the label of each item, one-hot: [B, 4]."""
-        return torch.eye(4, dtype=torch.float64)[torch.arange(ITEMS) % LABELS]
-
-    @property
-    def target(self) -> Tensor:
-        """Return what is measured of sounds of the labels."""
-        sounds = _means()[torch.arange(ITEMS) % LABELS] + 0.5 * normal(ITEMS, 2, 8, seed=33)
-        return self._measure(sounds)
-
-    def context(self, condition: Condition) -> Context:
-        """Return what a guidance is told of a run."""
-        known = None
-        if self.operator is not None:
-            project = self._project if self.operator == "half" else None
-            known = Measurement(self._counted, self.target, distance, project)
-        scene = attrs.evolve(Scene.of(), x=normal(ITEMS, 2, 8))
-        return attrs.evolve(
-            scene.context(),
-            condition=condition,
-            sigmas=GRID,
-            measurement=known,
-            noise=Draws(scene.x, range(ITEMS)),
-            named=lambda word: Condition(vector=torch.eye(4, dtype=torch.float64)[1:2]),
-            model=lambda name: self.weak,
-        )
-
-    @torch.no_grad()
-    def run(self, guidance: Guidance) -> Tensor:
-        """Return where Euler's steps end: [B, 2, 8]."""
-        condition = Condition(vector=self.labels)
-        context = self.context(condition)
-        estimate: GuidedDenoise = guided(self.strong, {"subject": guidance}, context)
-
-        def denoise(x: Tensor, sigma: float) -> Tensor:
-            return estimate(x, sigma, condition)
-
-        x: Tensor = GRID[0] * normal(ITEMS, 2, 8, seed=32)
-        for sigma, following in pairwise(GRID):
-            x = denoise(x, sigma).lerp(x, following / sigma)
-            x = guidance.constrain(x, following, denoise, context)
-        return x
-
-    def residual(self, x: Tensor) -> float:
-        """Return how far what is measured of x is from the target, in root mean square."""
-        return float((self._measure(x) - self.target).square().mean().sqrt())
-
-    def _measure(self, x0: Tensor) -> Tensor:
-        half = x0[..., :4]
-        return half if self.operator == "half" else (x0[..., ::2] + 0.5 * x0[..., 1::2])
-
-    def _counted(self, x0: Tensor) -> Tensor:
-        self.measured += 1
-        return self._measure(x0)
-
-    def _project(self, x0: Tensor) -> Tensor:
-        self.measured += 1
-        return torch.cat([self.target.to(x0), x0[..., 4:]], -1)
+__all__ = [
+    "check_approaches",
+    "check_interval",
+    "check_profile",
+    "check_silent",
+    "check_unmeasured",
+]
 
 
 def check_approaches(subject: Subject) -> str | None:
     """Check that a run ends nearer to what the guidance is for than the same run without it.
 
-    That is what is measured, for one that measures, and the label, for one that needs the null
-    condition. With a quarter of its strength it comes less near.
+    That is what is measured, for one that measures, the label, for one that needs the null
+    condition, and the class, for one that names an encoder and has an option `target`. With a
+    quarter of its strength it comes less near.
     """
     guidance = guidance_of(subject)
     facts = []
@@ -173,7 +59,7 @@ def check_approaches(subject: Subject) -> str | None:
                 f"{fact}, with {weaker[1]} to {half_way:.3g}",
             )
     if not facts:
-        raise Inapplicable("it measures nothing and needs no null condition")
+        raise Inapplicable("it measures nothing, needs no null condition and names no class")
     return "; ".join(dict.fromkeys(facts))
 
 
@@ -188,6 +74,14 @@ def _far(guidance: Guidance, world: World) -> tuple[str, Callable[[Tensor], floa
             return float((world.strong.surprise(x, told) - world.strong.surprise(x)).mean())
 
         return "the label", unlike
+    target = getattr(guidance, "target", None)
+    if guidance.encoders and isinstance(target, int) and world.operator is None:
+
+        def unheard(x: Tensor) -> float:
+            audio = x.reshape(len(x), 1, -1) / SIGMA_DATA
+            return float(-hear(audio, 8000).log_softmax(1)[:, target].mean())
+
+        return "the class", unheard
     return None
 
 
@@ -202,6 +96,33 @@ def _weaker(subject: Subject, guidance: Guidance) -> tuple[Guidance, str] | None
     neutral = options[name]
     value = neutral + (getattr(guidance, name) - neutral) / 4
     return subject.make(**{name: value}), f"{name}={value:g}"
+
+
+def check_unmeasured(subject: Subject) -> str | None:
+    """Check that what is not measured keeps the distribution of the data.
+
+    Its values are independent of those that are measured, under a label.
+    """
+    guidance = guidance_of(subject)
+    facts = []
+    operators: tuple[Operator, ...] = ("half", "blend")
+    for operator in operators:
+        world = World(operator, items=300)
+        plain = world.unmeasured(world.run(Guidance()))
+        try:
+            found = world.unmeasured(world.run(guidance))
+        except KernelError:
+            continue
+        if not world.measured:
+            raise Inapplicable("it measures nothing")
+        std, wanted = float(found.std()), float(plain.std())
+        fact = (
+            f"beside what is measured ({operator}) the mean is {float(found.mean()):.3f} and the "
+            f"standard deviation {std:.3f}, without guidance {wanted:.3f}"
+        )
+        require(abs(float(found.mean())) < 0.06 and abs(std / wanted - 1) < 0.12, fact)
+        facts.append(fact)
+    return "; ".join(facts)
 
 
 def check_interval(subject: Subject) -> str | None:

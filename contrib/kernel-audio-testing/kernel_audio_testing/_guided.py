@@ -17,7 +17,17 @@ from kernel.values import AudioSpec, Condition, Context, LatentSpace, LatentSpec
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation
 from kernel_audio_testing._tools import normal
 
-__all__ = ["SIGMAS", "Denoiser", "Draws", "Scene", "condition_of", "distance", "guidance_of"]
+__all__ = [
+    "SIGMAS",
+    "SIGMA_DATA",
+    "Denoiser",
+    "Draws",
+    "Scene",
+    "condition_of",
+    "distance",
+    "guidance_of",
+    "hear",
+]
 
 SIGMAS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0)
 SIGMA_DATA = 0.5
@@ -103,7 +113,7 @@ class Scene:
             latent,
             lambda audio: audio.reshape(-1, *shape) * SIGMA_DATA,
             lambda x0, samples: x0.reshape(-1, 1, latent.numel)[..., :samples] / SIGMA_DATA,
-            lambda spelling: _hear,
+            lambda spelling: hear,
             self.x.dtype,
             self.x.device,
         )
@@ -150,22 +160,24 @@ def condition_of(batch: int, size: tuple[int, ...], seed: int, dtype: torch.dtyp
 
 
 def half(condition: Condition) -> Measurement:
-    """Return that the first half of the last axis of x0 is known to be that of the origin."""
+    """Return that the first half of the values of each channel of x0 is that of the origin."""
     assert condition.origin is not None
-    half = condition.origin.shape[-1] // 2
-    target = condition.origin[..., :half]
+    origin = condition.origin.flatten(2)
+    middle = origin.shape[-1] // 2
+    target = origin[..., :middle]
 
     def project(x0: Tensor) -> Tensor:
-        return torch.cat([target.to(x0), x0[..., half:]], -1)
+        return torch.cat([target.to(x0), x0.flatten(2)[..., middle:]], -1).view(x0.shape)
 
-    return Measurement(lambda x0: x0[..., :half], target, distance, project)
+    return Measurement(lambda x0: x0.flatten(2)[..., :middle], target, distance, project)
 
 
 def distance(predicted: Tensor, target: Tensor) -> Tensor:
     return (predicted - target).square().flatten(1).mean(1)
 
 
-def _hear(audio: Tensor, sample_rate: int) -> Tensor:
+def hear(audio: Tensor, sample_rate: int) -> Tensor:
+    """Return four smooth numbers of each sound: what every encoder of a scene hears, [B, 4]."""
     return torch.stack([(audio * pitch).sin().mean((1, 2)) for pitch in (1, 2, 3, 4)], 1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from kernel.errors import KernelError
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 
-__all__ = ["choices", "every_option_acts", "holds", "variations"]
+__all__ = ["choices", "every_option_acts", "holds", "numbers", "variations"]
 
 Observed = Sequence[Tensor | float]
 """What a component does, as numbers."""
@@ -56,6 +56,15 @@ def choices(subject: Subject, whole: bool = False) -> Iterator[Subject]:
     for name, values in variations(subject).items():
         annotation = subject.load().model_fields[name].annotation
         if _is_choice(annotation) or (whole and annotation is int):
+            for value in values:
+                yield attrs.evolve(subject, options={**subject.options, name: value})
+
+
+def numbers(subject: Subject) -> Iterator[Subject]:
+    """Yield the subject with other values, not far away, of each option that is no choice."""
+    for name, values in variations(subject, near=True).items():
+        annotation = subject.load().model_fields[name].annotation
+        if not _is_choice(annotation) and annotation is not int:
             for value in values:
                 yield attrs.evolve(subject, options={**subject.options, name: value})
 

@@ -16,6 +16,7 @@ from kernel_audio_testing._schedule_draws import (
     Stretched,
     check_distribution,
     check_order_of_draws,
+    check_process,
     check_sized,
     draws_of,
     grid_of,
@@ -260,6 +261,7 @@ CHECKS = (
     check_distribution,
     check_order_of_draws,
     check_sized,
+    check_process,
     check_options,
     check_values,
 )

@@ -20,6 +20,7 @@ __all__ = [
     "Stretched",
     "check_distribution",
     "check_order_of_draws",
+    "check_process",
     "check_sized",
     "draws_of",
     "grid_of",
@@ -28,7 +29,7 @@ __all__ = [
 
 COUNT = 20_000
 BATCH = 32
-FAR = 0.035
+FAR = 0.02
 """A distance of distribution functions that COUNT draws hardly ever have by chance (0.012)."""
 SIZES = ((16,), (30,), (4, 6))
 
@@ -106,6 +107,11 @@ def stated(subject: Subject) -> str:
         f"the draws are off from {where} by {_distance(many, shares, schedule):.3f} in distribution"
     )
     require(_distance(many, shares, schedule) < FAR, fact)
+    levels = many[torch.cat([torch.tensor([True]), many[1:] != many[:-1]])]
+    if len(levels) < COUNT / 8:  # a schedule of levels: a grid takes those that are trained
+        for sigma in grid_of(schedule, min(50, len(levels)))[:-1]:
+            away = float((levels / sigma - 1).abs().min())
+            require(away < 1e-5, f"the grid takes sigma {sigma:.6g}, which is never drawn")
     return fact
 
 
@@ -187,6 +193,35 @@ def check_sized(subject: Subject) -> str | None:
                 )
             changed += _numbers(once) != _numbers(schedule)
     return f"{changed} of the settings depend on the size"
+
+
+def check_process(subject: Subject) -> str | None:
+    """Check that a number of its process does the same as an option and in an objective's path.
+
+    The objectives are those that are installed and of the schedule's process.
+    """
+    schedule: Schedule = subject.make()
+    if schedule.process is None:
+        raise Inapplicable("written in the time of no process")
+    found = []
+    for info in subject.registry.plugins:
+        if info.kind != "objective":
+            continue
+        objective = Subject(info, subject.registry)
+        path = objective.make().path
+        if path is None or path.name != schedule.process:
+            continue
+        own = [name for name in path.numbers if name in type(schedule).model_fields]
+        for name, values in variations(objective, near=True).items():
+            for value in values if name in own else ():
+                told = f"{name}={value:g}"
+                adopted = schedule.along(objective.make(**{name: value}).path)
+                by_option = subject.make(**{name: value})
+                _alike(by_option, adopted, f"{told} of the schedule and of {info.spelling}")
+                found.append(told)
+    if not found:
+        raise Inapplicable("no objective of its process is installed that has its options")
+    return ", ".join(found)
 
 
 def varied(subject: Subject) -> list[Subject]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from itertools import pairwise
 
 import torch
@@ -18,6 +17,7 @@ from kernel_audio_testing._following import (
     START,
     Draws,
     Exploding,
+    flow,
     grid,
     made,
     mixture_of,
@@ -26,7 +26,8 @@ from kernel_audio_testing._following import (
     steps_of,
     uneven,
 )
-from kernel_audio_testing._options import choices, every_option_acts, holds
+from kernel_audio_testing._options import choices, every_option_acts, holds, numbers
+from kernel_audio_testing._solver_flow import check_drift, check_moved, check_seen, check_worth
 from kernel_audio_testing._solver_noise import (
     check_bounds,
     check_law,
@@ -49,19 +50,13 @@ from kernel_audio_testing.exact import Gaussian
 __all__ = ["CHECKS"]
 
 
-@cache
-def _flow() -> Tensor:
-    """Return where the flow takes the start."""
-    return mixture_of().flow(start(), START, END)
-
-
 def check_order(subject: Subject) -> str | None:
     """Check that the error falls with the step as fast as `order` claims."""
     solver = made(subject)
     if solver.stochastic:
         raise Inapplicable("the solver is stochastic; see `distribution`")
     mixture, x = mixture_of(), start()
-    wanted = _flow()
+    wanted = flow()
     errors = []
     for count in (24, 48, 96):
         steps = run(solver, mixture.denoise, x, uneven(count))
@@ -286,21 +281,27 @@ def check_options(subject: Subject) -> str | None:
 
 
 def check_choices(subject: Subject) -> str | None:
-    """Check that each choice, boolean and whole number keeps the promises about numbers."""
+    """Check that other values of the options keep the promises about numbers.
+
+    Orders and evaluations are measured under each choice, boolean and whole number: another number
+    may be meant to change them.
+    """
     every = list(choices(subject, whole=True))
     for each in every:
+        holds(each, order=check_order, law=check_law, noise_steps=check_noise_steps, nfe=check_nfe)
+    for each in choices(subject):
+        holds(each, variance=check_variance, worth=check_worth)
+    near = [*every, *numbers(subject)]
+    for each in near:
         holds(
             each,
-            order=check_order,
-            law=check_law,
             steps=check_steps,
             reaches_zero=check_reaches_zero,
-            nfe=check_nfe,
-            noise_steps=check_noise_steps,
+            seen=check_seen,
+            moved=check_moved,
+            batch=check_batch,
         )
-    for each in choices(subject):
-        holds(each, variance=check_variance)
-    return f"{len(every)} others"
+    return f"{len(near)} others"
 
 
 CHECKS = (
@@ -323,6 +324,10 @@ CHECKS = (
     check_noise_off,
     check_bounds,
     check_noise_steps,
+    check_seen,
+    check_moved,
+    check_worth,
+    check_drift,
     check_options,
     check_choices,
 )

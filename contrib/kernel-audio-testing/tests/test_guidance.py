@@ -319,6 +319,38 @@ class Labels(Doubling):
         return -1.0 if self.fault == "low" else self.sigma_low
 
 
+class LastAxis(Doubling):
+    """Take the mean of the last axis for that of an item."""
+
+    def wrap(self, denoise, context):  # type: ignore[no-untyped-def]
+        guided = super().wrap(denoise, context)
+        return lambda x, sigma, c: guided(x, sigma, c) - 0.1 * x.mean(-1, keepdim=True)
+
+
+class Shrinks(Follows):
+    """Turn down what is not measured, too."""
+
+    def constrain(self, x, sigma, denoise, context):  # type: ignore[no-untyped-def]
+        return x * 0.95
+
+
+class Class(Guidance):
+    """Follow the logit of a class up, or down."""
+
+    encoder: str = Field("ears", description="who listens")
+    target: int = Field(1, ge=0, le=3, description="the class")
+    sign: Literal[-1, 1] = Field(1, description="up or down")
+
+    @property
+    def encoders(self):  # type: ignore[no-untyped-def]
+        return (self.encoder,)
+
+    def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
+        space = context.space
+        heard = space.encoder(self.encoder)(space.decode(x0, space.samples), 8000)
+        return self.sign * sigma**2 * pull(heard.log_softmax(1)[:, self.target])
+
+
 class Idle(Doubling):
     """Have an option that does nothing."""
 
@@ -342,13 +374,15 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
 
 def test_a_guidance_of_labels_keeps_every_promise(broken: Any) -> None:
     assert broken(Labels, fault="none") == set()
+    # Every encoder of the kit hears the same.
+    assert broken(Class, sign=1) == {"options"}
 
 
 def test_every_promise_that_fails_is_found_alone(broken: Any) -> None:
-    assert broken(ByNorm) == {"agreement"}
+    assert broken(ByNorm) == {"agreement", "choices"}
     assert broken(ForgetsGradient) == {"needs"}
     assert "needs" in broken(ForgetsMeasurement)
-    assert broken(OwnNoise) == {"pure", "batch"}
+    assert broken(OwnNoise) == {"pure", "batch", "layout"}
 
 
 def test_a_guidance_that_wants_an_option_is_not_judged(subject: Any) -> None:
@@ -396,6 +430,9 @@ def test_what_evaluates_nothing_has_no_condition_to_lose(subject: Any) -> None:
         (Labels, {"fault": "profile"}, "profile"),
         (Labels, {"fault": "silent"}, "silent"),
         (Idle, {}, "options"),
+        (LastAxis, {}, "layout"),
+        (Shrinks, {}, "unmeasured"),
+        (Class, {"sign": -1}, "approaches"),
         (Chooses, {}, "choices"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),

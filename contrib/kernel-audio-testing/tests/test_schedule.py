@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kernel import LatentSpec, NativePath, Schedule, UsageError
-from kernel_audio_testing import checks_for
+from kernel import LatentSpec, NativePath, Objective, Schedule, UsageError
+from kernel.registry import PluginInfo, Registry
+from kernel_audio_testing import Inapplicable, Subject, Violation, checks_for
 
 
 class Grid(Schedule):
@@ -205,6 +206,58 @@ class ForgetsThePath(Timed):
         return type(self)(**self.model_dump())
 
 
+class Levels(Grid):
+    """Train at a thousand sigmas, from options that break it."""
+
+    skip: int = Field(0, ge=0, le=1, description="levels at the top that are never drawn")
+
+    def sigmas(self, steps: int) -> list[float]:
+        return [round(sigma, 2) for sigma in super().sigmas(steps)]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(1, 1001 - self.skip, (count,), generator=generator) / 100
+
+
+class Process(NativePath):
+    """A path whose largest sigma is its number."""
+
+    name = "vp"
+
+    def __init__(self, beta_max: float) -> None:
+        self.beta_max = beta_max
+
+    @property
+    def numbers(self) -> dict[str, float]:  # type: ignore[override]
+        return {"beta_max": self.beta_max}
+
+    def sigma(self, time: Any) -> Any:
+        return self.beta_max * time
+
+
+class Linear(Objective):
+    """Have the process."""
+
+    beta_max: float = Field(10.0, gt=0, description="largest sigma")
+
+    @property
+    def path(self) -> Any:
+        return Process(self.beta_max)
+
+
+class Adopts(Timed):
+    """Take the largest sigma from its process or from its option, which may be misread."""
+
+    factor: float = Field(1.0, gt=0, description="error of the option")
+
+    def sigmas(self, steps: int) -> list[float]:
+        own = self.sigma_max if self.beta_max is None else self.factor * self.beta_max
+        top = self.adopted.sigma(1.0) if self.adopted else own
+        return [top * sigma / self.sigma_max for sigma in Grid.sigmas(self, steps)]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return Grid.draw(self, count, generator)
+
+
 class Idle(Grid):
     """Have an option that does nothing."""
 
@@ -261,3 +314,25 @@ def test_a_size_is_settled_once(subject: Any) -> None:
     (check,) = [each for each in checks_for("schedule") if each.name == "sized"]
     found = check.function(subject(Sized))
     assert found is not None and not found.startswith("0 of")
+
+
+def test_levels_that_are_never_drawn_are_caught(catch: Any) -> None:
+    assert "takes sigma 10, which is never drawn" in catch(Levels, "distribution", skip=1)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_a_number_of_the_process_is_the_same_on_both_sides(subject: Any, factor: float) -> None:
+    class Both(Registry):
+        def load(self, info: PluginInfo) -> Any:
+            return Linear if info.kind == "objective" else Adopts
+
+    (check,) = [each for each in checks_for("schedule") if each.name == "process"]
+    with pytest.raises(Inapplicable, match="no objective of its process is installed"):
+        check.function(subject(Adopts))
+    offers = PluginInfo("objective", "linear", "tests", "1", "kernel")
+    tested = Subject(subject(Adopts).info, Both((offers,)), {"factor": factor})
+    if factor == 1:
+        assert check.function(tested) == "beta_max=5, beta_max=15"
+    else:
+        with pytest.raises(Violation, match="beta_max=5 of the schedule and of objective.linear"):
+            check.function(tested)

@@ -187,6 +187,69 @@ class Seldom(Ancestral):
         yield from super().steps(twice, x, sigmas, noise)
 
 
+class Strange(Solver):
+    """Take Euler's step, from options that break it."""
+
+    fault: Literal["none", "tells x", "tells late", "clamps", "bends", "slow"] = Field(
+        "none", description="what is wrong"
+    )
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        before = None
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            if self.fault == "clamps":
+                x0 = x0.clamp(-2, 2)
+            if self.fault == "bends":
+                x0 = x0 + 1e-3 * following * x0.abs()
+            end = (
+                following * (1 - 0.5 * (1 - following / sigma))
+                if self.fault == "slow"
+                else following
+            )
+            x = x0.lerp(x, end / sigma)
+            told = {"tells x": x, "tells late": x0 if before is None else before}
+            before = x0
+            x = yield Step(index, following, x, told.get(self.fault, x0))
+
+
+class Drifts(Solver):
+    """Step in native time by a share of the origin that is right, or is not."""
+
+    share: float = Field(1.0, ge=0, description="of the drift towards the origin")
+
+    _path: Any = None
+    _origin: Any = None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"path"})
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    def along(self, path, origin):  # type: ignore[no-untyped-def]
+        solver = self.model_copy()
+        solver._path, solver._origin = path, origin
+        return solver
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            (_, b), (a_end, b_end) = (
+                self._path.coefficients(self._path.time(each)) for each in (sigma, following)
+            )
+            x = x0.lerp(x, following / sigma)
+            if self._origin is not None and following > 0:
+                x = x + (1 - self.share) * (b_end - b) / a_end * self._origin
+            x = yield Step(index, following, x, x0)
+
+
 class Chooses(Ancestral):
     """Break its order under one of its choices."""
 
@@ -207,6 +270,8 @@ def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Ancestral, fault="none") == set()
     assert broken(Ancestral, fault="none", eta=0.0) == set()
     assert broken(Seldom, fault="none") == set()
+    assert broken(Strange, fault="none") == set()
+    assert broken(Drifts, share=1.0) <= {"options"}
 
 
 @pytest.mark.parametrize(
@@ -237,6 +302,12 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Ancestral, {"fault": "once"}, "variance"),
         (Jumps, {"fault": "none"}, "noise_off"),
         (Idle, {"fault": "none"}, "options"),
+        (Strange, {"fault": "tells x"}, "seen"),
+        (Strange, {"fault": "tells late"}, "seen"),
+        (Strange, {"fault": "clamps"}, "moved"),
+        (Strange, {"fault": "bends"}, "moved"),
+        (Strange, {"fault": "slow"}, "worth"),
+        (Drifts, {"share": 0.5}, "drift"),
         (Chooses, {"fault": "none"}, "choices"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),

@@ -1,0 +1,159 @@
+"""What solvers are held to as followers of a flow: symmetry, the origin, and what a step tells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import ClassVar
+
+import attrs
+import torch
+from torch import Tensor
+
+from kernel_audio_testing._following import (
+    Draws,
+    flow,
+    grid,
+    made,
+    mixture_of,
+    run,
+    start,
+)
+from kernel_audio_testing._options import variations
+from kernel_audio_testing._subject import Inapplicable, Subject, require
+from kernel_audio_testing._tools import normal, same
+from kernel_audio_testing.exact import Gaussian
+
+__all__ = ["check_drift", "check_moved", "check_seen", "check_worth"]
+
+
+def check_seen(subject: Subject) -> str | None:
+    """Check that the x0 of a step is what the denoiser returned in that step."""
+    solver, mixture, x = made(subject), mixture_of(), start()
+    returned: list[Tensor] = []
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        returned.append(mixture.denoise(x, sigma))
+        return returned[-1].clone()
+
+    for step in solver.trajectory(denoise, x, grid(7), Draws(solver, x)):
+        near = min((float((step.x0 - each).abs().max()) for each in returned), default=math.inf)
+        require(
+            near < 1e-6,
+            f"step {step.index} tells of an x0 that is {near:.2g} away from all that the denoiser "
+            "returned in it",
+        )
+        returned.clear()
+    return None
+
+
+def check_moved(subject: Subject) -> str | None:
+    """Check that where the data is moved, or turned over, so is the result."""
+    solver, mixture = made(subject), mixture_of()
+    x, far = start(), 7.0 * normal(1, 3, seed=11)
+    wanted = run(solver, mixture.denoise, x, grid(7))[-1].x
+    moved = run(solver, lambda x, s: mixture.denoise(x - far, s) + far, x + far, grid(7))[-1].x
+    same(moved - far, wanted, "the result for data that is moved, moved back, and the result", 1e-3)
+    turned = run(
+        solver,
+        lambda x, sigma: -mixture.denoise(-x, sigma),
+        -x,
+        grid(7),
+        noise=_Turned(Draws(solver, x)),
+    )[-1].x
+    same(-turned, wanted, "the result for data of the other sign and the result", 1e-6)
+    return None
+
+
+@attrs.frozen
+class _Turned:
+    """A Noise of the other sign."""
+
+    draws: Draws
+
+    def __call__(self, sigma: float, following: float) -> Tensor:
+        """Return the next noise."""
+        return -self.draws(sigma, following)
+
+
+def check_worth(subject: Subject) -> str | None:
+    """Check that it errs no more than Euler's steps on the same grid, of 12 and 24 steps."""
+    solver = made(subject)
+    if solver.stochastic:
+        raise Inapplicable("the solver is stochastic; see `law`")
+    mixture, x = mixture_of(), start()
+    wanted = flow()
+    facts = []
+    for count in (12, 24):
+        sigmas = grid(count)
+        found = next(s.x for s in run(solver, mixture.denoise, x, sigmas) if s.sigma == sigmas[-2])
+        state = x
+        for sigma, following in pairwise(sigmas[:-1]):
+            state = mixture.denoise(state, sigma).lerp(state, following / sigma)
+        error, euler = (float((each - wanted).abs().max()) for each in (found, state))
+        facts.append(f"{error:.2g} after {count} steps, Euler's {euler:.2g}")
+        require(error <= 1.02 * euler, f"the error is {facts[-1]}")
+    return "; ".join(facts)
+
+
+@attrs.frozen
+class Drifting:
+    """The path x_t = exp(-t) x0 + (1 - exp(-t)) y + s n with sigma^2 = e^t - 1 of it squared."""
+
+    name: ClassVar[str] = "drifting"
+    numbers: ClassVar[Mapping[str, float]] = {}
+
+    def time(self, sigma: float) -> float:
+        """Return t at sigma."""
+        return math.log1p(sigma)
+
+    def sigma(self, time: float) -> float:
+        """Return sigma at t."""
+        return math.expm1(time)
+
+    def coefficients(self, time: float) -> tuple[float, float]:
+        """Return (a, b) at t."""
+        return math.exp(-time), -math.expm1(-time)
+
+    def rates(self, time: float) -> tuple[float, float, float]:
+        """Return the derivatives of a, of b and of sigma^2 at t."""
+        return -math.exp(-time), math.exp(-time), 2 * math.expm1(time) * math.exp(time)
+
+
+def check_drift(subject: Subject) -> str | None:
+    """Check that a solver that steps in native time depends on the origin less with finer steps.
+
+    D knows no origin here, so that the flow does not depend on it at all.
+    """
+    native = [each for each in (subject, *_others(subject)) if "path" in each.make().needs]
+    if not native:
+        raise Inapplicable("no option makes it need a `path`")
+    facts = []
+    data = Gaussian(torch.full((1, 3), 0.4).double(), torch.full((1, 3), 0.7).double())
+    x = start(1)
+    silence = torch.zeros_like(x)
+    for changed in native:
+        errors = []
+        for count in (60, 240):
+            ends = []
+            for origin in (silence, silence + 5):
+                solver = changed.make().along(Drifting(), origin)
+                noise = None if not solver.stochastic else lambda sigma, following: silence
+                ends.append(run(solver, data.denoise, x, grid(count), noise=noise)[-2].x)
+            errors.append(float((ends[1] - ends[0]).abs().max()))
+        fact = f"with {dict(changed.options)} an origin at 5 moves the state by {errors[1]:.2g}"
+        require(
+            errors[1] < 0.6 * errors[0] + 1e-6,
+            f"{fact} with 240 steps, and by {errors[0]:.2g} with 60",
+        )
+        facts.append(fact)
+    return "; ".join(facts)
+
+
+def _others(subject: Subject) -> list[Subject]:
+    return [
+        attrs.evolve(subject, options={**subject.options, name: value})
+        for name, values in variations(subject).items()
+        for value in values
+    ]
