@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kernel.errors import InputError, NumericalError, UsageError, did_you_mean
 from kernel.files import write_atomic
@@ -33,9 +33,14 @@ _CROSSINGS, _ROLLOFF, _BETA = 64, 0.9475937167399596, 14.769656459379492
 
 
 def read_audio(
-    path: str | Path, sample_rate: int | None = None, channels: int | None = None
+    path: str | Path,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    data: bytes | None = None,
 ) -> tuple[Tensor, int]:
     """Read a file of any format that libsndfile knows; return audio [C, L] (float32) and its rate.
+
+    data: what the file holds, where it lies within another one; `path` then names it in errors.
 
     With `channels`, many become one by their mean and one becomes many by copying. With
     `sample_rate`, the audio is resampled to it and that is the rate returned.
@@ -46,7 +51,7 @@ def read_audio(
     import torch
 
     path = Path(path)
-    samples, source = _decode(path)
+    samples, source = _decode(path, data)
     audio = torch.from_numpy(samples.T).contiguous()
     finite = audio.isfinite().all(0)
     if not finite.all():
@@ -160,7 +165,7 @@ def wav_bytes(audio: Tensor, sample_rate: int) -> bytes:
     return _encode("a sound", audio, sample_rate, "WAV", "PCM_16")[0]
 
 
-class _Endless(io.FileIO):
+class _Endless(io.BufferedReader):
     """A file that seems longer than it is.
 
     libsndfile estimates the length of an MP3 file that does not say it from that of the file, tags
@@ -169,17 +174,24 @@ class _Endless(io.FileIO):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place; where the end itself is asked for, beyond it."""
-        beyond = 2**33 if (offset, whence) == (0, os.SEEK_END) else 0
-        return super().seek(offset + beyond, whence)
+        if (offset, whence) == (0, os.SEEK_END):
+            return super().seek(super().seek(0, os.SEEK_END) + 2**33)
+        return super().seek(offset, whence)
 
 
-def _decode(path: Path) -> tuple[Any, int]:
+def _decode(path: Path, data: bytes | None) -> tuple[Any, int]:
     """Return the samples [L, C] (float32 array) and the rate of a file that is whole."""
     import soundfile
 
-    _check_file(path)
+    def opened() -> Any:
+        return path.open("rb") if data is None else io.BytesIO(data)
+
+    if data is None:
+        _check_file(path)
+    elif not data:
+        raise InputError(f"{path} is empty (0 bytes); copy it again or remove it")
     try:
-        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
+        with opened() as file, soundfile.SoundFile(file) as sound:
             promised, rate, kind = sound.frames, sound.samplerate, sound.format
             log = sound.extra_info
             if rate not in _RATES:
@@ -187,10 +199,12 @@ def _decode(path: Path) -> tuple[Any, int]:
                     f"{path} has a rate of {rate} Hz in its header, and only {_RATES[0]} to"
                     f" {_RATES[-1]} Hz are read; correct the header, or copy the file again"
                 )
-            counted = kind != "MP3" or _has_count(path)
+            with opened() as again:
+                counted = kind != "MP3" or _has_count(again)
+                whole = kind != "OGG" or _has_last_page(again)
             samples = _samples(path, sound) if counted else None
         if samples is None:
-            with _Endless(path) as endless, soundfile.SoundFile(endless) as sound:
+            with _Endless(opened()) as endless, soundfile.SoundFile(endless) as sound:
                 promised, samples = 0, _samples(path, sound)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check its permissions") from error
@@ -201,7 +215,7 @@ def _decode(path: Path) -> tuple[Any, int]:
         ) from None
     sizes = (map(int, found.groups()) for found in _SHORTENED.finditer(log))
     cut = len(samples) < promised or any(there < said < _UNKNOWN_SIZE for said, there in sizes)
-    if cut or _TRUNCATED in log or (kind == "OGG" and not _has_last_page(path)):
+    if cut or _TRUNCATED in log or not whole:
         raise InputError(
             f"{path} is cut short: it breaks off after {len(samples) / rate:.3f} s;"
             " copy it again or remove it"
@@ -247,21 +261,19 @@ def _samples(path: Path, sound: Any) -> Any:
     return np.concatenate(found)
 
 
-def _has_count(path: Path) -> bool:
+def _has_count(file: BinaryIO) -> bool:
     """Return whether an MP3 file says how long it is, in the first frame after its ID3v2 tag."""
-    with path.open("rb") as file:
-        tag = file.read(10)
-        if tag[:3] == b"ID3":  # ID3v2.3, section 3.1: the size has seven bits a byte
-            file.seek(sum(byte << 7 * place for place, byte in enumerate(tag[:5:-1])), os.SEEK_CUR)
-        frame = tag[3:] + file.read(64)
+    tag = file.read(10)
+    if tag[:3] == b"ID3":  # ID3v2.3, section 3.1: the size has seven bits a byte
+        file.seek(sum(byte << 7 * place for place, byte in enumerate(tag[:5:-1])), os.SEEK_CUR)
+    frame = tag[3:] + file.read(64)
     return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
-def _has_last_page(path: Path) -> bool:
+def _has_last_page(file: BinaryIO) -> bool:
     """Return whether an Ogg file ends with a whole page that says so (RFC 3533, section 6)."""
-    with path.open("rb") as file:
-        file.seek(-min(_OGG_PAGE, path.stat().st_size), os.SEEK_END)
-        tail = file.read()
+    file.seek(-min(_OGG_PAGE, file.seek(0, os.SEEK_END)), os.SEEK_END)
+    tail = file.read()
     page = tail[max(tail.rfind(b"OggS"), 0) :]
     if len(page) < 27:
         return False

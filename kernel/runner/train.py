@@ -28,7 +28,11 @@ from kernel.runner.model import check_merge, check_place, write_model
 from kernel.runner.plan import Plan
 from kernel.runner.processes import ALONE, Processes
 from kernel.runner.training import Trainer
+from kernel.seeds import shuffled
 from kernel.standardised import measured
+
+HEARD = 4096
+"""Items at most that a codec is fitted to before the first step."""
 
 
 def check_folder(folder: Path, resume: bool) -> None:
@@ -161,9 +165,10 @@ def _check_alike(record: dict[str, Any], processes: Processes) -> None:
 
 
 def _heard(data: Dataset) -> Iterator[Tensor]:
-    """Yield the audio [C, L] of a data set, without its padding."""
+    """Yield the audio [C, L] of a data set, without its padding; of a large one, a random part."""
     draws = torch.Generator().manual_seed(0)
-    for index in range(len(data)):
-        item = data.item(index, draws)
+    count = len(data)
+    for index in range(min(count, HEARD)):
+        item = data.item(index if count <= HEARD else shuffled(index, count, 0, "heard"), draws)
         if item.audio is not None:
             yield item.audio[:, : item.valid]

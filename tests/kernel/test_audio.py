@@ -410,3 +410,18 @@ def test_importing_costs_neither_torch_nor_numpy() -> None:
     code += " if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path: Path, format: str) -> None:
+    place = tmp_path / f"a.{format.lower()}"
+    soundfile.write(place, np.random.default_rng(0).normal(0, 0.1, 4000), 8000, format=format)
+    data = place.read_bytes()
+    for known in (read_audio(place), read_audio(place, 16000)):
+        audio, rate = read_audio("shard.tar/a.wav", known[1], data=data)
+        assert rate == known[1]
+        assert torch.equal(audio, known[0])
+    for bad, said in ((data[:-300], r"^shard.tar/a.wav "), (b"", r"^shard.tar/a.wav is empty")):
+        if format != "MP3" or not bad:
+            with pytest.raises(InputError, match=said):
+                read_audio("shard.tar/a.wav", data=bad)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,9 @@ from kernel import InputError, did_you_mean, read_audio
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_SHOWN = 10
 
 
 class Source(Protocol):
@@ -33,8 +37,8 @@ class Source(Protocol):
         """Return the label of each sound, where the source says it."""
 
     @property
-    def checked(self) -> bool:
-        """Return whether every sound was read when the source was made."""
+    def facts(self) -> Facts | None:
+        """Return what was found when the sounds were checked, None if they were not."""
 
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
         """Return audio [channels, L] at its own rate, and the rate. Raises InputError."""
@@ -47,7 +51,7 @@ class Files:
     place: Path
     paths: Sequence[Path]
     labels: Sequence[str] | None = None
-    checked: bool = False
+    facts: None = None
 
     @property
     def names(self) -> list[str]:
@@ -61,6 +65,49 @@ class Files:
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
         """Return the audio of a file and its rate. Raises InputError that names it."""
         return read_audio(self.paths[index], channels=channels)
+
+
+@attrs.define
+class Facts:
+    """What was found of sounds as they were read; `rates` counts the sounds of each rate."""
+
+    place: Path
+    seconds: float = 0.0
+    rates: Counter[int] = attrs.Factory(Counter)
+    refused: list[str] = attrs.Factory(list)
+
+    def add(self, seconds: float, rate: int) -> None:
+        """Note a good sound."""
+        self.seconds += seconds
+        self.rates[rate] += 1
+
+    def sentences(self, count: int) -> tuple[str, ...]:
+        """Return what was found, of `count` sounds."""
+        hours = f"{self.seconds / 3600:.3g} hours, " if self.seconds else ""
+        one = next(iter(self.rates)) if len(self.rates) == 1 else None
+        rates = f"{one} Hz" if one else tally({f"{rate} Hz": n for rate, n in self.rates.items()})
+        noun = "sound" if count == 1 else "sounds"
+        said = f"{count} {noun} in {self.place}: {hours}{rates}".rstrip(" :,")
+        bad = (f"refused: {each}" for each in shortened(self.refused))
+        return (said, *bad)
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Return `a 3, b 1 and 4 more` for counts, in their order."""
+    shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:20])
+    return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
+
+
+def listed(problems: Sequence[str], what: str, total: int) -> str:
+    """Return one message for many problems: all of them, or the first ten and a count."""
+    first = f"{len(problems)} of {total} {what} cannot be used:"
+    return "\n  ".join([first, *shortened(problems)])
+
+
+def shortened(problems: Sequence[str]) -> list[str]:
+    """Return the first ten of sentences, and a count of the others."""
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return [*problems[:_SHOWN], *more]
 
 
 def hashed(name: str) -> int:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from kernel import Dataset, InputError, UsageError, did_you_mean
 from kernel_plugins.tasks._augmented import AugmentedTask
 from kernel_plugins.tasks._files import Files, Source, hashed, read_manifest
+from kernel_plugins.tasks._shards import FACTS, Shards, index_shards, write_shards
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,9 @@ SPLITS = ("train", "valid")
 class FolderTask(AugmentedTask):
     """The options and the files of a folder of audio."""
 
-    path: Path | None = Field(None, description="folder of audio; needed for training only")
+    path: Path | None = Field(
+        None, description="folder of audio or of shards; needed for training only"
+    )
     pattern: str = Field("**/*", description="which files below `path`, as a glob")
     extensions: tuple[str, ...] = Field(
         (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"),
@@ -111,10 +114,26 @@ class FolderTask(AugmentedTask):
 
     def source(self) -> Source:
         """Return where the sounds are read from. Raises InputError when there are none."""
+        folder = self.folder()
+        if not (folder / FACTS).exists():
+            if self.manifest is None and next(folder.glob("*.tar"), None) is not None:
+                raise InputError(
+                    f"{folder} holds tar files without an index; write it with"
+                    f" kernel shards --index {folder}"
+                )
+            return self._files(folder)
+        if self.manifest is not None:
+            raise UsageError(
+                f"{folder} holds shards, which have an index of their own; leave -o task.manifest"
+                " out"
+            )
+        return Shards(folder)
+
+    def _files(self, folder: Path) -> Files:
         if self.manifest is None:
-            return Files(self.folder(), self.files())
+            return Files(folder, self.files())
         columns = (self.manifest_path, self.label_column)
-        return read_manifest(self.manifest.expanduser(), self.folder(), *columns)
+        return read_manifest(self.manifest.expanduser(), folder, *columns)
 
     @property
     def label_column(self) -> str | None:
@@ -142,17 +161,33 @@ class FolderTask(AugmentedTask):
                 f"there is no split {split!r}; choose train or valid{did_you_mean(split, SPLITS)}"
             )
         limit = self.valid_fraction * 2**64
-        chosen = [
-            number
-            for number, name in enumerate(source.names)
-            if (hashed(name) < limit) == (split == "valid")
-        ]
+        # Without a share there is nothing to look up, of perhaps millions.
+        every = range(len(source.names) if split == "train" else 0)
+        chosen: Sequence[int] = (
+            every
+            if not limit
+            else [
+                number
+                for number, name in enumerate(source.names)
+                if (hashed(name) < limit) == (split == "valid")
+            ]
+        )
         if not chosen and split == "train":
             raise InputError(
                 f"all {len(source.names)} files in {source.place} are held out and none is left to"
                 " train on; lower -o task.valid_fraction"
             )
         return Sounds(self, source, chosen, codes, vectors)
+
+    def shard(self, out: Path | None, size: int) -> tuple[str, ...]:
+        """Write the files into shards of about `size` bytes in a new folder `out`.
+
+        Without `out`, the index of the tar files that are in `path` is written. Returns sentences
+        on what was written. Raises InputError and OutputError.
+        """
+        if out is None:
+            return (index_shards(self.folder(), self.extensions),)
+        return write_shards(self._files(self.folder()), out, size, self.bad_files == "skip")
 
     def describe(self, data: Dataset) -> tuple[str, ...]:
         """Return what was found: how many sounds, how long, of what rates; what was refused."""

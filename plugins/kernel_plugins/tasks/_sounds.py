@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,6 +14,7 @@ import torch
 from kernel import InputError, Item, resample
 from kernel_plugins.tasks._augment import crop
 from kernel_plugins.tasks._augmented import Augmenter
+from kernel_plugins.tasks._files import Facts, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kernel_plugins.tasks._files import Source
     from kernel_plugins.tasks._folder import FolderTask
 
-_SHOWN = 10
 _IN_A_ROW = 10  # sounds that may be bad, one after the other, before a folder seems to be gone
 
 
@@ -48,8 +47,8 @@ class Sounds:
         self._codes, self._vectors = array("q", codes or ()), vectors
         self._kept: dict[int, Tensor] = {}
         self._augmenter = Augmenter(task, task.extensions)
-        self._facts = Facts(source.place)
-        if not source.checked:
+        self._facts = source.facts or Facts(source.place)
+        if source.facts is None:
             self._chosen = array("q", self._read_all())
 
     def __len__(self) -> int:
@@ -80,8 +79,12 @@ class Sounds:
         return self._facts.sentences(len(self))
 
     def counts(self) -> Counter[int]:
-        """Return how many sounds have each code."""
-        return Counter(self._codes[each] for each in self._chosen)
+        """Return how many sounds have each vector, by the place of its 1."""
+        codes = Counter(self._codes[each] for each in self._chosen)
+        vectors = self._vectors
+        return Counter(
+            {int(vectors[c].argmax()): n for c, n in codes.items() if vectors is not None}
+        )
 
     def _item(self, index: int, generator: torch.Generator) -> Item:
         number = self._chosen[index]
@@ -135,51 +138,8 @@ class Sounds:
         return good
 
 
-@attrs.define
-class Facts:
-    """What was found of sounds as they were read."""
-
-    place: Path
-    seconds: float = 0.0
-    rates: Counter[int] = attrs.Factory(Counter)
-    refused: list[str] = attrs.Factory(list)
-
-    def add(self, seconds: float, rate: int) -> None:
-        """Note a good sound."""
-        self.seconds += seconds
-        self.rates[rate] += 1
-
-    def sentences(self, count: int) -> tuple[str, ...]:
-        """Return what was found, of `count` sounds."""
-        hours = f"{self.seconds / 3600:.3g} hours, " if self.seconds else ""
-        one = next(iter(self.rates)) if len(self.rates) == 1 else None
-        rates = f"{one} Hz" if one else tally({f"{rate} Hz": n for rate, n in self.rates.items()})
-        noun = "sound" if count == 1 else "sounds"
-        said = f"{count} {noun} in {self.place}: {hours}{rates}".rstrip(" :,")
-        bad = (f"refused: {each}" for each in _shortened(self.refused))
-        return (said, *bad)
-
-
-def tally(counts: Mapping[str, int]) -> str:
-    """Return `a 3, b 1 and 4 more` for counts, in their order."""
-    shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:20])
-    return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
-
-
 def _trimmed(sound: Tensor, below: float) -> Tensor:
     """Return the part of `sound` [C, L] between its first and last samples near the peak."""
     loudness = sound.abs().amax(0)
     loud = (loudness >= loudness.max() * 10 ** (-below / 20)).nonzero()
     return sound[:, int(loud[0]) : int(loud[-1]) + 1].clone()
-
-
-def listed(problems: Sequence[str], what: str, total: int) -> str:
-    """Return one message for many problems: all of them, or the first ten and a count."""
-    return "\n  ".join(
-        [f"{len(problems)} of {total} {what} cannot be used:", *_shortened(problems)]
-    )
-
-
-def _shortened(problems: Sequence[str]) -> list[str]:
-    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-    return [*problems[:_SHOWN], *more]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -21,7 +22,7 @@ from kernel import (
     did_you_mean,
     hookimpl,
 )
-from kernel_plugins.tasks._files import Source
+from kernel_plugins.tasks._files import Source, listed, tally
 from kernel_plugins.tasks._folder import FolderTask, check_requests, numbered
 
 if TYPE_CHECKING:
@@ -85,37 +86,35 @@ class Labelled(FolderTask):
         """
         if self.labels:
             return self
-        found = set(self._labels(self.source()))
+        found, _ = self._coded(self.source())
         return self.model_copy(update={"labels": tuple(sorted(found, key=_natural))})
 
     def dataset(self, split: str) -> Dataset:
         """Return the split `train` or `valid`. Raises InputError naming every bad file."""
         import torch
 
-        from kernel_plugins.tasks._sounds import listed
-
         source = self.source()
-        found = self._labels(source)
-        labels = self.labels or tuple(sorted(set(found), key=_natural))
-        codes = {label: code for code, label in enumerate(labels)}
-        strange = [
-            f"{source.place / name} has the label {label!r}; add it to task.labels or remove the"
-            " file"
-            for name, label in zip(source.names, found, strict=True)
-            if label not in codes
-        ]
-        if strange:
-            raise InputError(listed(strange, f"files in {source.place}", len(found)))
-        vectors = torch.eye(len(labels))
-        return self.read(source, split, [codes[label] for label in found], vectors)
+        if split == "valid" and not self.valid_fraction:
+            return self.read(source, split)
+        found, codes = self._coded(source)
+        labels = self.labels or tuple(sorted(found, key=_natural))
+        if set(found) - set(labels):
+            every = list(found)
+            strange = [
+                f"{source.place / name} has the label {every[code]!r}; add it to task.labels or"
+                " remove the file"
+                for name, code in zip(source.names, codes, strict=True)
+                if every[code] not in labels
+            ]
+            raise InputError(listed(strange, f"files in {source.place}", len(codes)))
+        vectors = torch.eye(len(labels))[[labels.index(label) for label in found]]
+        return self.read(source, split, codes, vectors)
 
     def describe(self, data: Dataset) -> tuple[str, ...]:
         """Return what was found, and how often each label."""
-        from kernel_plugins.tasks._sounds import tally
-
         labels = self.resolve().labels
         counts = cast("Sounds", data).counts()
-        told = tally({label: counts.get(code, 0) for code, label in enumerate(labels)})
+        told = tally({label: counts.get(place, 0) for place, label in enumerate(labels)})
         return (*super().describe(data), f"{len(labels)} labels: {told}")
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
@@ -155,39 +154,59 @@ class Labelled(FolderTask):
             )
         return self.labels.index(label)
 
-    def _labels(self, source: Source) -> Sequence[str]:
-        """Return the label of each sound."""
+    def _coded(self, source: Source) -> tuple[list[str], array[int]]:
+        """Return the labels that there are, and for each sound the number of its label.
+
+        There may be millions of sounds; no label is in memory twice.
+        """
+        numbers: dict[str, int] = {}
+        codes = array("l")
+        for label in self._labels(source):
+            codes.append(numbers.setdefault(label, len(numbers)))
+        if "" in numbers:
+            missing = numbers[""]
+            bad = [name for name, code in zip(source.names, codes, strict=True) if code == missing]
+            if self.label_from == "folder":
+                why = f"lie directly in {source.place}, not in a folder of a label"
+            else:
+                why = f"in {source.place} do not match {self.label_pattern!r}"
+            _refuse(bad, len(codes), why)
+        return list(numbers), codes
+
+    def _labels(self, source: Source) -> Iterable[str]:
+        """Return the label of each sound, empty where there is none."""
         if source.labels is not None:
             return source.labels
-        names = source.names
-        folders = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
         if self.label_from == "folder":
-            loose = [name for name, folder in zip(names, folders, strict=True) if not folder]
-            if loose:
-                why = f"lie directly in {source.place}, not in a folder of a label"
-                _refuse(loose, len(names), why)
-            return folders
+            return map(_folder, source.names)
         find = re.compile(self.label_pattern).search
-        matches = [find(PurePosixPath(name).stem) for name in names]
-        labels = [match[1] or "" if match else "" for match in matches]
-        if self.label_from is None and any(folders):
-            self._compare(source.place, labels, folders)
-        unnamed = [name for name, label in zip(names, labels, strict=True) if not label]
-        if unnamed:
-            why = f"in {source.place} do not match {self.label_pattern!r}"
-            _refuse(unnamed, len(names), why)
-        return labels
+        if self.label_from is None and not self.labels:
+            self._compare(source, find)
+        return (match[1] or "" if (match := find(_stem(name))) else "" for name in source.names)
 
-    def _compare(self, place: Path, labels: Sequence[str], folders: Sequence[str]) -> None:
+    def _compare(self, source: Source, find: Callable[[str], re.Match[str] | None]) -> None:
         """Raise InputError where files lie in folders that their names do not speak of."""
-        if self.labels and set(labels) <= set(self.labels):
-            return
-        if any(folder and label != folder for label, folder in zip(labels, folders, strict=True)):
+        names = (name for name in source.names if "/" in name)
+        pairs = {
+            (_folder(name), match[1] if (match := find(_stem(name))) else "") for name in names
+        }
+        if any(folder != label for folder, label in pairs):
+            folders, labels = zip(*pairs, strict=True)
             raise InputError(
-                f"the labels in {place} are not clear: its folders are {_some(folders)}, and the"
-                f" names of the files begin with {_some(labels)}; set -o task.label_from=folder,"
-                " or -o task.label_from=name"
+                f"the labels in {source.place} are not clear: its folders are {_some(folders)},"
+                f" and the names of the files begin with {_some(labels)}; set -o"
+                " task.label_from=folder, or -o task.label_from=name"
             )
+
+
+def _stem(name: str) -> str:
+    """Return a file's name without folders and ending."""
+    return name.rpartition("/")[2].rpartition(".")[0]
+
+
+def _folder(name: str) -> str:
+    """Return the name of the folder that a file lies in, empty for the outermost."""
+    return name.rpartition("/")[0].rpartition("/")[2]
 
 
 def _some(labels: Sequence[str]) -> str:
