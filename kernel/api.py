@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,13 +54,15 @@ __all__ = [
 class Run:
     """A finished run: its folder, the record that `run.json` there holds, and its sounds.
 
-    notes: notes that the run itself added. remarks: the last words of the observers.
+    notes: notes that the run itself added. remarks: the last words of the observers. rank: the
+    number of this process among those that ran together.
     """
 
     folder: Path
     record: dict[str, Any]
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    rank: int = 0
 
     def __iter__(self) -> Iterator[Sound]:
         """Yield the sounds in order, each read from its file."""
@@ -227,7 +230,8 @@ def run(
     source: the folder of a run to repeat. locked: refuse when anything differs from `source`, or
     from the lock of `config`. observers: beside those that are selected. planned: called once with
     the Plan, before anything is computed. settings: fields of RunConfig, which come before those of
-    `config` and `source`. Raises KernelError.
+    `config` and `source`. Processes that torchrun started share the sounds; process 0 has the
+    observers and writes. Raises KernelError.
     """
     registry = registry or Registry.scan()
     before = None if source is None else read_record(Path(source), RUN)
@@ -240,16 +244,27 @@ def run(
         # A repetition has the name of the first run.
         typed = (*before.config.get("plugins", ()), *plugins)
         asked = asked.model_copy(update={"plugins": typed})
-    if planned is not None:
-        planned(plan)
     check_pair()
-    from kernel.runner.run import execute, folder_for
+    from kernel.runner.processes import joined
+    from kernel.runner.run import assist, execute, folder_for
 
     said: list[str | None] = []
-    with guarded(), folder_for(asked) as folder:
-        record = execute(asked, plan, folder, (*observers, *plan.assembly.observers), said.append)
-    notes = tuple(record["warnings"][len(plan.notes) :])
-    return Run(folder, record, notes, tuple(filter(None, said)))
+    watching = (*observers, *plan.assembly.observers)
+    with joined() as processes, guarded():
+        if planned is not None and processes.first:
+            planned(plan)
+
+        def made() -> str:
+            with folder_for(asked) as folder:
+                record = execute(asked, plan, folder, watching, said.append, processes)
+            return json.dumps({"folder": str(folder), "record": record})
+
+        if not processes.first:
+            assist(asked, plan, processes)
+        told = json.loads(processes.told(made))
+    record = told["record"]
+    notes, remarks = tuple(record["warnings"][len(plan.notes) :]), tuple(filter(None, said))
+    return Run(Path(told["folder"]), record, notes, remarks, processes.rank)
 
 
 def train(

@@ -18,6 +18,7 @@ Examples:
   kernel run --plugins edm,unipc -o solver.predictor_order=2 -o task.label=7 --count 4
   kernel run --model trainings/digits/model --plugins schedule.rf,dpmpp-2m
   kernel run --from runs/edm-unipc-1 --seed 7
+  torchrun --nproc-per-node 2 -m kernel run --plugins edm,unipc --count 1000
   kernel run -c night.toml --locked
 
 Kinds that are not named come from the model's recommendation; with no model named, the first one
@@ -39,6 +40,8 @@ def command(plugins: tuple[str, ...] | None, as_json: bool, **values: Any) -> No
     with closing(Bar(what="sampling")) as bar:
         told = None if as_json else show
         made = run(plugins or (), observers=(bar,), planned=told, registry=installed(), **values)
+    if made.rank:
+        return
     if as_json:
         click.echo(to_json(made.record | {"folder": str(made.folder)}))
         return

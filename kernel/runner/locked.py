@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from kernel.config import Settings, TrainConfig
-from kernel.errors import Difference, LockError, UsageError
+from kernel.errors import Difference, InputError, LockError, UsageError
 from kernel.lock import Lock, differences, lock_path, read_lock
 from kernel.repeat import Record
 from kernel.runner.libraries import check_pair
 from kernel.runner.plan import Plan
 
-__all__ = ["compared", "refuse", "relock", "snapshot"]
+if TYPE_CHECKING:
+    from kernel.runner.processes import Processes
+
+__all__ = ["check_alike", "compared", "refuse", "relock", "snapshot"]
 
 
 def snapshot(plan: Plan, settings: Settings) -> Lock:
@@ -63,3 +68,19 @@ def refuse(found: list[Difference], place: Path, remedy: str) -> None:
 def relock(config: Path, train: bool) -> str:
     """Return what to type for a lock that is missing or out of date."""
     return f"`kernel lock {config}{' --train' if train else ''}` writes it anew"
+
+
+def check_alike(record: dict[str, Any], processes: Processes) -> None:
+    """Raise InputError in a process whose data, plugins or libraries are not those of the first.
+
+    Every process has been here when one goes on.
+    """
+    if processes.count == 1:
+        return
+    first = Lock.of(Record.model_validate(json.loads(processes.told(lambda: json.dumps(record)))))
+    for each in differences(first, Lock.of(Record.model_validate(record)))[:1]:
+        raise InputError(
+            f"process {processes.rank} differs from process 0 in {each.what}: {each.now} here, "
+            f"{each.recorded} there; give all processes the same data, plugins and libraries"
+        )
+    processes.barrier()

@@ -91,7 +91,21 @@ class Processes:
         data = data[: int(length)] if self.first else torch.empty(int(length), dtype=torch.uint8)
         if len(data):
             self._meet(dist.broadcast, data, 0)
-        return bytes(data.tolist()).decode()
+        return data.numpy().tobytes().decode()
+
+    def send(self, data: bytes) -> None:
+        """Hand bytes to the first process; return when it has taken them."""
+        tensor = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        self._meet(dist.send, torch.tensor([len(data)]), 0)
+        self._meet(dist.send, tensor, 0)
+
+    def receive(self, rank: int) -> bytes:
+        """Return, in the first process, the next bytes that another one sends; not none at all."""
+        length = torch.zeros(1, dtype=torch.int64)
+        self._meet(dist.recv, length, rank)
+        tensor = torch.empty(int(length), dtype=torch.uint8)
+        self._meet(dist.recv, tensor, rank)
+        return tensor.numpy().tobytes()
 
     def odd(self, values: Tensor) -> tuple[int, int] | None:
         """Return a process that has another of the values than the first one, and its index.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +15,18 @@ from kernel.audio import resample, write_audio
 from kernel.config import RunConfig
 from kernel.errors import OutputError
 from kernel.files import numbered, staged
+from kernel.items import Request
 from kernel.kinds.observer import Observer
 from kernel.models import find_pack
 from kernel.record import write_json
 from kernel.runner.device import Machine
 from kernel.runner.evaluation import Evaluation
+from kernel.runner.locked import check_alike
 from kernel.runner.plan import Plan
+from kernel.runner.processes import ALONE, Processes
 from kernel.runner.sampling import Sampler
+from kernel.runner.scheduling import Answer, each
+from kernel.runner.sharing import gathered, owner
 from kernel.values import Sound
 
 
@@ -47,16 +53,16 @@ def execute(
     folder: Path,
     observers: Sequence[Observer] = (),
     tell: Callable[[str | None], object] = lambda said: None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Make the sounds of `plan` into `folder`, which appears whole or not at all.
 
     Returns the record that `run.json` holds. `tell` is called with the last words of each
-    observer. However many sounds there are, the run holds those of one batch.
+    observer. However many sounds there are, the run holds those of one batch. Of several processes
+    this is the first; the others `assist`.
     """
-    machine = Machine.choose(config, config.cuda_graph)
+    machine, requests, batch = _begun(config, plan, processes)
     assembly = plan.assembly
-    count = config.count or assembly.task.usual_count(config.inputs)
-    requests = assembly.task.requests(config.inputs, count)
     began = time.monotonic()
     with staged(folder) as stage:
         record = {
@@ -66,6 +72,7 @@ def execute(
             "warnings": list(plan.notes),
             **plan.facts(config, machine),
         }
+        check_alike(record, processes)
         for observer in observers:
             observer.started(stage, record)
         sampler = Sampler.of(assembly, plan.model, machine, observers, plan.companion)
@@ -73,8 +80,8 @@ def execute(
         rate = assembly.task.audio.sample_rate
         items: list[dict[str, Any]] = []
         started = time.monotonic()
-        made = sampler.sounds(requests, plan.steps, config.seed, config.batch)
-        for index, sound in made:
+        made = _made(sampler, config, plan, requests, batch, processes)
+        for index, sound in each(assembly.task, made):
             entry = write_sound(stage, sound) | {"seed": [config.seed, index]}
             compared = resample(sound.audio, sound.sample_rate, rate)
             entry["scores"] = dict(evaluation.add(sound.name, compared, sound.reference))
@@ -83,7 +90,8 @@ def execute(
             for observer in observers:
                 observer.sound(sound, entry)
         record["items"] = items
-        others = [find_pack(plan.registry, name).describe() for name in sampler.companions]
+        names, network_items = _totals(sampler, processes)
+        others = [find_pack(plan.registry, name).describe() for name in names]
         record["companions"] = others
         record["scores"] = evaluation.summary()
         record["warnings"] += evaluation.notes
@@ -91,10 +99,10 @@ def execute(
             "steps": plan.steps,
             "nfe": sampler.evaluations,
             "gradients": sampler.gradients,
-            "network_items": sampler.network_items,
+            "network_items": network_items,
             "seed": config.seed,
             "count": len(items),
-            "batch": config.batch,
+            "batch": batch,
             "sample_rate": rate,
             "seconds": round(time.monotonic() - started, 3),
         }
@@ -103,6 +111,53 @@ def execute(
     for observer in observers:
         tell(observer.finished(folder))
     return record
+
+
+def assist(config: RunConfig, plan: Plan, processes: Processes) -> None:
+    """Make sounds of a run in a process that is not the first, and hand them to that one."""
+    machine, requests, batch = _begun(config, plan, processes)
+    check_alike(plan.facts(config, machine), processes)
+    sampler = Sampler.of(plan.assembly, plan.model, machine, (), plan.companion)
+    for _ in _made(sampler, config, plan, requests, batch, processes):
+        pass
+    told = {"companions": sampler.companions, "network_items": sampler.network_items}
+    processes.send(json.dumps(told).encode())
+
+
+def _begun(
+    config: RunConfig, plan: Plan, processes: Processes
+) -> tuple[Machine, Sequence[Request], int]:
+    """Return the machine, the requests, and how many sounds are made at once."""
+    machine = Machine.choose(config, config.cuda_graph, processes)
+    task = plan.assembly.task
+    requests = task.requests(config.inputs, config.count or task.usual_count(config.inputs))
+    share = -(-len(requests) // processes.count)
+    return machine, requests, config.batch if processes.count == 1 else min(config.batch, share)
+
+
+def _made(
+    sampler: Sampler,
+    config: RunConfig,
+    plan: Plan,
+    requests: Sequence[Request],
+    batch: int,
+    processes: Processes,
+) -> Iterator[Answer]:
+    """Yield the answers to requests, in the first process those of all."""
+    count = len(requests)
+    indices = [index for index in range(count) if owner(index, batch, processes) == processes.rank]
+    own = sampler.answers(requests, plan.steps, config.seed, batch, indices)
+    return gathered(own, count, batch, processes)
+
+
+def _totals(sampler: Sampler, processes: Processes) -> tuple[list[str], int]:
+    """Return the other models that were asked for, and the items that networks were called with."""
+    names, items = set(sampler.companions), sampler.network_items
+    for rank in range(1, processes.count):
+        told = json.loads(processes.receive(rank))
+        names |= set(told["companions"])
+        items += told["network_items"]
+    return sorted(names), items
 
 
 def write_sound(folder: Path, sound: Sound) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import check_measurement, check_trajectory, size
 from kernel.runner.parts import Companion, alone
-from kernel.runner.scheduling import Scheduler, Seat
+from kernel.runner.scheduling import Answer, Scheduler, Seat, each
 from kernel.seeds import ItemNoise
 from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Sound
 
@@ -88,7 +88,18 @@ class Sampler:
 
         Raises PluginError for a schedule's bad grid and NumericalError naming a bad step.
         """
-        scheduler = Scheduler(self._assembly.task, requests, batch)
+        return each(self._assembly.task, self.answers(requests, steps, seed, batch))
+
+    def answers(
+        self,
+        requests: Sequence[Request],
+        steps: int,
+        seed: int,
+        batch: int,
+        indices: Sequence[int] | None = None,
+    ) -> Iterator[Answer]:
+        """Yield the index of each request, or of those of `indices`, with all of its sounds."""
+        scheduler = Scheduler(self._assembly.task, requests, batch, indices)
         taken = 0
 
         def run(seats: Sequence[Seat]) -> Sequence[Tensor]:
@@ -97,7 +108,7 @@ class Sampler:
             taken += steps
             return self._make(seats, steps, seed, ahead).unbind()
 
-        yield from scheduler.sounds(run)
+        return scheduler.answers(run)
 
     @torch.no_grad()
     def _make(

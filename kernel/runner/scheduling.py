@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 from torch import Tensor
@@ -22,6 +22,9 @@ class Seat:
     place: tuple[int, ...]
 
 
+Answer = tuple[int, list[Sound]]
+"""The index of a request, and its sounds."""
+
 Unit = list[Seat]
 """Windows that are sampled in one batch: one, or all those of a joint."""
 
@@ -32,16 +35,23 @@ class Scheduler:
     A batch has one length, one start and one model (a joint may have several) and `batch` windows,
     or fewer where a joint would be split. It runs when it is full, or when no coroutine can go on
     without it. At most 2 `batch` coroutines are open at a time; those opened first go first.
+    indices: the requests to take, all by default.
     """
 
-    def __init__(self, task: Task, requests: Sequence[Request], batch: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        requests: Sequence[Request],
+        batch: int,
+        indices: Sequence[int] | None = None,
+    ) -> None:
         self._task = task
         self._requests = requests
+        self._indices = range(len(requests)) if indices is None else indices
         self._batch = batch
         self._next = 0
         self._open: deque[_Coroutine] = deque()
         self._waiting: list[Unit] = []
-        self._names: set[str] = set()
         self.done = 0
 
     @property
@@ -49,22 +59,30 @@ class Scheduler:
         """Return how many batches are still to come, if every request not begun has one window."""
         counts = Counter(_kind(unit) for unit in self._waiting for _ in unit)
         most = max(counts, key=counts.__getitem__, default=(0, None, ()))
-        counts[most] += len(self._requests) - self._next
+        counts[most] += len(self._indices) - self._next
         return sum(-(-count // self._batch) for count in counts.values())
 
     def sounds(self, run: Callable[[Unit], Sequence[Tensor]]) -> Iterator[tuple[int, Sound]]:
         """Yield the index of each request with each of its sounds, in order.
 
+        Raises PluginError for a name that comes twice; otherwise as for `answers`.
+        """
+        return each(self._task, self.answers(run))
+
+    def answers(self, run: Callable[[Unit], Sequence[Tensor]]) -> Iterator[Answer]:
+        """Yield the index of each request with all of its sounds, in order.
+
         `run` makes the windows of a batch: audio [C, samples] of each, on the CPU.
-        Raises PluginError for windows of a joint that differ, and for a name that comes twice.
+        Raises PluginError for windows of a joint that differ.
         """
         try:
             while True:
                 while self._open and self._open[0].sounds is not None:
-                    yield from self._named(self._open.popleft())
+                    finished = self._open.popleft()
+                    yield finished.index, finished.sounds or []
                 full = next(filter(self._full, self._waiting), None)
                 room = len(self._open) < 2 * self._batch
-                if full is None and room and self._next < len(self._requests):
+                if full is None and room and self._next < len(self._indices):
                     self._begin()
                 elif self._waiting:
                     self._make(full or self._waiting[0], run)
@@ -76,7 +94,7 @@ class Scheduler:
 
     def _begin(self) -> None:
         """Open the coroutine of the next request."""
-        index = self._next
+        index = self._indices[self._next]
         self._next += 1
         self._open.append(_Coroutine(index, self._task.make(self._requests[index])))
         self._go_on(self._open[-1], None)
@@ -109,16 +127,22 @@ class Scheduler:
             if answer is not None:
                 self._go_on(coroutine, answer)
 
-    def _named(self, coroutine: _Coroutine) -> Iterator[tuple[int, Sound]]:
-        for sound in coroutine.sounds or ():
-            if sound.name in self._names:
+
+def each(task: Task, answers: Iterable[Answer]) -> Iterator[tuple[int, Sound]]:
+    """Yield the index of each request with each of its sounds.
+
+    Raises PluginError for a name that comes twice.
+    """
+    names: set[str] = set()
+    for index, sounds in answers:
+        for sound in sounds:
+            if sound.name in names:
                 raise PluginError(
-                    f"the task {type(self._task).__name__} makes two sounds called {sound.name!r},"
-                    f" one of them from request {coroutine.index}; every sound of a run needs a"
-                    " name of its own"
+                    f"the task {type(task).__name__} makes two sounds called {sound.name!r}, one "
+                    f"of them from request {index}; every sound of a run needs a name of its own"
                 )
-            self._names.add(sound.name)
-            yield coroutine.index, sound
+            names.add(sound.name)
+            yield index, sound
 
 
 class _Coroutine:

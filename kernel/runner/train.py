@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,16 +13,16 @@ from torch import Tensor
 
 from kernel.assembly import Assembly
 from kernel.config import TrainConfig
-from kernel.errors import InputError, MisfitError, OutputError, UsageError
+from kernel.errors import MisfitError, OutputError, UsageError
 from kernel.files import output_error
 from kernel.kinds.codec import Codec, CodecModule
 from kernel.kinds.observer import Observer
 from kernel.kinds.task import Dataset
-from kernel.lock import Lock, differences
 from kernel.record import write_json
-from kernel.repeat import TRAINING, Record, read_record
+from kernel.repeat import TRAINING, read_record
 from kernel.runner.device import Machine
 from kernel.runner.loading import one_thread
+from kernel.runner.locked import check_alike
 from kernel.runner.model import check_merge, check_place, write_model
 from kernel.runner.plan import Plan
 from kernel.runner.processes import ALONE, Processes
@@ -112,7 +111,7 @@ def execute(
         },
         "data": list(assembly.task.describe(data)),
     }
-    _check_alike(record, processes)
+    check_alike(record, processes)
     trainer.resume(folder)
     if processes.first:
         try:
@@ -148,20 +147,6 @@ def _fitted(assembly: Assembly, data: Dataset, processes: Processes) -> Codec:
         return codec.fit(assembly.task.audio, _heard(data)).model_dump_json()
 
     return type(codec).model_validate_json(processes.told(fit))
-
-
-def _check_alike(record: dict[str, Any], processes: Processes) -> None:
-    """Raise InputError in a process whose data, plugins or libraries are not those of the first.
-
-    Every process has been here when one goes on.
-    """
-    first = Lock.of(Record.model_validate(json.loads(processes.told(lambda: json.dumps(record)))))
-    for each in differences(first, Lock.of(Record.model_validate(record)))[:1]:
-        raise InputError(
-            f"process {processes.rank} differs from process 0 in {each.what}: {each.now} here, "
-            f"{each.recorded} there; give all processes the same data, plugins and libraries"
-        )
-    processes.barrier()
 
 
 def _heard(data: Dataset) -> Iterator[Tensor]:

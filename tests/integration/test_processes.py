@@ -137,6 +137,29 @@ def test_a_checkpoint_of_four_is_read_by_one_and_by_two(
         assert losses(folder)[-1] == pytest.approx(losses(trained["one"])[-1], rel=1e-9, abs=0)
 
 
+def test_a_run_by_two_or_three_has_the_sounds_of_a_run_by_one(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    words = ["run", "--model", trained["one"] / "model", "--steps", 2, "--count", 7, "--batch", 2]
+    words += ["--device", "cpu", "--out", tmp_path, "--name"]
+    found = together(*(job(n, *words, n) for n in (1, 2, 3)), job(3, *words, "few", "--count", 2))
+    for codes, said in found:
+        assert set(codes) == {0}, said
+        assert said.count("codec") == 1
+    one, *others = (tmp_path / name for name in ("1", "2", "3"))
+    before = json.loads((one / "run.json").read_text())
+    for other in others:
+        assert names(other) == names(one)
+        for file in one.glob("*.wav"):
+            assert (other / file.name).read_bytes() == file.read_bytes()
+        record = json.loads((other / "run.json").read_text())
+        assert record["items"] == before["items"]
+        for key in ("nfe", "network_items", "count", "batch"):
+            assert record["sampling"][key] == before["sampling"][key], key
+    record = json.loads((tmp_path / "few" / "run.json").read_text())
+    assert (record["sampling"]["count"], record["sampling"]["batch"]) == (2, 1)
+
+
 def test_what_ends_processes_is_said_once(settings: Path, tones: Path, tmp_path: Path) -> None:
     other, out, killed = (tmp_path / name for name in ("other", "out", "killed"))
     shutil.copytree(tones, other)
