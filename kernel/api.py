@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from kernel.assembly import assemble, configure
-from kernel.config import RunConfig, Settings, TrainConfig
+from kernel.config import RESUMABLE, RunConfig, Settings, TrainConfig
 from kernel.config import load as load_settings
 from kernel.errors import UsageError
 from kernel.registry import PluginInfo, Registry, Selection
@@ -282,9 +283,10 @@ def train(
 ) -> Training:
     """Train a model into the folder `out`, as `kernel train` does.
 
-    resume: the folder of a training to go on with, whose settings stay but for `device`. settings:
-    fields of TrainConfig. Everything else is as for `run`. Processes that torchrun started, or that
-    have a default process group, train together; process 0 has the observers and writes.
+    resume: the folder of a training to go on with; of its settings `device`, `learning_rate` and
+    the others of `kernel.config.RESUMABLE` may change. settings: fields of TrainConfig. Everything
+    else is as for `run`. Processes that torchrun started, or that have a default process group,
+    train together; process 0 has the observers and writes.
     """
     registry = registry or Registry.scan()
     file = None if config is None else Path(config)
@@ -292,26 +294,31 @@ def train(
     before: Record | None
     if resume is not None:
         given = {name for name, value in values.items() if value is not None}
-        if config or options or source or given - {"device"}:
+        strange = sorted(given - RESUMABLE)
+        if config or options or source or strange:
             raise UsageError(
-                "--resume takes every setting from the training's folder; leave the others out"
+                f"--resume takes every setting from the training's folder but "
+                f"{', '.join(sorted(RESUMABLE))}; leave {', '.join(strange) or 'the others'} out"
             )
         begun = read_record(Path(resume), TRAINING)
-        device = settings.get("device") or "auto"
-        own = begun.config | {"out": Path(resume), "device": device}
-        before, asked = begun, load_settings(TrainConfig, None, own)
+        own = begun.config | {"device": "auto"} | {name: values[name] for name in given}
+        before, asked = begun, load_settings(TrainConfig, None, own | {"out": Path(resume)})
     else:
         before = None if source is None else read_record(Path(source), TRAINING)
         asked = settled(TrainConfig, registry, file, before, values, options)
     plan = plan_training(asked, registry.preferring(asked.prefer))
     plan = compared(plan, asked, file, before, locked)
     check_pair()
+    from kernel.files import claimed
     from kernel.runner.processes import joined
-    from kernel.runner.train import check_folder, execute
+    from kernel.runner.train import check_folder, execute, tidy
 
     said: list[str | None] = []
-    with joined() as processes, guarded():
+    with joined() as processes, guarded(), ExitStack() as held:
         check_folder(asked.out, resume is not None)
+        if processes.first:
+            held.enter_context(claimed(asked.out, "being trained"))
+            tidy(asked.out)
         if planned is not None and processes.first:
             planned(plan)
         watching = (*observers, *plan.assembly.observers) if processes.first else ()

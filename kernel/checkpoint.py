@@ -7,13 +7,16 @@ optimizer state are all else that resuming exactly needs.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernel.errors import InputError
-from kernel.files import staged
+from kernel.files import output_error, staged, synced
+from kernel.record import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "checkpoints",
     "checksum",
+    "damage",
     "load_weights",
     "misfit",
     "not_finite",
@@ -29,14 +33,26 @@ __all__ = [
     "write_tensors",
 ]
 
+STATE = "state.json"
+"""The file of a checkpoint with the step, and the hashes of the other files."""
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file; call inside `staged`, which makes the folder appear whole."""
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write a safetensors file and return its hash, when its bytes are on the disk.
+
+    Call it inside `staged`, which makes the folder appear whole. Raises OutputError.
+    """
     from safetensors.torch import save
 
     # Not save_file, which lets nobody but the owner read the file.
     whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    path.write_bytes(save(whole, {"format": "pt"}))
+    data = save(whole, {"format": "pt"})
+    try:
+        path.write_bytes(data)
+        synced(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    return f"sha256:{sha256(data).hexdigest()}"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -113,17 +129,38 @@ def load_weights(module: nn.Module, path: Path, owner: str) -> None:
 def save_checkpoint(
     folder: Path, step: int, keep: int, tensors: Mapping[str, Mapping[str, Tensor]]
 ) -> Path:
-    """Write the checkpoint of `step` and remove all but the newest `keep`; return its folder.
+    """Write the checkpoint of `step` and return its folder; of all up to it the newest `keep` stay.
 
-    tensors: what stands in each of its files, by the file's name.
+    tensors: what stands in each of its files, by the file's name. Raises OutputError; the
+    checkpoints before are whole then.
     """
     place = folder / "checkpoints" / f"{step:08d}"
-    with staged(place) as stage:
-        for name, each in tensors.items():
-            write_tensors(stage / f"{name}.safetensors", each)
-    for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    with staged(place, replace=True) as stage:
+        files = {
+            file: write_tensors(stage / file, each)
+            for file, each in ((f"{name}.safetensors", each) for name, each in tensors.items())
+        }
+        write_json(stage / STATE, {"step": step, "files": files})
+    *old, _ = (path for path in checkpoints(folder) if int(path.name) <= step)
+    # A later one is damaged, or of steps that are taken anew.
+    later = (path for path in checkpoints(folder) if int(path.name) > step)
+    for path in (*old[: max(len(old) + 1 - keep, 0)], *later):
+        shutil.rmtree(path, ignore_errors=True)
     return place
+
+
+def damage(place: Path) -> str | None:
+    """Return what is wrong with the files of a checkpoint, or None; those before had no hashes."""
+    if not (place / STATE).is_file():
+        return None if (place / "weights.safetensors").is_file() else "it has no weights"
+    try:
+        files: dict[str, str] = json.loads((place / STATE).read_text("utf-8"))["files"]
+        for name, known in sorted(files.items()):
+            if f"sha256:{sha256((place / name).read_bytes()).hexdigest()}" != known:
+                return f"{name} is not as it was written"
+    except (OSError, ValueError, KeyError) as error:
+        return str(error)
+    return None
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -11,7 +11,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from kernel.errors import InputError, UsageError, did_you_mean
 
-__all__ = ["RunConfig", "Settings", "TrainConfig", "explain", "load", "parse_option"]
+__all__ = ["RESUMABLE", "RunConfig", "Settings", "TrainConfig", "explain", "load", "parse_option"]
+
+RESUMABLE = frozenset(
+    {
+        *("average", "checkpoint_every", "compile", "device", "keep", "learning_rate"),
+        *("precision", "sample_count", "sample_every", "sample_inputs", "steps"),
+        *("validate_every", "validate_items", "workers"),
+    }
+)
+"""The settings of a training that may change when it is resumed."""
 
 ConfigT = TypeVar("ConfigT", bound="Settings")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from kernel.errors import OutputError
 
-__all__ = ["numbered", "output_error", "staged", "write_atomic"]
+__all__ = ["CLAIM", "claimed", "numbered", "output_error", "staged", "synced", "write_atomic"]
+
+CLAIM = ".lock"
+"""The file by which a process holds a folder."""
 
 _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose a place that can be written"),
@@ -50,11 +54,66 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        synced(path.parent)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def synced(path: Path) -> None:
+    """Have a file's bytes, or the names in a folder, on the disk before anything else happens."""
+    # Windows opens no folders; there the file system keeps the order.
+    with suppress(PermissionError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def claimed(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a folder against other processes until the block ends; it is free when this one dies.
+
+    The folder is created, and removed when it is empty in the end. doing: the words for the message
+    of another process. Raises OutputError for a folder that another process holds.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = folder / CLAIM
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise output_error(folder, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise OutputError(
+                f"{folder} is {doing} by {file.read() or 'another process'}; wait until it ends, "
+                f"or choose another folder"
+            ) from None
+        except OSError:  # A file system without locks.
+            yield
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                for each in made:
+                    each.rmdir()
 
 
 @contextmanager
@@ -91,7 +150,9 @@ def staged(folder: Path, replace: bool = False) -> Iterator[Path]:
             if not replace:
                 raise FileExistsError(errno.ENOTEMPTY, "the name was taken meanwhile")
             folder.replace(old)
+        synced(partial)
         partial.replace(folder)
+        synced(folder.parent)
     except BaseException as error:
         if os.path.lexists(old) and not os.path.lexists(folder):
             old.replace(folder)

@@ -18,7 +18,10 @@ __all__ = ["Difference", "Lock", "differences", "lock_path", "read_lock"]
 ELSEWHERE = {"plugins", "without", "options", "prefer", "model", "inputs", "precision"}
 """Settings that a lock holds as its parts."""
 
-IDLE = {"out", "name", "device", "checkpoint_every", "keep"}
+IDLE = {
+    *("out", "name", "device", "workers", "checkpoint_every", "keep", "snapshot_every"),
+    *("validate_every", "validate_items", "sample_every", "sample_count", "sample_inputs"),
+}
 """Settings that change no byte of the result."""
 
 

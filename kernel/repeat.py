@@ -70,6 +70,9 @@ class Record(BaseModel, frozen=True):
     steps: int | None = Field(None, validation_alias=AliasPath("sampling", "steps"))
     requirements: tuple[str, ...]
     fitted: dict[str, dict[str, Any]] = Field({}, description="options that a data set decided")
+    segments: tuple[Record, ...] = Field(
+        (), description="a training's earlier parts, which were done with something else"
+    )
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -25,8 +25,11 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 """
 
 
+WATCHED = ("checkpoint_every", "validate_every", "sample_every", "average")
+
+
 @click.command(epilog=EPILOG)
-@configured(TrainConfig, "model", "steps", "batch", "learning_rate", "workers", "out")
+@configured(TrainConfig, "model", "steps", "batch", "learning_rate", "workers", *WATCHED, "out")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

@@ -119,7 +119,7 @@ class Feed:
         )
         self._loader = Loader(data, config, micro_batches(config, processes))
         self.waiting, self.close = self._loader.waiting, self._loader.close
-        self.skipped = self._loader.skipped
+        self.skipped, self.indices = self._loader.skipped, self._loader.indices
 
     @torch.no_grad()
     def batch(self, step: int, rows: range) -> Batch:

@@ -91,6 +91,10 @@ class Loader:
         self.skipped.update(each for item in items for each in item.skipped)
         return items
 
+    def indices(self, step: int) -> list[int]:
+        """Return the indices in the data set of all items of a step."""
+        return self._items.indices(step)
+
     def waiting(self) -> float:
         """Return the share of the time since the last call that was spent in `items`."""
         now = time.perf_counter()
@@ -145,10 +149,16 @@ class _Items:
         step, rows = asked
         return [self._item(step * self._batch + row) for row in rows]
 
-    def _item(self, place: int) -> Item:
+    def indices(self, step: int) -> list[int]:
+        return [self._index(step * self._batch + row) for row in range(self._batch)]
+
+    def _index(self, place: int) -> int:
         epoch, index = divmod(place, len(self._data))
+        return shuffled(index, len(self._data), self._seed, "epoch", epoch)
+
+    def _item(self, place: int) -> Item:
         return self._data.item(
-            shuffled(index, len(self._data), self._seed, "epoch", epoch),
+            self._index(place),
             generator(self._seed, "example", place),
         )
 

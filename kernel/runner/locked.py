@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from kernel.config import Settings, TrainConfig
+from kernel.config import RESUMABLE, Settings, TrainConfig
 from kernel.errors import Difference, InputError, LockError, UsageError
 from kernel.lock import Lock, differences, lock_path, read_lock
 from kernel.repeat import Record
@@ -34,8 +34,8 @@ def compared(
 ) -> Plan:
     """Return the plan with a note for everything that is not as recorded.
 
-    With `locked`, raise LockError instead, for what differs from the record or the lock of
-    `config`; UsageError where there is neither.
+    With `locked`, raise LockError instead, for what differs from the record, any earlier segment of
+    it, or the lock of `config`; UsageError where there is neither.
     """
     if locked and plan.drift:
         raise LockError(f"{'; '.join(plan.drift)}; leave --locked out, or install what it was")
@@ -49,7 +49,14 @@ def compared(
         place, lock = lock_path(config), read_lock(config, remedy)
     else:
         raise UsageError("--locked needs something to compare with: --from DIR, or -c FILE")
-    found = differences(lock, snapshot(plan, settings))
+    now = snapshot(plan, settings)
+    found = differences(lock, now)
+    for segment in before.segments if before else ():
+        earlier = differences(Lock.of(segment), now)
+        # On purpose a resumed training may have had others before.
+        going_on = isinstance(settings, TrainConfig) and settings.out == place
+        changed = RESUMABLE | {"precision of the network"} if going_on else frozenset()
+        found += [each for each in earlier if each not in found and each.what not in changed]
     if locked:
         refuse(found, place, remedy)
     notes = (f"{each.what} was {each.recorded}, is {each.now}" for each in found if not each.chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from kernel.assembly import Assembly
 from kernel.config import TrainConfig
 from kernel.errors import MisfitError, OutputError, UsageError
-from kernel.files import output_error
+from kernel.files import CLAIM, output_error
 from kernel.kinds.codec import Codec, CodecModule
 from kernel.kinds.observer import Observer
 from kernel.kinds.task import Dataset
@@ -37,11 +38,11 @@ HEARD = 4096
 def check_folder(folder: Path, resume: bool) -> None:
     """Check that a training may go to a folder, or go on in it.
 
-    Raises OutputError for a folder with something else in it. Nothing is made yet; what a killed
-    training left half written is removed.
+    Raises OutputError for a folder with something else in it. Nothing is made or removed.
     """
     if not (folder / TRAINING).exists():
         found = sorted(folder.iterdir()) if folder.is_dir() else [folder] * folder.exists()
+        found = [each for each in found if each.name != CLAIM]
         if found:
             raise OutputError(
                 f"{folder} is no folder of a training and {found[0]} is there already; choose "
@@ -53,6 +54,10 @@ def check_folder(folder: Path, resume: bool) -> None:
             f"another --out"
         )
     check_place(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a killed training left half written in a folder that this process holds."""
     for partial in (*folder.glob(".*.partial-*"), *folder.glob("checkpoints/.*.partial-*")):
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -118,6 +123,7 @@ def execute(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from error
+        record = continued(record, folder / TRAINING, trainer.step)
         write_json(folder / TRAINING, record)
     for observer in observers:
         observer.started(folder, record)
@@ -147,6 +153,27 @@ def _fitted(assembly: Assembly, data: Dataset, processes: Processes) -> Codec:
         return codec.fit(assembly.task.audio, _heard(data)).model_dump_json()
 
     return type(codec).model_validate_json(processes.told(fit))
+
+
+def continued(record: dict[str, Any], path: Path, step: int) -> dict[str, Any]:
+    """Return the record of a training that goes on at a step, with those before as `segments`.
+
+    path: the record so far, if there is one. One that says the same is no segment of its own.
+    """
+    began = {"segments": [], "from_step": step}
+    if not path.is_file():
+        return record | began
+    before = json.loads(path.read_text("utf-8"))
+    kept = {name: before.pop(name, own) for name, own in (("segments", []), ("from_step", 0))}
+    same = json.loads(json.dumps(record)) == before
+    return record | (
+        kept
+        if same
+        else {
+            "segments": [*kept["segments"], before | {"from_step": kept["from_step"]}],
+            "from_step": step,
+        }
+    )
 
 
 def _heard(data: Dataset) -> Iterator[Tensor]:

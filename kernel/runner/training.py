@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,13 +22,14 @@ from kernel.assembly import Assembly
 from kernel.checkpoint import (
     checkpoints,
     checksum,
+    damage,
     load_weights,
     not_finite,
     read_tensors,
     save_checkpoint,
 )
 from kernel.config import TrainConfig
-from kernel.errors import NumericalError, PluginError
+from kernel.errors import InputError, NumericalError, PluginError, UsageError
 from kernel.files import write_atomic
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import RecipeModule
@@ -44,6 +46,9 @@ from kernel.runner.report import Diverged, Report
 from kernel.runner.samples import Samples
 from kernel.runner.watch import Validation, watching
 from kernel.seeds import derive
+
+EARLY = 10
+"""The step of the first checkpoint, so that whatever is wrong with checkpoints is known early."""
 
 
 class Trainer:
@@ -99,12 +104,32 @@ class Trainer:
         self._stopped = False
 
     def resume(self, folder: Path) -> None:
-        """Take up the newest checkpoint in `folder`, if there is one."""
-        for found in checkpoints(folder)[-1:]:
-            load_weights(self.module, found / "weights.safetensors", str(found))
-            self._kept.load(found)
-            self._groups.load(read_tensors(found / "optimizer.safetensors"))
-            self.step = int(found.name)
+        """Take up the newest checkpoint in `folder` that is whole, if there are any.
+
+        A damaged one is a warning. Raises InputError where all are, and UsageError for a checkpoint
+        of more steps than are to be taken.
+        """
+        found = checkpoints(folder)
+        for place in reversed(found):
+            if wrong := damage(place):
+                warnings.warn(
+                    f"checkpoint {place} is damaged ({wrong}) and is passed over", stacklevel=2
+                )
+                continue
+            self.step = int(place.name)
+            if self.step > self._config.steps:
+                raise UsageError(
+                    f"{folder} has taken {self.step} steps already; set --steps to that or more"
+                )
+            load_weights(self.module, place / "weights.safetensors", str(place))
+            self._kept.load(place)
+            self._groups.load(read_tensors(place / "optimizer.safetensors"))
+            return
+        if found:
+            raise InputError(
+                f"all {len(found)} checkpoints in {folder} are damaged; train anew with kernel "
+                f"train --from {folder} --out OTHER"
+            )
 
     @property
     def skipped(self) -> Counter[str]:
@@ -148,7 +173,7 @@ class Trainer:
                     whole = True
                 if self._stopped:
                     raise KeyboardInterrupt
-                due = self.step % config.checkpoint_every == 0 or self.step == config.steps
+                due = self.step in (EARLY, config.steps) or self.step % config.checkpoint_every == 0
                 validated = self._validation.due(self.step, config.steps)
                 sampled = self._samples.due(self.step, config.steps)
                 reported = due or validated or sampled or self.step % 10 == 0
@@ -269,13 +294,20 @@ class Trainer:
 
     def _good(self, folder: Path) -> str:
         last = next(reversed(checkpoints(folder)), None)
-        return f"the last good checkpoint is {last}" if last else "there is no checkpoint"
+        return f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
 
     def _diverged(self, what: str, folder: Path, step: int | None = None) -> NumericalError:
+        learnt = ""
+        if step is not None:
+            indices = self._feed.indices(step - 1)
+            items = ", ".join(map(str, indices[:8]))
+            more = f" and {len(indices) - 8} more" * (len(indices) > 8)
+            learnt = f", which learnt from the items {items}{more} of the data"
+        rate = f"--learning-rate {self._config.learning_rate / 2:g}"
+        whole = " --precision float32" * (self._config.precision != "float32")
         return NumericalError(
-            f"{what} is not finite at step {step or self.step}; {self._good(folder)}; train anew "
-            f"with a lower learning_rate or --precision float32 (kernel train --from {folder} "
-            f"--out OTHER)"
+            f"{what} is not finite at step {step or self.step}{learnt}; {self._good(folder)}; go "
+            f"on from there with kernel train --resume {folder} {rate}{whole}"
         )
 
 

@@ -268,7 +268,7 @@ def test_a_model_is_trained_and_loaded(
     assert kernel.load(made.model).sample(count=1, steps=1)[0].audio.isfinite().all()
     assert kernel.train(resume=made.folder).folder == made.folder
     with pytest.raises(kernel.UsageError, match="takes every setting from the training's folder"):
-        kernel.train(resume=made.folder, steps=8)
+        kernel.train(resume=made.folder, batch=2)
 
 
 def test_sounds_are_scored(model: Path, tmp_path: Path) -> None:

@@ -63,14 +63,15 @@ def test_ctrl_c_in_the_middle_of_a_write_leaves_nothing(
     assert names(tmp_path) == []
 
 
-def test_the_bytes_are_synced_before_the_name_changes_hands(
+def test_the_bytes_are_synced_before_the_name_changes_hands_and_the_name_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append(names(tmp_path)))
     write_atomic(tmp_path / "a.bin", b"new")
-    assert len(seen) == 1
+    assert len(seen) == 2
     assert "a.bin" not in seen[0]
+    assert seen[1] == ["a.bin"]
 
 
 def test_a_missing_folder_is_named_with_what_to_do(tmp_path: Path) -> None:

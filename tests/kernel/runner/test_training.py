@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -27,7 +28,7 @@ from kernel import (
 from kernel.assembly import Assembly, Part
 from kernel.checkpoint import checkpoints, read_tensors
 from kernel.config import RunConfig, TrainConfig
-from kernel.errors import NumericalError
+from kernel.errors import InputError, NumericalError, OutputError, UsageError
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.train import _heard
@@ -263,8 +264,93 @@ def test_no_checkpoint_has_a_weight_that_is_not_finite(
         tested.run(tmp_path)
     assert str(caught.value) == (
         f"{named} is not finite at step 4; the last good checkpoint is "
-        f"{tmp_path}/checkpoints/00000002; train anew with a lower learning_rate or --precision "
-        f"float32 (kernel train --from {tmp_path} --out OTHER)"
+        f"{tmp_path}/checkpoints/00000002; go on from there with kernel train --resume {tmp_path} "
+        f"--learning-rate 0.00025 --precision float32"
     )
     (good,) = checkpoints(tmp_path)
     assert read_tensors(good / "weights.safetensors")["net.weight"].isfinite().all()
+
+
+def test_the_first_checkpoint_is_early(tmp_path: Path) -> None:
+    trainer(steps=30, checkpoint_every=25, keep=9).run(tmp_path)
+    assert kept(tmp_path) == ["10", "25", "30"]
+
+
+def test_a_loss_that_is_not_finite_names_its_step_and_its_items(tmp_path: Path) -> None:
+    tested: Any = trainer(steps=20, batch=12, checkpoint_every=3)
+    tested.module.before = lambda k: k == 7 and tested.module.net.weight.data.fill_(torch.nan)
+    indices = [tested._feed.indices(7)[row] for row in range(8)]
+    with pytest.raises(NumericalError) as caught:
+        tested.run(tmp_path)
+    assert str(caught.value).startswith(
+        f"loss is not finite at step 8, which learnt from the items "
+        f"{', '.join(map(str, indices))} and 4 more of the data; the last good checkpoint is "
+        f"{tmp_path}/checkpoints/00000006; go on from there with kernel train --resume"
+    )
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "gone"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, harm: str) -> None:
+    trainer(checkpoint_every=2, steps=4).run(tmp_path)
+    file = checkpoints(tmp_path)[-1] / "ema.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    if harm == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(data[:-9] if harm == "cut" else data)
+    again = trainer(checkpoint_every=1, steps=4, keep=1)
+    with pytest.warns(UserWarning, match=r"^checkpoint .*/00000004 is damaged \(.*ema.*\) and is "):
+        again.resume(tmp_path)
+    assert again.step == 2
+    # What is passed over is not kept in place of what is good.
+    again._config = again._config.model_copy(update={"steps": 3})
+    again.run(tmp_path)
+    assert kept(tmp_path) == ["3"]
+
+
+def test_checkpoints_that_are_all_damaged_are_one_sentence(tmp_path: Path) -> None:
+    trainer(checkpoint_every=2, steps=4).run(tmp_path)
+    for place in checkpoints(tmp_path):
+        (place / "state.json").write_text("{")
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(InputError, match=r"^all 2 checkpoints in .* are damaged; train anew with"),
+    ):
+        trainer().resume(tmp_path)
+
+
+def test_a_checkpoint_from_before_hashes_is_taken(tmp_path: Path) -> None:
+    trainer(steps=4).run(tmp_path)
+    (checkpoints(tmp_path)[-1] / "state.json").unlink()
+    again = trainer()
+    again.resume(tmp_path)
+    assert again.step == 4
+
+
+def test_fewer_steps_than_were_taken_are_refused(tmp_path: Path) -> None:
+    trainer(steps=4).run(tmp_path)
+    with pytest.raises(UsageError, match=r"has taken 4 steps already; set --steps to that or mo"):
+        trainer(steps=3).resume(tmp_path)
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested: Any = trainer(checkpoint_every=2)
+    written = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if tested.step == 4 and path.name == "ema.safetensors":
+            written(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"^cannot write .*: no space is left on the device; f"):
+        tested.run(tmp_path)
+    assert OutputError.exit_code == 5
+    assert [each.name for each in (tmp_path / "checkpoints").iterdir()] == ["00000002"]
+    resumed = trainer(checkpoint_every=2)
+    resumed.resume(tmp_path)
+    assert resumed.step == 2
