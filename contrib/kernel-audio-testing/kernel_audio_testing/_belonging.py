@@ -200,6 +200,11 @@ def check_batches(subject: Subject) -> str | None:
             scale = max(1e-6, float(single.target.abs().max()))
             fact = f"the target of window {index} differs by {error / scale:.2g} in a batch"
             require(error / scale < 1e-3, fact)
+            noise, own = (torch.as_tensor(each.noise).float() for each in (known, single))
+            noise = noise[index] if noise.ndim else noise
+            error = float((noise - own).abs().max())
+            fact = f"the noise of window {index} is another in a batch"
+            require(error <= 1e-3 * float(own.abs().max()), fact)
     return None
 
 

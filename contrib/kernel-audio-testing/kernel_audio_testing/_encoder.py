@@ -123,6 +123,11 @@ def check_same_sound(subject: Subject) -> str | None:
         ways[f"at {rate} Hz"] = (resample(audio, RATE, rate), rate)
     with torch.no_grad():
         heard = module(audio, RATE)
+        for channel in range(2):
+            mixed = audio[:1].repeat(1, 2, 1)
+            mixed[:, channel] = audio[1]
+            change = float((module(mixed, RATE) - module(audio[:1], RATE)).abs().max())
+            require(change > 1e-6, f"of a sound in stereo, channel {channel} is not heard")
         usual = float((heard[0] - heard[1]).norm())
         for way, (sounds, rate) in ways.items():
             moved = float((module(sounds, rate) - heard).norm(dim=1).max()) / usual

@@ -129,6 +129,23 @@ def check_ends(subject: Subject) -> str | None:
 
 
 @torch.no_grad()
+def check_loudness(subject: Subject) -> str | None:
+    """Check that soft and loud sounds are decoded as loud as they are, and silence as silence."""
+    untrained(subject)
+    module, _, audio = built(subject)
+    gains = []
+    for gain in (0.03, 0.3, 1.0, 8.0):
+        sound = gain * tones(audio, 6000)
+        off = _decibels(module.decode(latent_of(module, sound), 6000), sound)
+        require(abs(off) < 3, f"sounds of rms {0.1 * gain:g} are {off:+.1f} dB as loud")
+        gains.append(off)
+    silence = torch.zeros(1, audio.channels, 6000)
+    rest = float(module.decode(latent_of(module, silence), 6000).square().mean().sqrt())
+    require(rest < 1e-5, f"silence is decoded as a sound of rms {rest:.2g}")
+    return f"{min(gains):+.1f} to {max(gains):+.1f} dB"
+
+
+@torch.no_grad()
 def check_shorter(subject: Subject) -> str | None:
     """Check that fewer samples are the beginning of more, of one latent."""
     module, codec, audio = built(subject)
@@ -176,6 +193,7 @@ CHECKS = (
     check_stereo,
     check_rates,
     check_ends,
+    check_loudness,
     check_shorter,
     check_silence_after,
     check_scale,

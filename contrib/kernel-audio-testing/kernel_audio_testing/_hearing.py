@@ -106,6 +106,11 @@ def check_levels(subject: Subject) -> str | None:
             change = float((found[index + 1] - found[index]).abs().max() / found.abs().max())
             pair = f"{LEVELS[index]:g} and {LEVELS[index + 1]:g}"
             require(change > 1e-7, f"F is the same at the values {pair} of c_noise")
+        if scene.times == 2:
+            pair_of = torch.tensor([[0.5, -0.5], [-0.5, 0.5]]).double()
+            one, other = scene(x[:2], pair_of, _copies(item(condition, 0), 2))
+            swapped = float((one - other).abs().max() / found.abs().max())
+            require(swapped > 1e-7, "F is the same when the two times are exchanged")
     return None
 
 

@@ -39,7 +39,8 @@ __all__ = [
 ENDLESS = 1000
 """Lists of windows after which a coroutine is taken not to end."""
 
-LABELS = ("alpha", "beta", "gamma")
+LABELS = ("9", "10", "beta")
+"""Sorted by value, not as text, so that files are found in another order."""
 
 
 @attrs.frozen

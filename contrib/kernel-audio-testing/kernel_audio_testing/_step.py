@@ -75,6 +75,24 @@ def check_weights(subject: Subject) -> str | None:
     return None
 
 
+def check_grouped(subject: Subject) -> str | None:
+    """Check that whatever could be trained and changes a loss is in a group."""
+    bench = Bench.of(subject)
+    held = {id(each) for group in bench.module.groups.values() for each in group}
+    left = {
+        name: each
+        for name, each in bench.module.named_parameters()
+        if each.requires_grad and id(each) not in held
+    }
+    for k in STEPS:
+        loss = cast(Tensor, sum(each.sum() for each in bench.losses(k).values()))
+        found = torch.autograd.grad(loss, list(left.values()), allow_unused=True) if left else ()
+        for name, gradient in zip(left, found, strict=True):
+            idle = gradient is None or not gradient.any()
+            require(idle, f"the loss of step {k} depends on {name!r}, which is in no group")
+    return None
+
+
 def check_own_draws(subject: Subject) -> str | None:
     """Check that each step and each item has noise of its own."""
     bench = Bench.of(subject)
@@ -147,6 +165,7 @@ CHECKS = (
     check_halves,
     check_lengths,
     check_weights,
+    check_grouped,
     check_own_draws,
     check_condition,
     check_floor,

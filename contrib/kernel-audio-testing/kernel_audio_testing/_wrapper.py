@@ -251,9 +251,9 @@ def check_codec(subject: Subject) -> str | None:
     return None
 
 
-def _draws() -> Noise:
-    """Return noise that is another in each step, and the same every time."""
-    return lambda sigma, following: normal(2, 2, 32, seed=round(1000 * (sigma + following)))
+def _draws(first: int = 0) -> Noise:
+    """Return noise of the items from `first` on: another in each step, the same every time."""
+    return lambda sigma, following: normal(2, 2, 32, seed=round(1e3 * (sigma + following)))[first:]
 
 
 def check_solver(subject: Subject) -> str | None:
@@ -289,6 +289,9 @@ def check_solver(subject: Subject) -> str | None:
     )
     for one, other in zip(plain, along, strict=True):
         same(other, one, "the states of a solver taken along no process, and of itself", 1e-9)
+    alone = [step.x for step in solver.trajectory(denoise, x[1:], sigmas, _draws(first=1))]
+    for one, other in zip(plain, alone, strict=True):
+        same(one[1:], other, "the states of an item in a batch and alone", 1e-9)
     require(solver.order == GivenSolver().order, f"a solver of order 1 says {solver.order}")
     return None
 

@@ -86,6 +86,8 @@ class Net(nn.Module):
             told, aligned = self.kept
         if "padding" in self.faults and count is not None:
             x = x + x.mean(-1, keepdim=True)
+        if "exchanged" in self.faults:
+            c_noise = c_noise.mean(1, keepdim=True).expand_as(c_noise)
         if "second" in self.faults:
             c_noise = c_noise * c_noise.new_tensor([1.0, 0.0])
         size = x.shape[2:]
@@ -157,6 +159,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Beside, {"faults": ["never"]}, "dropout"),
         (Beside, {"faults": ["one-sided"]}, "levels"),
         (Beside, {"faults": ["rounded"]}, "levels"),
+        (Beside, {"faults": ["exchanged"], "times": 2}, "levels"),
         (Beside, {"faults": ["maskless"]}, "null_condition"),
         (Beside, {"faults": ["coarse"]}, "everything"),
         (Beside, {"faults": ["end"]}, "everything"),

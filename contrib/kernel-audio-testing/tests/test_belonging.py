@@ -30,7 +30,7 @@ class Words(Task):
 
     faults: tuple[str, ...] = Field((), description="what is broken")
     path: str | None = Field(None, description="folder")
-    labels: tuple[str, ...] = Field(("alpha", "beta", "gamma"), description="labels")
+    labels: tuple[str, ...] = Field(("9", "10", "beta"), description="labels")
     label: str | None = Field(None, description="the one to make")
     cache: float = Field(1.0, description="gigabytes kept")
     mask: bool = Field(False, description="say what is valid")
@@ -204,7 +204,10 @@ class Gap(Task):
         origin = torch.stack([item.origin for item in items])
         if "first" in self.faults:
             origin = origin[:1].expand_as(origin)
-        return Measurement(lambda x: x, origin, lambda a, b: (a - b).square().mean((1, 2)))
+        noise = origin[:, :, :1] * ("deviation" in self.faults) * (len(items) - 1)
+        return Measurement(
+            lambda x: x, origin, lambda a, b: (a - b).square().mean((1, 2)), noise=noise
+        )
 
 
 @pytest.mark.parametrize("component", [Words, Gap, Whole])
@@ -215,18 +218,19 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
 @pytest.mark.parametrize(
     ("component", "fault", "check", "message"),
     [
-        (Words, "shift", "labels", "item 0, of alpha_0.wav, has not the label 'alpha'"),
-        (Words, "next", "labels", "'0' is told something else than 'alpha'"),
+        (Words, "shift", "labels", "item 0, of 10_1.wav, has not the label '10'"),
+        (Words, "next", "labels", "'0' is told something else than '9'"),
         (Words, "zero", "null", "a vector is all zeros, which is the null condition"),
-        (Words, "twins", "null", "'gamma' is told as another label is"),
+        (Words, "twins", "null", "'beta' is told as another label is"),
         (Words, "ones", "null", "an item without a vector is not told zeros"),
-        (Words, "any", "null", "a request is not told 'beta'"),
+        (Words, "any", "null", "a request is not told '10'"),
         (Words, "rounded", "valid", "is silent before"),
         (Words, "loop", "valid", "sounds beyond"),
         (Words, "late", "valid", "other frames than the first"),
         (Words, "unheard", "valid", "items say what is valid, and their condition does not"),
         (Words, "rank", "batches", "the vector of windows differs in a batch and alone"),
         (Gap, "first", "batches", "the target of window 1 differs by"),
+        (Gap, "deviation", "batches", "the noise of window 0 is another in a batch"),
         (Words, "view", "owned", "keeps what is done to its audio"),
         (Words, "start", "crops", "12 stretches of"),
         (Words, "kept", "memory", "item 0 is another without a cache"),

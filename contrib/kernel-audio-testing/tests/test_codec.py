@@ -41,6 +41,10 @@ class Blocks(nn.Module):
     def decode(self, latent: Tensor, samples: int) -> Tensor:
         blocks = latent.unflatten(1, (-1, 64)).transpose(2, 3) * self.std
         audio = blocks.flatten(2)
+        if "hiss" in self.faults:
+            audio = audio + 1e-4
+        if "bounded" in self.faults:
+            audio = audio.clamp(-0.3, 0.3)
         if "narrow" in self.faults and self.audio.sample_rate > 16000:
             spectrum = torch.fft.rfft(audio)
             kept = torch.fft.rfftfreq(audio.shape[-1], 1 / self.audio.sample_rate) < 8000
@@ -152,6 +156,8 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Block, {"faults": ["undone"]}, "gradient"),
         (Block, {"faults": ["narrow"]}, "rates"),
         (Block, {"faults": ["cut"]}, "ends"),
+        (Block, {"faults": ["hiss"]}, "loudness"),
+        (Block, {"faults": ["bounded"]}, "loudness"),
         (Block, {"faults": ["sized"]}, "shorter"),
         (Block, {"faults": ["mean"]}, "silence_after"),
         (Weighty, {"faults": ["scaled"]}, "scale"),

@@ -106,6 +106,13 @@ class Left(Sound):
         return _level(audio) * (1 if audio.shape[1] == 1 else -1)
 
 
+class OneSided(Sound):
+    """Hear the first channel."""
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return super().hear(audio[:, :1], sample_rate)
+
+
 class Silent(Sound):
     """Divide by the power of silence."""
 
@@ -172,6 +179,7 @@ def test_what_is_sound_passes(component: type[Encoder], broken: Callable[..., se
         (Meddles, "distinct", "audio is changed in place"),
         (Fixed, "same_sound", "at 8000 Hz a sound is heard "),
         (Left, "same_sound", "in stereo a sound is heard "),
+        (OneSided, "same_sound", "of a sound in stereo, channel 1 is not heard"),
         (Silent, "silence", "silence is heard as numbers that are not finite"),
         (Detached, "gradient", "it has no gradient; set differentiable = False"),
         (Modest, "gradient", "it has a gradient; set differentiable = True"),

@@ -206,6 +206,14 @@ class Vanishing(Good):
         return {"network": loss * module.other.weight.exp()[0]}
 
 
+class Ungrouped(Good):
+    """Leave a weight that counts out of the group."""
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        loss = super().losses(module, batch, k)["network"]
+        return {"network": loss * module.other.weight.exp()[0]}
+
+
 class Clean(Good):
     """Show the network x0 itself."""
 
@@ -246,6 +254,7 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
         (OneNoise, "own_draws", "correlates by"),
         (Untold, "condition", "another when the condition is another"),
         (Vanishing, "floor", "the gradient of the model falls to"),
+        (Ungrouped, "grouped", "depends on 'other.weight', which is in no group"),
         (Clean, "shown", "is shown x of standard deviation"),
         (Inverted, "exact", "loss of a network that knows x0"),
     ],

@@ -138,6 +138,26 @@ class Louder(Solver):
         yield from self.inner.steps(denoise, x, sigmas, lambda *step: 2 * noise(*step))
 
 
+class Shares(Wrapper):
+    """Give every item the noise of the first."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Sharing(inner=solver)
+
+
+class Sharing(Louder):
+    """Shares the noise."""
+
+    def along(self, path: Any, origin: Any) -> Solver:
+        return self
+
+    def steps(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
+        shared = lambda *step: noise(*step)[:1].expand_as(x)  # noqa: E731
+        yield from self.inner.steps(denoise, x, sigmas, shared)
+
+
 class Stays(Sound):
     """Give back what it has wrapped, as it is."""
 
@@ -214,6 +234,7 @@ def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:
         (Remembers, "inputs", "two sounds have one latent"),
         (Twice, "solver", "it evaluates 6 times in 3 steps, and says 3"),
         (Loses, "solver", "the states of a solver taken along no process, and of itself"),
+        (Shares, "solver", "the states of an item in a batch and alone"),
         (Stays, "merge", "is left with ['extra', 'inner.first.bias'"),
         (Shortens, "network", "x [2, 2, 32] becomes (2, 2, 30)"),
         (Random, "same_seed", "two networks of one seed: they differ by"),
