@@ -1,4 +1,4 @@
-"""What belongs together in a task: sounds and labels, padding and `valid`, what is kept."""
+"""What belongs together in a task: sounds and labels, padding and `valid`, files and splits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from kernel import Item, Request, read_audio
-from kernel.audio import write_audio
-from kernel.errors import KernelError, UsageError
-from kernel.values import AudioSpec, Condition, Sound
+from kernel import Item, read_audio
+from kernel.errors import UsageError
+from kernel.values import Condition
+from kernel_audio_testing import _returned
 from kernel_audio_testing._scene import (
     LABELS,
     Scene,
@@ -24,7 +24,7 @@ from kernel_audio_testing._scene import (
     some,
     space_of,
 )
-from kernel_audio_testing._sounds import tones
+from kernel_audio_testing._sounds import found_in
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 
 __all__ = ["CHECKS"]
@@ -44,15 +44,8 @@ def _source(scene: Scene, audio: Tensor | None) -> tuple[Path, int]:
     found = []
     for file in scene.files:
         whole, _ = read_audio(file, spec.sample_rate, spec.channels)
-        size = whole.shape[-1] + audio.shape[-1]
-        product = torch.fft.rfft(whole[0], size) * torch.fft.rfft(audio[0], size).conj()
-        likeness = torch.fft.irfft(product, size)[: whole.shape[-1]]
-        power = torch.cat([torch.zeros(1), whole[0].double().square().cumsum(0)])
-        ends = (torch.arange(whole.shape[-1]) + audio.shape[-1]).clamp(max=whole.shape[-1])
-        norms = (power[ends] - power[:-1]).sqrt() * audio[0].norm()
-        likeness = likeness / norms.clamp(min=1e-3 * float(norms.max()))
-        place = int(likeness.argmax())
-        found.append((float(likeness[place]), file, place))
+        likeness, place = found_in(whole[0], audio[0])
+        found.append((likeness, file, place))
     score, file, place = max(found)
     if score < 0.9:
         raise Inapplicable("its items are not those of the kit's files")
@@ -255,23 +248,23 @@ def check_memory(subject: Subject) -> str | None:
     return None
 
 
-def check_joined(subject: Subject) -> str | None:
-    """Check that windows of one level are joined without a seam, where all is made anew."""
-    with scene_of(subject) as scene:
-        if "measurement" in scene.task.offers:
-            raise Inapplicable("what is known is put beside what is made")
-        for request in scene.requests(len(scene.files)):
-            lists, sounds = scene.played(request, lambda shape: torch.full(shape, 0.01))
-            if sum(map(len, lists)) < 2 or request.given is None:
-                continue
-            for sound in sounds:
-                skip = sound.audio.shape[-1] // 20
-                middle = sound.audio[:, skip:-skip]
-                low, high = float(middle.min()), float(middle.max())
-                fact = f"windows of one level become a sound of levels from {low:.3g} to {high:.3g}"
-                require(high - low <= 0.05 * abs(high), fact)
-            return f"{sum(map(len, lists))} windows"
-    raise Inapplicable("no sound is made of several windows")
+def check_channels(subject: Subject) -> str | None:
+    """Check that an item of stereo has both channels of its file, in their order."""
+    if "channels" not in subject.load().model_fields or "channels" in subject.options:
+        raise Inapplicable("it has no option `channels` that the kit could set")
+    with scene_of(subject, channels=2) as scene:
+        data = dataset_of(scene)
+        for index in some(len(data)):
+            item = data.item(index, seeded())
+            file, place = _source(scene, item.audio)
+            whole, _ = read_audio(file, scene.task.audio.sample_rate, 2)
+            part = whole[:, place : place + item.samples]
+            likeness = torch.corrcoef(torch.cat([item.audio[:, : part.shape[1]], part]))
+            own = min(float(likeness[0, 2]), float(likeness[1, 3]))
+            require(
+                own > 0.95, f"a channel of item {index} is like that of {file.name} to {own:.2f}"
+            )
+    return None
 
 
 def check_splits(subject: Subject) -> str | None:
@@ -299,47 +292,6 @@ def _names(scene: Scene, split: str) -> list[str]:
     return [_source(scene, item.audio)[0].name for item in items]
 
 
-def check_kept(subject: Subject) -> str | None:
-    """Check that a sound is as given outside its spans, bit for bit, and made anew within."""
-    kept = 0
-    with scene_of(subject) as scene:
-        place = scene.files[0].parent.parent / "kit-other.wav"
-        rate = scene.task.audio.sample_rate * 3 // 2
-        seconds = scene.task.samples / scene.task.audio.sample_rate
-        other = tones(AudioSpec(rate, 2), round(0.9 * seconds * rate) + 7, 1, seed=8)[0]
-        try:
-            write_audio(place, other, rate)
-            for files in (scene.files[-1:], scene.files[-2:], [place], [place, scene.files[-1]]):
-                try:
-                    requests = scene.task.requests(files, 1)
-                except KernelError:
-                    continue
-                for request in requests:
-                    kept += sum(_held(request, sound) for sound in scene.sounds(request))
-        finally:
-            place.unlink(missing_ok=True)
-    if not kept:
-        raise Inapplicable("its sounds have no spans")
-    return f"{kept} samples"
-
-
-def _held(request: Request, sound: Sound) -> int:
-    """Return how many samples outside its spans a sound was given; raises Violation."""
-    if sound.given is None or not sound.spans:
-        return 0
-    count = min(sound.audio.shape[-1], sound.given.shape[-1])
-    given, found = sound.given[:, :count], sound.audio[:, :count]
-    inside = torch.zeros(count, dtype=torch.bool)
-    for start, stop in sound.spans:
-        inside[round(start * sound.sample_rate) : round(stop * sound.sample_rate)] = True
-    require(given.shape == found.shape, f"{sound.name!r} has {len(found)} channels, not as given")
-    error = float((given - found)[:, ~inside].abs().amax()) if not inside.all() else 0.0
-    require(error == 0, f"{sound.name!r} differs by {error:.2g} from what is given, beside a span")
-    new = not inside.any() or not torch.equal(given[:, inside], found[:, inside])
-    require(new, f"{sound.name!r} is as given within a span, where it is to be made anew")
-    return int((~inside).sum())
-
-
 CHECKS = (
     check_labels,
     check_null,
@@ -349,6 +301,6 @@ CHECKS = (
     check_crops,
     check_memory,
     check_splits,
-    check_joined,
-    check_kept,
+    check_channels,
+    *_returned.CHECKS,
 )

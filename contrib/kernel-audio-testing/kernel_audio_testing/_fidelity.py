@@ -172,6 +172,25 @@ def check_silence_after(subject: Subject) -> str | None:
 
 
 @torch.no_grad()
+def check_set(subject: Subject) -> str | None:
+    """Check that `fit` leaves an option alone that the user has set."""
+    untrained(subject)
+    _, codec, audio = built(subject)
+    sounds = [tones(audio, 8000, batch=1, seed=seed)[0] for seed in range(3)]
+    fitted = codec.fit(audio, iter(sounds))
+    decided = [
+        name for name, value in codec if value is None and isinstance(getattr(fitted, name), float)
+    ]
+    if not decided:
+        raise Inapplicable("fit decides no number")
+    for name in decided:
+        value = 2 * getattr(fitted, name) + 1
+        again = subject.make(**{name: value}).fit(audio, iter(sounds))
+        require(getattr(again, name) == value, f"fit replaces {name}={value:g}, which was set")
+    return ", ".join(decided)
+
+
+@torch.no_grad()
 def check_scale(subject: Subject) -> str | None:
     """Check that a trained codec leaves its `mean` and `std` to the runner."""
     if not subject.make().trained:
@@ -196,5 +215,6 @@ CHECKS = (
     check_loudness,
     check_shorter,
     check_silence_after,
+    check_set,
     check_scale,
 )

@@ -89,6 +89,38 @@ def check_independent(subject: Subject) -> str | None:
     return None
 
 
+def check_left_off(subject: Subject) -> str | None:
+    """Check that a run that never finished leaves nothing in what is written of the next one."""
+    observer = subject.make()
+    with TemporaryDirectory() as first, TemporaryDirectory() as second, TemporaryDirectory() as new:
+        for name in ("left", "over"):
+            _sound(observer, Path(first), name)
+        _hear(observer, Path(second))
+        _hear(subject.make(), Path(new))
+        found, wanted = (_words(Path(place)) for place in (second, new))
+        require(found == wanted, "what it writes of a run depends on a run before that never ended")
+    return None
+
+
+def _sound(observer: Any, folder: Path, name: str) -> None:
+    """Begin a run, and hear one sound of it."""
+    observer.started(folder, _record())
+    sound = Sound(name, torch.sin(torch.arange(800) * 0.3)[None], 8000, text=name)
+    soundfile.write(folder / f"{name}.wav", sound.audio.T.numpy(), 8000)
+    entry: dict[str, Any] = {"name": name, "file": f"{name}.wav", "label": name, "given": None}
+    entry |= {"spans": [], "sample_rate": 8000, "seconds": 0.1, "gain": 1.0, "seed": [0, 0]}
+    observer.sound(sound, entry | {"scores": {}})
+
+
+def _words(folder: Path) -> dict[str, str]:
+    """Return the texts in a folder by their names, without the folder's own."""
+    return {
+        each.relative_to(folder).as_posix(): each.read_text("utf-8").replace(folder.name, "")
+        for each in sorted(folder.rglob("*"))
+        if each.suffix in (".html", ".csv", ".txt", ".json", ".jsonl")
+    }
+
+
 def check_sounds(subject: Subject) -> str | None:
     """Check that it is handed sounds one at a time, changes none of them and keeps none."""
     observer = subject.make()
@@ -160,4 +192,11 @@ def check_odd_sounds(subject: Subject) -> str | None:
     return None
 
 
-CHECKS = (check_lifecycle, check_independent, check_sounds, check_files, check_odd_sounds)
+CHECKS = (
+    check_lifecycle,
+    check_independent,
+    check_left_off,
+    check_sounds,
+    check_files,
+    check_odd_sounds,
+)

@@ -75,12 +75,17 @@ class Scene:
         """Return the sounds of a request when tones are made of its windows."""
         return self.played(request)[1]
 
+    def echoed(self, request: Request) -> list[Sound]:
+        """Return the sounds of a request when each window is its own origin; none without one."""
+        lists, sounds = self.played(request, lambda window: window.origin)
+        return sounds if all(each.origin is not None for row in lists for each in row) else []
+
     def played(
-        self, request: Request, play: Callable[[tuple[int, int]], Tensor] | None = None
+        self, request: Request, play: Callable[[Window], Tensor | None] = lambda window: None
     ) -> tuple[list[list[Window]], list[Sound]]:
         """Return the lists of windows of a request, and its sounds. Raises as `made` does.
 
-        play: the audio of a window of the shape (C, samples); by default tones.
+        play: the audio of a window; None for tones.
         """
         coroutine = self.task.make(request)
         lists: list[list[Window]] = []
@@ -95,12 +100,10 @@ class Scene:
                 kept = all(map(torch.equal, copies, answer))
                 require(kept, "making a request changes the audio of its windows in place")
             lists.append(windows)
-            audio = self.task.audio
+            played = [play(each) for each in windows]
             answer = [
-                play((audio.channels, each.samples))
-                if play
-                else tones(audio, each.samples, batch=1)[0]
-                for each in windows
+                tones(self.task.audio, window.samples, batch=1)[0] if one is None else one.clone()
+                for window, one in zip(windows, played, strict=True)
             ]
         raise Violation(f"making {request.name!r} does not end after {ENDLESS} lists")
 
@@ -131,7 +134,7 @@ def _told(subject: Subject, folder: str) -> dict[str, Any]:
 @contextmanager
 def scene_of(subject: Subject, **changes: Any) -> Iterator[Scene]:
     """Yield the resolved task with `changes`; its `path`, if it has one, is a folder of sounds."""
-    task: Task = subject.make()
+    task: Task = subject.make(**changes)
     with TemporaryDirectory() as folder:
         files = tuple(write_sounds(Path(folder), task))
         task = subject.make(**_told(subject, folder), **changes)

@@ -12,7 +12,7 @@ from kernel.values import AudioSpec
 from kernel_audio_testing._subject import Violation
 from kernel_audio_testing._tools import normal
 
-__all__ = ["RATES", "first_taken", "syllables", "tones"]
+__all__ = ["RATES", "first_taken", "found_in", "syllables", "tones"]
 
 RATES = (16000, 24000, 44100, 48000, 22050, 32000, 8000)
 
@@ -56,3 +56,16 @@ def syllables(audio: AudioSpec, seconds: float, seed: int = 0) -> Tensor:
     bursts = (2 * torch.pi * 4 * time + seed).sin().clamp(min=0)
     breath = 0.1 * normal(audio.channels, len(time), seed=seed, dtype=torch.float32)
     return 0.1 * (buzz + breath) * bursts
+
+
+def found_in(whole: Tensor, part: Tensor) -> tuple[float, int]:
+    """Return how like a part is to some stretch of a whole, at most 1, and where that begins."""
+    size = len(whole) + len(part)
+    product = torch.fft.rfft(whole, size) * torch.fft.rfft(part, size).conj()
+    likeness = torch.fft.irfft(product, size)[: len(whole)]
+    power = torch.cat([torch.zeros(1), whole.double().square().cumsum(0)])
+    ends = (torch.arange(len(whole)) + len(part)).clamp(max=len(whole))
+    norms = (power[ends] - power[:-1]).clamp(min=0).sqrt() * part.norm()
+    likeness = likeness / norms.clamp(min=1e-3 * float(norms.max()))
+    place = int(likeness.argmax())
+    return float(likeness[place]), place

@@ -93,6 +93,20 @@ def check_grouped(subject: Subject) -> str | None:
     return None
 
 
+def check_state(subject: Subject) -> str | None:
+    """Check that a recipe built anew has the same losses once the state of another is loaded."""
+    bench, other = Bench.of(subject), Bench.of(subject, seed=1)
+    with torch.no_grad():
+        for number, each in enumerate(bench.module.parameters()):
+            each.add_(0.1 * normal(each.numel(), seed=number).view_as(each))
+    other.module.load_state_dict(bench.module.state_dict())
+    for k in STEPS[:2]:
+        found = other.losses(k)
+        for name, loss in bench.losses(k).items():
+            same(found[name], loss, f"the loss of {name}, and that of a recipe resumed", 1e-6)
+    return None
+
+
 def check_own_draws(subject: Subject) -> str | None:
     """Check that each step and each item has noise of its own."""
     bench = Bench.of(subject)
@@ -166,6 +180,7 @@ CHECKS = (
     check_lengths,
     check_weights,
     check_grouped,
+    check_state,
     check_own_draws,
     check_condition,
     check_floor,

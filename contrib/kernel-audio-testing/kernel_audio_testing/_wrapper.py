@@ -36,8 +36,12 @@ class Given(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv1d(channels, 8, 3, padding=1)
-        self.mix = nn.Linear(8, 8, bias=False)
-        self.wide = nn.Conv1d(8, 8, 3, padding=2, dilation=2, groups=2)
+        self.inside = nn.ModuleDict(
+            {
+                "mix": nn.Linear(8, 8, bias=False),
+                "wide": nn.Conv1d(8, 8, 3, padding=2, dilation=2, groups=2),
+            }
+        )
         self.last = nn.Conv1d(8, channels, 3, padding=1)
 
     def prepare(self, condition: Condition) -> None:
@@ -46,8 +50,8 @@ class Given(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, condition: None) -> Tensor:
         """Return F. x: [B, C, T]."""
         hidden = torch.tanh(self.first(x) + c_noise[:, None, None])
-        hidden = torch.tanh(self.mix(hidden.transpose(1, 2)).transpose(1, 2))
-        result: Tensor = self.last(torch.tanh(self.wide(hidden)))
+        hidden = torch.tanh(self.inside["mix"](hidden.transpose(1, 2)).transpose(1, 2))
+        result: Tensor = self.last(torch.tanh(self.inside["wide"](hidden)))
         return result
 
 
@@ -93,12 +97,22 @@ class GivenSolver(Solver):
         """Return 1."""
         return 1
 
+    def nfe(self, steps: int) -> int:
+        """Return two evaluations for each step."""
+        return 2 * steps
+
+    @property
+    def stochastic(self) -> bool:
+        """Return that it draws noise."""
+        return True
+
     def steps(
         self, denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise
     ) -> Generator[Step, Tensor, None]:
         """Yield a Step after each update."""
         for index, (sigma, following) in enumerate(pairwise(sigmas)):
-            x0 = denoise(x, sigma)
+            first = denoise(x, sigma)
+            x0 = (first + denoise(first.lerp(x, following / sigma), sigma)) / 2
             x = x0.lerp(x, following / sigma) + 0.1 * following * noise(sigma, following)
             x = yield Step(index, following, x, x0)
 
@@ -293,6 +307,7 @@ def check_solver(subject: Subject) -> str | None:
     for one, other in zip(plain, alone, strict=True):
         same(one[1:], other, "the states of an item in a batch and alone", 1e-9)
     require(solver.order == GivenSolver().order, f"a solver of order 1 says {solver.order}")
+    require(solver.stochastic, "a solver that draws noise says that it draws none")
     return None
 
 

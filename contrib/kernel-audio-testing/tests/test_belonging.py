@@ -33,12 +33,13 @@ class Words(Task):
     labels: tuple[str, ...] = Field(("9", "10", "beta"), description="labels")
     label: str | None = Field(None, description="the one to make")
     cache: float = Field(1.0, description="gigabytes kept")
+    channels: int = Field(1, description="1 or 2")
     mask: bool = Field(False, description="say what is valid")
     valid_fraction: float = Field(0.0, description="share held out")
 
     @property
     def audio(self) -> AudioSpec:
-        return AudioSpec(8000)
+        return AudioSpec(8000, self.channels)
 
     @property
     def samples(self) -> int:
@@ -108,7 +109,9 @@ class Files:
 
     def __init__(self, task: Words, files: list[Path]) -> None:
         self.task, self.files = task, files
-        self.sounds = [read_audio(file, 8000, 1)[0] for file in files]
+        self.sounds = [read_audio(file, 8000, task.channels)[0] for file in files]
+        if "doubled" in task.faults:
+            self.sounds = [sound[:1].expand_as(sound) for sound in self.sounds]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -128,7 +131,7 @@ class Files:
         if "rounded" in faults and valid:
             valid = min(4000, valid + 300)
         if cut.shape[-1] < 4000:
-            cut = torch.cat([cut, torch.zeros(1, 4000 - cut.shape[-1])], -1)
+            cut = torch.nn.functional.pad(cut, (0, 4000 - cut.shape[-1]))
             if "loop" in faults:
                 cut[:, -100:] = 0.1
         audio = cut if "view" in faults else cut.clone()
@@ -151,15 +154,19 @@ class Whole(Task):
     def requests(self, inputs, count):  # type: ignore[no-untyped-def]
         if count < 1 or not inputs:
             raise UsageError("one recording or more; name one")
-        given = [read_audio(inputs[index % len(inputs)])[0] for index in range(count)]
-        window = Window(4000)
-        return [Request(f"{i}", window, given=each) for i, each in enumerate(given)]
+        given = [read_audio(inputs[index % len(inputs)], 8000, 1)[0] for index in range(count)]
+        return [Request(f"{i}", Window(4000), given=each) for i, each in enumerate(given)]
 
     def make(self, request):  # type: ignore[no-untyped-def]
-        first, second = yield [request.window] * 2
+        length = request.given.shape[-1]
+        sound = torch.nn.functional.pad(request.given, (0, 7600 - length))
+        cuts = [sound[:, :4000], sound[:, 3600:]]
+        windows = [attrs.evolve(request.window, origin=cut) for cut in cuts]
+        first, second = yield windows
         gain = 2.0 if "louder" in self.faults else 0.5
-        both = gain * (first[:, -1000:] + second[:, :1000])
-        audio = torch.cat([first[:, :-1000], both, second[:, 1000:]], -1)
+        both = gain * (first[:, -400:] + second[:, :400])
+        audio = torch.cat([first[:, :-400], both, second[:, 400:]], -1)[:, :length]
+        audio = audio * (3 if "level" in self.faults else 1)
         return [request.finished(audio, 8000)]
 
 
@@ -235,6 +242,8 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
         (Words, "start", "crops", "12 stretches of"),
         (Words, "kept", "memory", "item 0 is another without a cache"),
         (Words, "place", "splits", "the same files in another folder are split otherwise"),
+        (Words, "doubled", "channels", "a channel of item 0 is like that of 10_1.wav to"),
+        (Whole, "level", "echo", "though every window is as its origin"),
         (Whole, "louder", "joined", "windows of one level become a sound of levels"),
         (Words, "leak", "splits", "both splits together hold"),
         (Gap, "same", "kept", "is as given within a span"),

@@ -81,6 +81,19 @@ class Marked(Observer):
         (directory / "page.html").write_text("".join(self.words))  # type: ignore[attr-defined]
 
 
+class Lasting(Observer):
+    """List the sounds of all runs."""
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "names", [])
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        self.names.append(sound.name)  # type: ignore[attr-defined]
+
+    def finished(self, directory):  # type: ignore[no-untyped-def]
+        (directory / "names.txt").write_text(" ".join(self.names))  # type: ignore[attr-defined]
+
+
 class Renamer(Observer):
     """Change what the record says of a sound."""
 
@@ -100,6 +113,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Hoarder, {}, "sounds"),
         (Normaliser, {}, "sounds"),
         (Renamer, {}, "sounds"),
+        (Lasting, {}, "left_off"),
         (Rewriter, {}, "files"),
         (Untidy, {}, "files"),
         (Marked, {}, "odd_sounds"),

@@ -214,6 +214,18 @@ class Ungrouped(Good):
         return {"network": loss * module.other.weight.exp()[0]}
 
 
+class Forgets(Good):
+    """Draw a weight for each frame that no checkpoint holds."""
+
+    def build(self, parts: Parts) -> nn.Module:
+        module = Module(self, parts)
+        module.register_buffer("drawn", torch.rand(()), persistent=False)
+        return module
+
+    def losses(self, module: Any, batch: Batch, k: int) -> dict[str, torch.Tensor]:
+        return {"network": super().losses(module, batch, k)["network"] * module.drawn}
+
+
 class Clean(Good):
     """Show the network x0 itself."""
 
@@ -255,6 +267,7 @@ def test_what_is_sound_passes(component: Any, broken: Any) -> None:
         (Untold, "condition", "another when the condition is another"),
         (Vanishing, "floor", "the gradient of the model falls to"),
         (Ungrouped, "grouped", "depends on 'other.weight', which is in no group"),
+        (Forgets, "state", "and that of a recipe resumed"),
         (Clean, "shown", "is shown x of standard deviation"),
         (Inverted, "exact", "loss of a network that knows x0"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from kernel import Solver, Wrapper, hookimpl
 
@@ -105,6 +106,13 @@ class Repeating(Solver):
     def order(self) -> int:
         return self.inner.order
 
+    @property
+    def stochastic(self) -> bool:
+        return True
+
+    def nfe(self, steps: int) -> int:
+        return self.inner.nfe(steps)
+
     def steps(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
         def both(x: Any, sigma: float) -> Any:
             denoise(x, sigma)
@@ -126,6 +134,9 @@ class Louder(Solver):
     """Doubles the noise."""
 
     inner: Solver
+
+    def nfe(self, steps: int) -> int:
+        return self.inner.nfe(steps)
 
     @property
     def order(self) -> int:
@@ -156,6 +167,52 @@ class Sharing(Louder):
     def steps(self, denoise: Any, x: Any, sigmas: Any, noise: Any) -> Any:
         shared = lambda *step: noise(*step)[:1].expand_as(x)  # noqa: E731
         yield from self.inner.steps(denoise, x, sigmas, shared)
+
+
+class Modest(Wrapper):
+    """Say one evaluation a step."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Saying(inner=solver)
+
+
+class Saying(Louder):
+    """Takes as many evaluations as the solver inside."""
+
+    def nfe(self, steps: int) -> int:
+        return steps
+
+
+class Outermost(Sound):
+    """Add to nested maps too, and undo the outermost."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network: Any = yield
+        for module in (network.inside["mix"], network.last):
+            parametrize.register_parametrization(module, "weight", Shifted(module.weight))
+        whole: nn.Module = network
+        return whole
+
+    def merge(self, module: Any) -> nn.Module:
+        for each in module.children():
+            if parametrize.is_parametrized(each):
+                parametrize.remove_parametrizations(each, "weight")
+        whole: nn.Module = module
+        return whole
+
+
+class Shifted(nn.Module):
+    """Adds to a weight."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.by = nn.Parameter(torch.zeros_like(weight))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + self.by
 
 
 class Stays(Sound):
@@ -232,9 +289,11 @@ def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:
         (Adds, "fresh", "a network freshly wrapped and as it was"),
         (Frozen, "trained", "nothing of a wrapped network is trained"),
         (Remembers, "inputs", "two sounds have one latent"),
-        (Twice, "solver", "it evaluates 6 times in 3 steps, and says 3"),
+        (Twice, "solver", "it evaluates 12 times in 3 steps, and says 6"),
         (Loses, "solver", "the states of a solver taken along no process, and of itself"),
         (Shares, "solver", "the states of an item in a batch and alone"),
+        (Modest, "solver", "it evaluates 6 times in 3 steps, and says 3"),
+        (Outermost, "merge", "inside.mix.parametrizations.weight"),
         (Stays, "merge", "is left with ['extra', 'inner.first.bias'"),
         (Shortens, "network", "x [2, 2, 32] becomes (2, 2, 30)"),
         (Random, "same_seed", "two networks of one seed: they differ by"),
