@@ -1,4 +1,4 @@
-"""Put the sounds of a folder into tar files that trainings read as a map."""
+"""Put the sounds of a folder into tar files with an index, for trainings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Examples:
   kernel shards --index webdataset
   kernel train --plugins edm,dit,mel,labelled -o task.path=shards
 
-The names of the files stay, so that labels are found in them as before. Every sound is read, and
-bad ones are named. The tar files are webdataset's; --index serves those that others have made.
+The files keep their names, and so their labels. Every sound is read, and bad ones are named. The
+tar files are those of webdataset; --index makes the index of existing ones.
 """
 
 
@@ -25,7 +25,7 @@ bad ones are named. The tar files are webdataset's; --index serves those that ot
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to make, e.g. shards.")
 @click.option("--index", is_flag=True, help="Write the index of the tar files in FOLDER.")
 @click.option("--size", type=click.IntRange(1), default=1000, show_default=True, help="MB a shard.")
-@click.option("--pattern", default="**/*", show_default=True, help="Which files, as a glob.")
+@click.option("--pattern", default="**/*", show_default=True, help="Glob of the files.")
 @click.option("--manifest", type=click.Path(path_type=Path), help="CSV or JSONL file of paths.")
 @click.option(
     "--bad-files",

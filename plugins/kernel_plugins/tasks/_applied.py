@@ -1,4 +1,4 @@
-"""What tasks share that use a model which another task has trained."""
+"""The base of the tasks that use a model of another task."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ABOUT: Mapping[str, tuple[str, ...]] = {"solver": ("ddpm",), "guidance": ("moments",)}
-"""What a task recommends that measures something which is not to be met exactly."""
+"""Recommendations of a task whose measurement is not met exactly."""
 
 EXACTLY = {**ABOUT, "guidance": ("moments", "projection")}
-"""What a task recommends that measures something exact, and has a projection for it."""
+"""Recommendations of a task with an exact measurement and a projection."""
 
 
 class AppliedTask(AudioTask):
-    """A task that learns nothing, and what it may tell a model that knows labels."""
+    """A task that learns nothing; it may give a label to a model that knows labels."""
 
-    labels: tuple[str, ...] = Field((), description="the labels that the model was trained with")
-    label: str | None = Field(None, description="what to make, of `labels`; by default anything")
+    labels: tuple[str, ...] = Field((), description="labels of the model's training")
+    label: str | None = Field(None, description="label to make, one of `labels`; by default any")
 
     @property
     def condition(self) -> ConditionSpec:
@@ -33,24 +33,24 @@ class AppliedTask(AudioTask):
 
     @property
     def told(self) -> Tensor | None:
-        """Return the vector of `label`. Raises UsageError for one that the model lacks."""
+        """Return the vector of `label`. Raises UsageError for a label that the model lacks."""
         return None if self.label is None else self.named(self.label).vector
 
     def dataset(self, split: str) -> Dataset:
-        """Raise UsageError: there is nothing to learn."""
+        """Raise UsageError: the task learns nothing."""
         raise UsageError(
-            "the task uses a trained model and has nothing to learn; train with a task like"
+            "the task uses a trained model and learns nothing; train with a task like"
             " 'unconditional' and run this one with its model"
         )
 
     def named(self, word: str) -> Item:
-        """Return a label as a one-hot vector. Raises UsageError for one that the model lacks."""
+        """Return a label as a one-hot vector. Raises UsageError for an unknown label."""
         import torch
 
         if word not in self.labels:
-            known = f"none of {', '.join(self.labels)}" if self.labels else "the model has none"
+            known = ", ".join(self.labels) or "none"
             raise UsageError(
-                f"there is no label {word!r}, {known}; leave it out or choose another"
+                f"there is no label {word!r}, the model has {known}; leave it out or choose another"
                 f"{did_you_mean(word, self.labels)}"
             )
         vector = torch.eye(len(self.labels))[self.labels.index(word)]

@@ -1,4 +1,4 @@
-"""Changes of a sound that a training draws anew for every item: pure functions of audio [C, L]."""
+"""Random changes of a training item's sound: pure functions of audio [C, L]."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _EDGE = 0.1  # of a cutoff: the width of the slope below it
 
 
 def uniform(low: float, high: float, generator: Generator) -> float:
-    """Draw a number between two."""
+    """Return a random number between two."""
     return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
 
 
 def crop(sound: Tensor, samples: int, generator: Generator) -> Tensor:
-    """Return a random stretch [C, samples] of a longer sound, and a shorter one as it is."""
+    """Return a random stretch [C, samples] of the sound; a shorter sound as it is."""
     if (room := sound.shape[-1] - samples) <= 0:
         return sound
     start = int(torch.randint(room + 1, (), generator=generator))
@@ -36,8 +36,8 @@ def gain(sound: Tensor, decibels: float) -> Tensor:
 def mixed(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
     """Return sound + g noise with 10 log10(sum sound^2 / sum (g noise)^2) = `snr` in dB.
 
-    noise: as long as the sound. Where either is silent the ratio cannot be; the sound stays as it
-    is.
+    noise: as long as the sound. If one of them is silent, there is no such ratio and the sound
+    stays as it is.
     """
     loud, beside = (float(each.double().square().sum()) for each in (sound, noise))
     if not loud or not beside:
@@ -46,15 +46,15 @@ def mixed(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
 
 
 def looped(noise: Tensor, samples: int, start: int) -> Tensor:
-    """Return [C, samples] of a noise from a sample on, which goes on from its own start."""
+    """Return [C, samples] of a noise from a sample on; after its end it starts again."""
     return noise[:, (start + torch.arange(samples)) % noise.shape[-1]]
 
 
 def reverberated(sound: Tensor, response: Tensor) -> Tensor:
     """Return the sound [C, L] in a room, whose impulse response is [1 or C, R].
 
-    The loudest sample of the response, its direct path, has a gain of 1 and no delay, so that the
-    sound stays where it is in time; the tail beyond the end of the sound is cut off.
+    The loudest sample of the response, its direct path, gets a gain of 1 and no delay: the sound
+    stays in place. The tail beyond the end of the sound is cut off.
     """
     peak = int(response.abs().amax(0).argmax())
     direct = response[:, peak].abs().max()
@@ -70,12 +70,12 @@ def faster(sound: Tensor, percent: int) -> Tensor:
 
 
 def low_passed(sound: Tensor, sample_rate: int, cutoff: float) -> Tensor:
-    """Return the sound without what is above `cutoff` Hz; it is unchanged below 0.9 of that.
+    """Return the sound without frequencies above `cutoff` Hz, and unchanged below 0.9 `cutoff`.
 
-    The slope between is that of a raised cosine. Phases stay.
+    The slope between is a raised cosine. Phases stay.
     """
     length = sound.shape[-1]
-    # Silence of the same length behind it, for the filter reaches from the end to the start.
+    # The filter is circular: silence of the same length keeps the end from reaching the start.
     frequencies = torch.fft.rfftfreq(2 * length, 1 / sample_rate, dtype=torch.float64)
     part = ((1 - frequencies / cutoff) / _EDGE).clamp(0, 1)
     weights = 0.5 - 0.5 * torch.cos(math.pi * part)

@@ -1,4 +1,4 @@
-"""The options of a folder task that change its sounds anew for every item."""
+"""The options of a folder task for random changes of its sounds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 
 class AugmentedTask(AudioTask):
-    """What is drawn for every item, from its own generator, in the order of the options."""
+    """Random changes of every item, from its own generator, in the order of the options."""
 
     augment_speed: int = Field(
-        0, ge=0, le=50, description="percent by which speed and pitch go up or down at most"
+        0, ge=0, le=50, description="largest change of speed and pitch in percent, up or down"
     )
-    augment_room: Path | None = Field(
-        None, description="folder of impulse responses that sounds are put into"
-    )
-    augment_noise: Path | None = Field(None, description="folder of noises to mix in")
+    augment_room: Path | None = Field(None, description="folder of impulse responses of rooms")
+    augment_noise: Path | None = Field(None, description="folder of noises to add")
     augment_snr: tuple[float, float] = Field(
         (0.0, 20.0), description="least and greatest ratio of sound to noise, in dB"
     )
@@ -34,13 +32,13 @@ class AugmentedTask(AudioTask):
         None, gt=0, description="lowest cutoff in Hz; the highest is half the sample rate"
     )
     augment_share: float = Field(
-        0.5, gt=0, le=1, description="share of items that get a room, a noise, a cutoff, each"
+        0.5, gt=0, le=1, description="share of items for each of room, noise and cutoff"
     )
     augment_gain: float = Field(
-        0.0, ge=0, le=60, description="dB by which the level goes up or down at most"
+        0.0, ge=0, le=60, description="largest change of the level in dB, up or down"
     )
     augment_polarity: float = Field(
-        0.0, ge=0, le=1, description="share of items that are turned upside down"
+        0.0, ge=0, le=1, description="share of items with inverted polarity"
     )
 
     @model_validator(mode="after")
@@ -55,7 +53,7 @@ class AugmentedTask(AudioTask):
 
 
 class Augmenter:
-    """Draws the changes of an item's sound. Raises InputError for a folder without audio.
+    """Makes the random changes of an item's sound. Raises InputError for a folder without audio.
 
     extensions: the endings of audio files.
     """
@@ -71,7 +69,7 @@ class Augmenter:
         )
 
     def sped(self, sound: Tensor, generator: Generator) -> Tensor:
-        """Return the sound [C, L] at a speed that is drawn, before it is cut to length."""
+        """Return the sound [C, L] at a random speed; call it before the cut to length."""
         import torch
 
         from kernel_plugins.tasks._augment import faster
@@ -81,7 +79,7 @@ class Augmenter:
         return faster(sound, int(torch.randint(-most, most + 1, (), generator=generator)))
 
     def changed(self, sound: Tensor, generator: Generator) -> Tensor:
-        """Return the sound [C, L], cut to length, with what is drawn done to it."""
+        """Return the sound [C, L], already cut to length, after the other random changes."""
         from kernel_plugins.tasks import _augment as augment
 
         task = self._task
@@ -110,7 +108,7 @@ class Augmenter:
 
 @attrs.define
 class Recordings:
-    """Files that one of is drawn at a time; up to a gigabyte of them is kept decoded."""
+    """Files to draw from, one at a time; up to a gigabyte of decoded audio stays in memory."""
 
     paths: list[Path]
     sample_rate: int
@@ -122,7 +120,7 @@ class Recordings:
     def below(
         cls, folder: Path, option: str, task: AugmentedTask, extensions: Sequence[str]
     ) -> Self:
-        """Return the audio files below a folder. Raises InputError where there are none."""
+        """Return the audio files below a folder. Raises InputError when there are none."""
         found = folder.expanduser().rglob("*")
         paths = [each for each in found if each.suffix.lower() in extensions]
         if not paths:
@@ -130,7 +128,7 @@ class Recordings:
         return cls(sorted(paths), task.sample_rate, task.channels)
 
     def draw(self, generator: Generator) -> Tensor:
-        """Return the audio [C, L] of one of the files. Raises InputError that names it."""
+        """Return the audio [C, L] of a file. Raises InputError with the file's name."""
         import torch
 
         path = self.paths[int(torch.randint(len(self.paths), (), generator=generator))]

@@ -1,4 +1,4 @@
-"""Gaps of single samples, fitted to what is known on both sides."""
+"""Gaps of single samples, fitted to the known samples on both sides."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from torch import Tensor
 
 
 def bridged(sound: Tensor, made: Tensor, known: Tensor) -> Tensor:
-    """Return `sound` where it is known, and elsewhere `made` with its error at the edges taken off.
+    """Return `sound` where it is known, elsewhere `made` minus its error at the edges of the gap.
 
-    That error, known on both sides of a gap, is interpolated linearly between them; at an end of
-    the sound it is that of the one side. All are [C, L]; `known`, bool, is true somewhere in every
-    channel.
+    The error is interpolated linearly between the two edges; at an end of the sound it is that of
+    the single edge. All are [C, L]; `known`, bool, is true somewhere in every channel.
     """
     length = sound.shape[-1]
     place = torch.arange(length).expand(sound.shape)

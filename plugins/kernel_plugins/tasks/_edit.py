@@ -1,4 +1,4 @@
-"""What the tasks that change recordings share: reading, windows, levels, what stays as it was."""
+"""The base of the tasks that change recordings: reading, windows, levels, known samples."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _EXACT = ("PCM_16", "PCM_24")
-"""Subtypes whose samples a float32 holds and the kernel writes as they were read."""
+"""Subtypes that a float32 holds exactly; the kernel writes their samples as they were read."""
 
 
 @attrs.frozen(eq=False)
 class Recording:
-    """A file as it was read: audio [C, L] at its own rate, and the subtype to write it with."""
+    """A file as it was read: audio [C, L] at its own rate, and the subtype for writing."""
 
     path: Path
     audio: Tensor
@@ -40,16 +40,16 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """Return how long it is."""
+        """Return the length in seconds."""
         return self.audio.shape[-1] / self.sample_rate
 
 
 @attrs.frozen(eq=False)
 class Cut:
-    """A window into a sound: where it starts, and how much of it goes into the whole.
+    """A window into a sound: its start, and its weight in the whole.
 
-    weight: [W], divided by the sum of all windows' weights where they overlap; 0 where what the
-    window makes is not wanted.
+    weight: [W], divided by the sum of all windows' weights where they overlap; 0 where the window's
+    sound is not used.
     """
 
     start: int
@@ -58,14 +58,13 @@ class Cut:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Edited(Request):
-    """A recording to be changed, in samples of the model's rate except for `sound` and `known`.
+    """A recording to change, in samples of the model's rate except for `sound` and `known`.
 
-    `window` is what all of its windows have in common.
-
-    sound: [C, L], what is written, at the file's rate. known: [C or 1, L], true for the samples of
-    `sound` that are returned as they are; None where there are none.
+    window: the common part of all windows.
+    sound: [C, L], the sound to write, at the file's rate. known: [C or 1, L], true for samples of
+    `sound` that are returned as they are; None without such samples.
     lanes: [G, channels, samples], the same sound at the model's rate and level, in groups of as
-    many channels as the model takes. keep: [samples], true where it holds what is known.
+    many channels as the model takes. keep: [samples], true for known samples.
     gain: the model's level over the file's.
     """
 
@@ -78,7 +77,7 @@ class Edited(Request):
 
     @property
     def samples(self) -> int:
-        """Return how many samples a lane has."""
+        """Return the number of samples of a lane."""
         return self.lanes.shape[-1]
 
 
@@ -87,7 +86,7 @@ class Part(Window):
     """A window on one lane of an edit.
 
     sound: [channels, samples]. keep: [1, samples], true where the sound is known. Beyond the end of
-    the recording there is silence, and it is known.
+    the recording the sound is silence, and it is known.
     """
 
     whole: Edited
@@ -98,33 +97,34 @@ class Part(Window):
 
 
 class Edit(AppliedTask):
-    """Make something of recordings, each at its own rate, with all of its channels.
+    """Change recordings, each at its own rate, with all of its channels.
 
-    A recording is resampled to the model's rate and brought to the level of its training. Where it
-    has other channels than the model, each of them is made on its own, with the same noise. Long
-    ones are made in windows as long as a training item. All of that is undone at the end.
+    A recording is resampled to the model's rate and brought to the level of the training. If it has
+    other channels than the model, each channel is made alone, with the same noise. A long recording
+    is made in windows as long as a training item. The result has the file's rate, level and
+    channels.
     """
 
-    seconds: float = Field(1.0, gt=0, description="length of a window, that of a training item")
+    seconds: float = Field(1.0, gt=0, description="length of a window, as of a training item")
     overlap: float = Field(
-        0.25, ge=0, le=0.5, description="share of a window that is cross-faded with the next one"
+        0.25, ge=0, le=0.5, description="share of a window that is cross-faded with the next window"
     )
 
     @property
     def start(self) -> float | None:
-        """Return sigma / sigma_data where sampling starts from the recording; None: from noise."""
+        """Return the start of sampling from the recording, sigma / sigma_data; None: from noise."""
         return None
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        """Return `count` requests, named after their files, over the edits in turn.
+        """Return `count` requests, named after their files; the edits take turns.
 
         Raises UsageError when there are no inputs or `count` < 1, or for options that do not fit a
-        file, and InputError, naming it, for a file that cannot be read or is silent.
+        file, and InputError with the name of a file that cannot be read or is silent.
         """
         if count < 1:
             raise UsageError(f"the task cannot make {count} sounds; ask for at least 1")
         if not inputs:
-            raise UsageError("the task changes recordings and was given none; add -i FILE")
+            raise UsageError("the task changes recordings and got none; add -i FILE")
         edits = self.edits([self.read(path) for path in inputs])
         taken: set[str] = set()
         return [
@@ -138,16 +138,16 @@ class Edit(AppliedTask):
 
         audio, rate = read_audio(path)
         if not audio.any():
-            raise InputError(f"{path} is silent from start to end; give a recording of something")
+            raise InputError(f"{path} is silent from start to end; give a recording with sound")
         subtype = soundfile.info(path).subtype
         return Recording(path, audio, rate, subtype if subtype in _EXACT else "FLOAT")
 
     def edits(self, recordings: Sequence[Recording]) -> list[Edited]:
-        """Return what is to be made of the recordings: of each one, its `edit`."""
+        """Return the edits of the recordings: by default one `edit` for each."""
         return [self.edit(recording) for recording in recordings]
 
     def edit(self, recording: Recording) -> Edited:
-        """Return what is to be made of a recording: all of it anew, in overlapping windows."""
+        """Return the edit of a recording: by default all of it anew, in overlapping windows."""
         return self.edited(recording, recording.audio)
 
     def edited(
@@ -161,8 +161,8 @@ class Edit(AppliedTask):
         """Return the edit of a recording that the model hears as `heard` [C, L], at its own rate.
 
         `known` and `sound` (by default `heard`, which may be longer) are those of an Edited. The
-        windows cover all of it, and all is to be kept. `gain` is by default that of the known part.
-        Raises InputError when that is silent.
+        windows cover the whole sound, and `keep` is true everywhere. `gain` is by default that of
+        the known part. Raises InputError when the known part is silent.
         """
         import torch
 
@@ -172,8 +172,8 @@ class Edit(AppliedTask):
         gain = self.gain(certain) if gain is None else gain
         if math.isinf(gain):
             raise InputError(
-                f"{recording.path} is silent but for the part to be made; give a recording of"
-                " something"
+                f"{recording.path} is silent outside the part to make; give a recording with sound"
+                " there"
             )
         lanes = self.lanes(heard * gain, recording.sample_rate)
         samples = lanes.shape[-1]
@@ -200,7 +200,7 @@ class Edit(AppliedTask):
         return heard[:, None].repeat(1, self.channels, 1)
 
     def make(self, request: Request) -> Making:
-        """Make all windows of a recording, and one sound of them."""
+        """Make all windows of a recording, and join them to one sound."""
         edit = cast(Edited, request)
         made = yield self.windows(edit)
         return [self.sound(self.finish(self.joined(made, edit), edit), edit)]
@@ -217,7 +217,7 @@ class Edit(AppliedTask):
         ]
 
     def part(self, edit: Edited, cut: Cut, lane: int, stream: int) -> Part:
-        """Return one window on one lane, from what is there where sampling starts low."""
+        """Return one window on one lane; its origin is the recording if sampling starts there."""
         from torch.nn.functional import pad
 
         length = min(self.samples, edit.samples - cut.start)
@@ -247,26 +247,26 @@ class Edit(AppliedTask):
         return self.made(audio, edit)
 
     def sound(self, audio: Tensor, edit: Edited) -> Sound:
-        """Return finished audio [C, L] as the sound. The kernel scales it down to full scale."""
+        """Return finished audio [C, L] as a sound; the kernel scales it down to full scale."""
         return edit.finished(audio, self.sample_rate)
 
     def made(self, audio: Tensor, edit: Edited) -> Tensor:
-        """Return what was made, [C, L], at the file's own rate and level."""
+        """Return the made audio [C, L] at the file's own rate and level."""
         assert edit.sample_rate is not None
         audio = resample(audio / edit.gain, self.sample_rate, edit.sample_rate)
         return audio[:, : edit.sound.shape[-1]]
 
 
 def start_from(share: float) -> float:
-    """Return sigma / sigma_data of a mix of noise and data, noise having this share of both.
+    """Return sigma / sigma_data of the mix share z + (1 - share) x0 of noise and data.
 
-    share z + (1 - share) x0 is (1 - share) times x0 + sigma z.
+    The mix is (1 - share) times x0 + sigma z.
     """
     return share / (1 - share)
 
 
 def _unused(stem: str, taken: set[str]) -> str:
-    """Return a name like `stem` that no sound has yet, nor what is shown beside one; note both."""
+    """Return a name like `stem`, unused by sounds and by the files beside them; note both."""
     stem = stem.lstrip(".") or "sound"
     number, name = 1, stem
     while {name, f"{name}-given"} & taken:

@@ -1,4 +1,4 @@
-"""Where the sounds of a folder task come from: the files of a folder, or those of a manifest."""
+"""The sources of a folder task's sounds: the files of a folder, or of a manifest."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SHOWN = 10
 
 
 class Source(Protocol):
-    """Sounds that are read by their number, in an order that never changes."""
+    """Numbered sounds in a fixed order."""
 
     @property
     def place(self) -> Path:
-        """Return the folder or the manifest that the sounds stand in."""
+        """Return the folder or the manifest of the sounds."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -34,11 +34,11 @@ class Source(Protocol):
 
     @property
     def labels(self) -> Sequence[str] | None:
-        """Return the label of each sound, where the source says it."""
+        """Return the label of each sound, or None if the source has no labels."""
 
     @property
     def facts(self) -> Facts | None:
-        """Return what was found when the sounds were checked, None if they were not."""
+        """Return the facts of an earlier check of the sounds, or None without one."""
 
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
         """Return audio [channels, L] at its own rate, and the rate. Raises InputError."""
@@ -55,7 +55,7 @@ class Files:
 
     @property
     def names(self) -> list[str]:
-        """Return the path of each file below the folder, or its whole path."""
+        """Return the path of each file relative to the folder, or its whole path outside of it."""
         folder = self.place
         return [
             (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
@@ -63,7 +63,7 @@ class Files:
         ]
 
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
-        """Return the audio of a file and its rate. Raises InputError that names it."""
+        """Return the audio of a file and its rate. Raises InputError with the file's name."""
         return read_audio(self.paths[index], channels=channels)
 
 
@@ -82,7 +82,7 @@ class Facts:
         self.rates[rate] += 1
 
     def sentences(self, count: int) -> tuple[str, ...]:
-        """Return what was found, of `count` sounds."""
+        """Return the statistics of `count` sounds as a sentence."""
         hours = f"{self.seconds / 3600:.3g} hours, " if self.seconds else ""
         one = next(iter(self.rates)) if len(self.rates) == 1 else None
         rates = f"{one} Hz" if one else tally({f"{rate} Hz": n for rate, n in self.rates.items()})
@@ -99,7 +99,7 @@ def tally(counts: Mapping[str, int]) -> str:
 
 
 def listed(problems: Sequence[str], what: str, total: int) -> str:
-    """Return one message for many problems: all of them, or the first ten and a count."""
+    """Return one message for many problems: all, or the first ten and their number."""
     first = f"{len(problems)} of {total} {what} cannot be used:"
     return "\n  ".join([first, *shortened(problems)])
 
@@ -116,10 +116,10 @@ def hashed(name: str) -> int:
 
 
 def read_manifest(manifest: Path, folder: Path, path: str, label: str | None) -> Files:
-    """Return the files that the rows of a CSV or JSONL file name, sorted by their paths.
+    """Return the files in the rows of a CSV or JSONL file, sorted by their paths.
 
-    path, label: the columns of paths, which are relative to `folder` or absolute, and of labels.
-    Raises InputError that says the line.
+    path, label: the columns of paths (relative to `folder`, or absolute) and of labels. Raises
+    InputError with the number of the line.
     """
     rows, columns = (_json_lines if manifest.suffix.lower() == ".jsonl" else _table)(manifest)
     wanted = {"manifest_path": path} | ({} if label is None else {"manifest_label": label})
@@ -173,7 +173,7 @@ def _json_lines(manifest: Path) -> Rows:
                     row = json.loads(line)
                     if not isinstance(row, dict):
                         raise InputError(
-                            f"line {number} of {manifest} is no JSON object; write"
+                            f"line {number} of {manifest} is not a JSON object; write"
                             ' {"path": "a.wav"}'
                         )
                     rows.append((number, row))

@@ -27,14 +27,14 @@ __all__ = [
 class LowPass(Linear):
     """The frequencies of a discrete Fourier transform up to `cutoff`, a share of the Nyquist's.
 
-    Nothing between passes in part, so that it is an orthogonal projection: A = A* = A A. The
-    transform is of the whole length, whose ends are thereby neighbours. cutoff: [B, 1, 1].
+    Every frequency passes completely or not at all: an orthogonal projection, A = A* = A A. The
+    transform takes the whole length, so both ends are neighbours. cutoff: [B, 1, 1].
     """
 
     cutoff: Tensor
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """Return the audio without what lies above the cutoff."""
+        """Return the audio below the cutoff."""
         spectrum = torch.fft.rfft(audio)
         share = torch.linspace(0, 1, spectrum.shape[-1], dtype=audio.dtype).type_as(audio)
         low: Tensor = torch.fft.irfft(spectrum * (share <= self.cutoff), audio.shape[-1])
@@ -51,10 +51,10 @@ class LowPass(Linear):
 
 @attrs.frozen(eq=False)
 class Whitened(Linear):
-    """All of it, weighted by frequency: noise of one spectrum becomes white.
+    """The audio weighted by frequency: noise of one spectrum becomes white.
 
-    weight: [B, 1, F], at frequencies from 0 to the Nyquist's, between which it is interpolated.
-    There is no projection, since what is known has noise.
+    weight: [B, 1, F], at frequencies from 0 to the Nyquist's, interpolated between them. There is
+    no projection: the measurement has noise.
     """
 
     projects: ClassVar[bool] = False
@@ -75,7 +75,7 @@ class Whitened(Linear):
 
 @attrs.frozen(eq=False)
 class Filter(Linear):
-    """A convolution with `response` [B or 1, C or 1, N], whose sample `delay` is now; cut to L."""
+    """A convolution with `response` [B or 1, C or 1, N], cut to L; its sample `delay` is time 0."""
 
     response: Tensor
     delay: int = 0
@@ -99,12 +99,12 @@ class Filter(Linear):
 
 @attrs.frozen(eq=False)
 class RoomResponse(Filter):
-    """What is heard in a room, from its impulse response; `delay` is where the direct sound is.
+    """The sound in a room, from its impulse response; `delay` is the sample of the direct sound.
 
-    keep: [B, 1, L], bool, true for the samples that are measured, or None for all of them.
+    keep: [B, 1, L], bool, true for the measured samples, or None for all of them.
 
-    The projection is approximate, of the kind of Wiener's filter: what the room has swallowed, to
-    `ridge` of the power that a response of unit energy passes on average, is left as it is.
+    The projection is approximate, like Wiener's filter: it leaves frequencies unchanged that the
+    room has muted to `ridge` of the mean power of a response of unit energy.
     """
 
     iterations: ClassVar[int] = 24
@@ -112,12 +112,12 @@ class RoomResponse(Filter):
     keep: Tensor | None = None
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """Return what is heard, zero where it is not measured."""
+        """Return the sound in the room, zero where it is not measured."""
         heard = super().__call__(audio)
         return heard if self.keep is None else heard * self.keep
 
     def adjoint(self, y: Tensor, samples: int) -> Tensor:
-        """Return the correlation of what is measured with the response."""
+        """Return the correlation of the measured samples with the response."""
         return super().adjoint(y if self.keep is None else y * self.keep, samples)
 
 
@@ -148,8 +148,8 @@ class Resample(Linear):
 class StftMagnitude(Operator):
     """The magnitudes of a short-time Fourier transform (Hann window): [B, C, n_fft / 2 + 1, T].
 
-    The projection gives the audio the magnitudes and keeps its phases; the result has them as far
-    as there is a sound that does, as an iteration of Griffin and Lim.
+    The projection sets the magnitudes of the audio and keeps its phases, as an iteration of Griffin
+    and Lim does: the result has these magnitudes as far as a sound can have them.
     """
 
     n_fft: int = 512

@@ -1,4 +1,4 @@
-"""What the tasks that learn from a folder of audio share: options, files, data set."""
+"""The base of the tasks that learn from a folder of audio: options, files, data set."""
 
 from __future__ import annotations
 
@@ -28,27 +28,29 @@ class FolderTask(AugmentedTask):
     path: Path | None = Field(
         None, description="folder of audio or of shards; needed for training only"
     )
-    pattern: str = Field("**/*", description="which files below `path`, as a glob")
+    pattern: str = Field("**/*", description="glob of the files below `path`")
     extensions: tuple[str, ...] = Field(
         (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"),
         min_length=1,
-        description="endings of the files that are audio, in any case of letters",
+        description="endings of audio files, in upper or lower case",
     )
     manifest: Path | None = Field(
-        None, description="CSV or JSONL file that names the files, in place of `pattern`"
+        None, description="CSV or JSONL file that names the files, instead of `pattern`"
     )
-    manifest_path: str = Field("path", description="its column of paths, relative to `path`")
+    manifest_path: str = Field(
+        "path", description="the manifest's column of paths, relative to `path`"
+    )
     bad_files: Literal["stop", "skip"] = Field(
-        "stop", description="what bad files do: stop the training, or are left out and counted"
+        "stop", description="stop the training at bad files, or skip and count them"
     )
     trim: float | None = Field(
         None,
         ge=1,
         le=120,
-        description="cut a start and an end that stay this many dB below the peak; off by default",
+        description="cut start and end that are this many dB below the peak; off by default",
     )
     mask_padding: bool = Field(
-        False, description="leave the padding out of the loss; false: the silence is learnt too"
+        False, description="leave the padding out of the loss; false: learn its silence"
     )
     valid_fraction: float = Field(
         0.0, ge=0, lt=1, description="share of the files held out, chosen by a hash of their names"
@@ -78,7 +80,7 @@ class FolderTask(AugmentedTask):
         return self.model_copy(update=dict.fromkeys(places))
 
     def folder(self) -> Path:
-        """Return `path`. Raises UsageError when it is not set, InputError when it is no folder."""
+        """Return `path`. Raises UsageError if it is not set, InputError if it is not a folder."""
         if self.path is None:
             raise UsageError(
                 "the task has no data; name a folder of audio with -o task.path=FOLDER"
@@ -95,8 +97,8 @@ class FolderTask(AugmentedTask):
     def files(self) -> list[Path]:
         """Return the audio files below `path`, sorted by name.
 
-        Hidden files, and what lies in hidden folders, are left out. Raises InputError when no file
-        is left.
+        Hidden files and files in hidden folders are left out. Raises InputError when no file is
+        left.
         """
         folder = self.folder()
         found = {}
@@ -113,7 +115,7 @@ class FolderTask(AugmentedTask):
         return sorted(found, key=lambda file: found[file])
 
     def source(self) -> Source:
-        """Return where the sounds are read from. Raises InputError when there are none."""
+        """Return the source of the sounds. Raises InputError when there are none."""
         folder = self.folder()
         if not (folder / FACTS).exists():
             if self.manifest is None and next(folder.glob("*.tar"), None) is not None:
@@ -124,8 +126,7 @@ class FolderTask(AugmentedTask):
             return self._files(folder)
         if self.manifest is not None:
             raise UsageError(
-                f"{folder} holds shards, which have an index of their own; leave -o task.manifest"
-                " out"
+                f"{folder} holds shards, which have their own index; leave -o task.manifest out"
             )
         return Shards(folder)
 
@@ -147,12 +148,12 @@ class FolderTask(AugmentedTask):
         codes: Sequence[int] | None = None,
         vectors: Tensor | None = None,
     ) -> Dataset:
-        """Return those sounds of a source that belong to `split` as a data set.
+        """Return the sounds of a source in `split` as a data set.
 
-        codes: for each sound of the source the row of `vectors` [K, V] that is its vector. Which
-        split a sound belongs to depends on its name below `path` alone, so that files can be
-        added. Nothing is held out, and `valid` is empty, while `valid_fraction` is 0.
-        Raises UsageError for an unknown split, InputError that names every bad file.
+        codes: for each sound of the source its row of `vectors` [K, V]. The split of a sound
+        depends only on its name below `path`: added files do not move others. With
+        `valid_fraction` 0 nothing is held out, and `valid` is empty. Raises UsageError for an
+        unknown split, InputError with the name of every bad file.
         """
         from kernel_plugins.tasks._sounds import Sounds
 
@@ -182,30 +183,28 @@ class FolderTask(AugmentedTask):
     def shard(self, out: Path | None, size: int) -> tuple[str, ...]:
         """Write the files into shards of about `size` bytes in a new folder `out`.
 
-        Without `out`, the index of the tar files that are in `path` is written. Returns sentences
-        on what was written. Raises InputError and OutputError.
+        Without `out`, write the index of the tar files in `path`. Returns sentences on the result.
+        Raises InputError and OutputError.
         """
         if out is None:
             return (index_shards(self.folder(), self.extensions),)
         return write_shards(self._files(self.folder()), out, size, self.bad_files == "skip")
 
     def describe(self, data: Dataset) -> tuple[str, ...]:
-        """Return what was found: how many sounds, how long, of what rates; what was refused."""
+        """Return sentences on the data: number, length and rates of the sounds; refused files."""
         return cast("Sounds", data).found()
 
 
 def check_requests(name: str, inputs: Sequence[Path], count: int) -> None:
-    """Raise UsageError when a task that takes no inputs is given some, or `count` is below 1."""
+    """Raise UsageError when a task without inputs gets some, or `count` is below 1."""
     if inputs:
-        raise UsageError(
-            f"task {name!r} takes no input files, but {inputs[0]} was given; leave it out"
-        )
+        raise UsageError(f"task {name!r} takes no input files and got {inputs[0]}; leave it out")
     if count < 1:
         raise UsageError(f"task {name!r} cannot make {count} sounds; ask for at least 1")
 
 
 def numbered(index: int, count: int, label: str = "") -> str:
-    """Return a file name that sorts by `index`, with `label` in it as far as file names allow."""
+    """Return a file name that sorts by `index`, with the allowed characters of `label`."""
     width = max(2, len(str(count - 1)))
     safe = re.sub(r"[^\w.+-]+", "_", label)
     return f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}"

@@ -1,4 +1,4 @@
-"""What the tasks share that fill gaps of recordings: what is known stays as it was read."""
+"""The base of the tasks that fill gaps of recordings: known samples stay as they were read."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONTEXT = 8
-"""A gap leaves 1 / CONTEXT of its window known on each side, as far as there is sound."""
+"""A gap leaves 1 / CONTEXT of its window known on each side that has sound."""
 
 
 class GapEdit(Edit):
-    """Keep a recording as it is but for some gaps, and make what belongs there.
+    """Keep a recording as it is except for some gaps, and fill the gaps.
 
-    What is known is measured in the audio where the codec returns it as it was, else in those
-    frames of its latent that see nothing of a gap.
+    The known samples are measured in the audio if the codec reproduces it, else in the frames of
+    the latent that do not depend on a gap.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
 
     crossfade: float = Field(
-        0.01, ge=0, le=1, description="seconds over which new sound is fitted to what stays"
+        0.01, ge=0, le=1, description="seconds over which new sound is fitted to known sound"
     )
     domain: Literal["auto", "audio", "latent"] = Field(
-        "auto", description="where what is known is measured; auto: as the codec allows"
+        "auto", description="domain in which known samples are measured; auto: by the codec"
     )
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def gapped(
@@ -49,8 +49,8 @@ class GapEdit(Edit):
     ) -> Edited:
         """Return the edit of a recording with gaps, each a first sample and one after the last.
 
-        Without `heard` [C, L] the model hears nothing of what is in them. Raises UsageError for a
-        gap that does not fit into a window with something known beside it.
+        Without `heard` [C, L] the model hears silence in the gaps. Raises UsageError for a gap that
+        does not fit into a window with known samples beside it.
         """
         import torch
 
@@ -63,7 +63,7 @@ class GapEdit(Edit):
             known[:, start:stop] = False
         if not known.any():
             raise UsageError(
-                f"all of {recording.path} is to be made and nothing of it is known; leave a part,"
+                f"the gaps cover all of {recording.path}; leave a part as it is,"
                 " or use the task 'variation'"
             )
         if heard is None:
@@ -80,7 +80,7 @@ class GapEdit(Edit):
         return attrs.evolve(edit, cuts=around(edit.keep, self.samples), spans=spans)
 
     def _fits(self, recording: Recording, start: int, stop: int, samples: int) -> None:
-        """Raise UsageError unless a window has room for a gap; all in samples of the model."""
+        """Raise UsageError unless a gap fits into a window; all in samples of the model."""
         from kernel_plugins.tasks._windows import room
 
         rate, window = self.sample_rate, self.samples
@@ -95,9 +95,9 @@ class GapEdit(Edit):
             )
 
     def finish(self, audio: Tensor, edit: Edited) -> Tensor:
-        """Return the audio [C, L] at the file's own rate and level, what is known as it was read.
+        """Return the audio [C, L] at the file's own rate and level, known samples as read.
 
-        What is new meets the known samples without a step, and may exceed full scale.
+        New samples join the known ones without a step, and may exceed full scale.
         """
         from kernel_plugins.tasks._seams import mended
 
@@ -108,8 +108,8 @@ class GapEdit(Edit):
     def sound(self, audio: Tensor, edit: Edited) -> Sound:
         """Return finished audio [C, L] as the sound, its new samples clipped at full scale.
 
-        The known samples stay as they are, so that the whole cannot be scaled down. A note says how
-        many were clipped.
+        The known samples keep their level, so the whole cannot be scaled down. A note gives the
+        number of clipped samples.
         """
         import torch
 
@@ -127,7 +127,7 @@ class GapEdit(Edit):
         return edit.finished(torch.where(new, audio.clamp(-1, 1), audio), self.sample_rate, (note,))
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the known samples of the windows are what they are."""
+        """Return the measurement of the windows' known samples."""
         import torch
 
         from kernel_plugins.tasks._known import known_samples

@@ -1,4 +1,4 @@
-"""What tasks share that ask what somebody hears in a sound."""
+"""The base of the tasks that measure sounds with an encoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HeardTask(AppliedTask):
-    """A task that measures the decoded sound with an encoder, through which gradients go."""
+    """A task that measures the decoded sound with an encoder; gradients go through it."""
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = ABOUT
 
@@ -25,27 +25,27 @@ class HeardTask(AppliedTask):
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """Return the encoder, once it is named."""
+        """Return the encoder, if it is named."""
         return () if self.encoder is None else (self.encoder,)
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def spelling(self) -> str:
         """Return the encoder. Raises UsageError when none is named."""
         if self.encoder is None:
             raise UsageError(
-                "the task listens with an encoder and none is named; set -o task.encoder=NAME"
+                "the task needs an encoder and none is named; set -o task.encoder=NAME"
                 " (`kernel plugins` lists them)"
             )
         return self.encoder
 
     def heard(self, space: LatentSpace) -> Callable[[Tensor], Tensor]:
-        """Return what the encoder makes of audio [B, C, L]: [B, M].
+        """Return the encoder's output for audio [B, C, L]: [B, M].
 
-        Raises UsageError for an encoder that is not named or listens to something else.
+        Raises UsageError when no encoder is named or it does not listen to audio.
         """
         listen = space.encoder(self.spelling())
         return lambda audio: listen(audio, space.audio.sample_rate)

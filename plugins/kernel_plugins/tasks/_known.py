@@ -13,15 +13,15 @@ from kernel_plugins.tasks._measure import measure
 from kernel_plugins.tasks._operators import Mask
 
 TOLERANCE = 1e-3
-"""Of a latent's standard deviation, or of a sound's peak: what counts as no difference."""
+"""Largest difference that counts as none, relative to a latent's deviation or a sound's peak."""
 
 
 def known_samples(
     space: LatentSpace, sound: Tensor, keep: Tensor, domain: Literal["auto", "audio", "latent"]
 ) -> Measurement:
-    """Return that the samples of `sound` [B, C, L] where `keep` [B, 1, L] is true are known.
+    """Return the measurement of `sound` [B, C, L] where `keep` [B, 1, L] is true.
 
-    In `auto` they are measured in the audio where the codec returns the sound as it was.
+    In `auto` it is measured in the audio if the codec reproduces the sound.
     """
     if domain == "audio" or (domain == "auto" and _returns(space, sound)):
         mask = Mask(keep)
@@ -43,7 +43,7 @@ def _returns(space: LatentSpace, sound: Tensor) -> bool:
 
 
 def _unaffected(space: LatentSpace, sound: Tensor, keep: Tensor, latent: Tensor) -> Tensor:
-    """Return [B, 1, ..., T], true for the frames that stay the same whatever is in the gap."""
+    """Return [B, 1, ..., T], true for the frames that do not depend on the gap."""
     draws = torch.Generator().manual_seed(0)
     noise = torch.randn(sound.shape, generator=draws) * sound.abs().amax((1, 2), keepdim=True)
     change = (space.encode(torch.where(keep, sound, noise)) - latent).abs()

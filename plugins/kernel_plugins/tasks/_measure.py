@@ -1,4 +1,4 @@
-"""What an operator measures of the audio that latents stand for."""
+"""Measurements of latents by an operator on their audio."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def measure(
     distance: Literal["l1", "l2"] | Callable[[Tensor, Tensor], Tensor] = "l1",
     noise: float | Tensor = 0.0,
 ) -> Measurement:
-    """Return what an operator measures of the audio that latents stand for, through the decoder.
+    """Return the measurement of latents by an operator on their decoded audio.
 
-    target: what was measured, in the units of the audio that the codec takes, on the CPU. noise:
-    the standard deviation of its error, or that of each item, [B]. Both sides of the measurement
-    are divided by the codec's gain, which makes a step in the latent as large as the one it causes
-    in what is measured: a guidance is as strong with one codec as with another.
+    target: the measured values, in units of the codec's audio, on the CPU. noise: the standard
+    deviation of their error, or one for each item, [B]. Both sides of the measurement are divided
+    by the codec's gain: a step in the latent then changes the measurement by as much, and a
+    guidance is equally strong with every codec.
     """
     probe = torch.randn(1, *space.latent.shape, generator=torch.Generator().manual_seed(0))
     probe = on_device(space, probe)
@@ -53,7 +53,7 @@ def measure(
 
 
 def on_device(space: LatentSpace, tensor: Tensor) -> Tensor:
-    """Return a tensor of the CPU with the dtype and on the device of the run's latents."""
+    """Return a tensor from the CPU with the dtype and on the device of the run's latents."""
     return tensor.to(space.device, space.dtype)
 
 

@@ -1,9 +1,9 @@
-"""What a task can measure of audio: operators, with their adjoints and projections.
+"""Operators that measure audio, with their adjoints and projections.
 
-A measurement of audio [B, C, L] is y = A(x). A projection moves x to an x' with A(x') = y that is
-as near as possible: where the set of such x' is convex and the projection orthogonal, no sound that
-agrees with y comes to lie further away. Here are those of samples and of channels; `_filters` has
-those of frequencies.
+A measurement of audio [B, C, L] is y = A(x). A projection moves x to the nearest x' with
+A(x') = y. If the set of such x' is convex and the projection orthogonal, x' is nearer than x to
+every sound that agrees with y. This module has operators on samples and channels, `_filters` on
+frequencies.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ __all__ = [
 class Operator:
     """A measurement of audio. Its tensors broadcast against audio [B, C, L].
 
-    `projects` says whether there is a projection, `differentiable` whether what is measured has a
-    gradient; an operator without one returns a result that is detached.
+    projects: whether there is a projection. differentiable: whether the result has a gradient; an
+    operator without a gradient returns a detached result.
     """
 
     projects: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """Return what is measured of audio [B, C, L]."""
+        """Return the measurement of audio [B, C, L]."""
         raise NotImplementedError
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
-        """Return the nearest audio [B, C, L] that `target` can have been measured of."""
+        """Return the nearest audio [B, C, L] whose measurement is `target`."""
         raise NotImplementedError
 
     def like(self, audio: Tensor) -> Self:
@@ -58,8 +58,8 @@ class Linear(Operator):
     """A linear operator, with its adjoint: <A x, y> = <x, A* y>.
 
     The projection is the least change, x + A* (A A* + ridge)^-1 (y - A x), with the inverse by
-    `iterations` of conjugate gradients for each item: exact to about `ridge` on what A lets pass,
-    and held back where A lets next to nothing pass, so that noise in y is not blown up.
+    `iterations` of conjugate gradients for each item. It is exact to about `ridge` where A passes
+    the signal. Where A passes almost nothing, `ridge` limits the change and the noise in y.
     """
 
     ridge: ClassVar[float] = 1e-3
@@ -70,7 +70,7 @@ class Linear(Operator):
         raise NotImplementedError
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
-        """Return the audio with the least change that makes it agree with `target`."""
+        """Return the audio after the least change that agrees with `target`."""
         samples = audio.shape[-1]
 
         def normal(y: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Linear(Operator):
 
 @attrs.frozen(eq=False)
 class Mask(Linear):
-    """The samples to keep, with zeros for the others. keep: [B, 1, L], bool."""
+    """The kept samples, with zeros for the others. keep: [B, 1, L], bool."""
 
     keep: Tensor
 
@@ -95,7 +95,7 @@ class Mask(Linear):
         return y * self.keep
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
-        """Return the target where it is kept and the audio elsewhere, every sample as it is."""
+        """Return the target where it is kept and the audio elsewhere, unchanged."""
         return torch.where(self.keep > 0, target, audio)
 
 
@@ -103,8 +103,8 @@ class Mask(Linear):
 class Clip(Operator):
     """The audio cut off below `low` and above `high`, both [B, 1, 1].
 
-    Of a sample of the target that lies on a bound only its sign is known. The gradient is that of
-    the samples which the estimate does not clip.
+    A target sample on a bound means: the sound is at or beyond the bound. Only samples that the
+    estimate does not clip have a gradient.
     """
 
     low: Tensor
@@ -115,7 +115,7 @@ class Clip(Operator):
         return audio.clamp(self.low, self.high)
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
-        """Return the target, and where it is on a bound the audio, moved to or beyond the bound."""
+        """Return the target; where it is on a bound, the audio moved to or beyond the bound."""
         below = torch.where(target <= self.low, audio.minimum(self.low), target)
         return torch.where(target >= self.high, audio.maximum(self.high), below)
 
@@ -134,7 +134,7 @@ class Quantise(Operator):
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
         """Return the audio moved to less than half a step from the target."""
-        # A little less: the borders belong to one of two neighbours only.
+        # A little less: a border belongs to only one of its two neighbours.
         half = self.step * (0.5 * (1 - 1e-5))
         return audio.clamp(target - half, target + half)
 
@@ -154,7 +154,7 @@ class MonoFromStereo(Linear):
         return (y / self.channels).expand(-1, self.channels, -1)
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
-        """Return the audio with what its mean lacks added to every channel."""
+        """Return the audio with the error of its mean added to every channel."""
         return audio + (target - self(audio))
 
 
@@ -162,9 +162,9 @@ class MonoFromStereo(Linear):
 class SumOfSources(Linear):
     """The mean of every `sources` neighbours in the batch, given to each of them.
 
-    The target is the mixture divided by `sources`, once for each source, and its noise that of the
-    mixture divided by the root of `sources`: so scaled, A is an orthogonal projection, A = A* = AA,
-    and the sum of squares over the sources is that of the mixture's likelihood.
+    The target is the mixture divided by `sources`, once for each source. Its noise is that of the
+    mixture divided by the root of `sources`. With this scale A is an orthogonal projection,
+    A = A* = AA, and the sum of squares over the sources is that of the mixture's likelihood.
     """
 
     sources: int
@@ -179,5 +179,5 @@ class SumOfSources(Linear):
         return self(y)
 
     def project(self, audio: Tensor, target: Tensor) -> Tensor:
-        """Return the sources with what the mixture has besides, in equal shares."""
+        """Return the sources plus the rest of the mixture in equal shares."""
         return audio + (target - self(audio))

@@ -1,4 +1,4 @@
-"""Where made sound meets sound that is known."""
+"""The seams between made sound and known sound."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 ORDER, HISTORY = 32, 4
-"""How many samples a sample is predicted from, and how many fades the prediction is fitted to."""
+"""Number of samples in a prediction, and of fades to which the prediction is fitted."""
 
 USUAL = 4.0
-"""What no prediction is wrong by in a few dozen samples, in standard deviations of its error."""
+"""Largest usual error of a prediction in a few dozen samples, in standard deviations."""
 
 
 def mended(sound: Tensor, made: Tensor, known: Tensor, fade: int) -> Tensor:
     """Return `sound` where it is known and `made` elsewhere, fitted to it over `fade` samples.
 
-    Next to a gap, what was made differs from what is known. At each edge that difference, mirrored,
-    is added to the gap, fading out by w = cos^2(pi t / 2 fade), t > 0 from the edge:
+    Beside a gap, the made sound differs from the known sound. At each edge the mirrored difference
+    is added to the gap and fades out by w = cos^2(pi t / 2 fade), t > 0 from the edge:
 
         gap(t) = a made(t) + w (known - r made)(-t),    a^2 = 1 - (1 - r^2) w^2
 
-    with the correlation r of the two, so that what is alike (r = 1) is only corrected and what has
-    nothing in common (r = 0) is cross-faded with constant power. Either way gap(0) = known(0).
+    r is the correlation of the two. Equal sounds (r = 1) are only corrected; unrelated sounds
+    (r = 0) are cross-faded with constant power. In both cases gap(0) = known(0).
 
-    Where a guidance has put what is known in the place of what the model made of it, the difference
-    says nothing. So the linear prediction of what is known looks at the first samples of the gap:
-    the more they surprise it, beyond its usual error, the more the gap is cross-faded with what was
-    predicted. Noise, which is always a surprise, is left alone.
+    A guidance may have replaced the made sound beside the gap by the known one; the difference is
+    then meaningless. So a linear prediction from the known sound is compared with the first samples
+    of the gap: the further they exceed its usual error, the more the gap is cross-faded with the
+    prediction. Noise cannot be predicted and stays as it is.
 
     sound, made: [C, L]; known: [C or 1, L], bool.
     """
@@ -53,7 +53,7 @@ def runs(flags: Tensor) -> Iterator[tuple[int, int]]:
 
 
 def _fitted(known: Tensor, made: Tensor, gap: Tensor, fade: int) -> Tensor:
-    """Return the gap that comes after `known`, fitted to it; `made` is what was made there."""
+    """Return the gap after `known`, fitted to it; `made` is the made sound in place of `known`."""
     reach = min(fade, len(gap), len(known))
     if reach < 1:
         return gap
@@ -74,9 +74,9 @@ def _fitted(known: Tensor, made: Tensor, gap: Tensor, fade: int) -> Tensor:
 
 
 def _prediction(known: Tensor) -> tuple[Tensor, float]:
-    """Return the filter [P] that leaves of a sound what cannot be predicted, and how much that is.
+    """Return the filter [P] of the prediction's error, and the error's root mean square.
 
-    Burg's method (Makhoul 1977, eq. 39), whose predictions never grow.
+    Burg's method (Makhoul 1977, eq. 39): its predictions never grow.
     """
     forward = backward = known.double()
     taps = forward.new_ones(1)
@@ -92,7 +92,7 @@ def _prediction(known: Tensor) -> tuple[Tensor, float]:
 
 
 def _continued(known: Tensor, taps: Tensor, count: int) -> Tensor:
-    """Return the `count` samples after `known` that are predicted."""
+    """Return the prediction of the `count` samples after `known`."""
     past, weights = known[len(known) + 1 - len(taps) :].tolist(), (-taps[1:]).tolist()
     for _ in range(count):
         past.append(sum(weight * value for weight, value in zip(weights, past[::-1], strict=False)))

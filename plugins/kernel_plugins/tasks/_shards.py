@@ -1,7 +1,7 @@
-"""Sounds in tar files with an index, which are read as a map: millions of them in little memory.
+"""Sounds in tar files with an index: millions of sounds in little memory, in any order.
 
-The tar files are those of webdataset. `shards.json` says their sizes and what was found as they
-were made; `shards.index` has a row of numbers for each sound, `shards.names` its name.
+The tar files are those of webdataset. `shards.json` has their sizes and the facts of their making;
+`shards.index` has a row of numbers for each sound, `shards.names` its name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BLOCK = 512  # bytes of a tar file, which its members are padded to
 
 
 class Shards:
-    """A source of the sounds in a folder of shards. Raises InputError for what is not whole."""
+    """A source of the sounds in a folder of shards. Raises InputError for damaged shards."""
 
     labels = None
 
@@ -63,7 +63,7 @@ class Shards:
                 raise self._cut(name, "missing" if there is None else f"{there} bytes long")
 
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
-        """Return the audio of a sound and its rate. Raises InputError that names it."""
+        """Return the audio of a sound and its rate. Raises InputError with the sound's name."""
         row = self._index[index]
         name, _ = self._shards[row["shard"]]
         # Nothing stays open: a place in an open file would be shared by the worker processes.
@@ -96,7 +96,7 @@ class Names(Sequence[str]):
     _bytes: numpy.ndarray[Any, Any]
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of names."""
         return len(self._index)
 
     @overload
@@ -161,9 +161,8 @@ class Writer:
 def write_shards(source: Files, out: Path, size: int, skip: bool) -> tuple[str, ...]:
     """Write the files of a source into shards of about `size` bytes in a new folder.
 
-    Every sound is read; skip: leave bad ones out. Returns sentences on what was written and
-    refused. Raises InputError that names a bad file, OutputError for a place that cannot be
-    written.
+    Every sound is read; skip: leave bad ones out. Returns sentences on the written and the refused
+    sounds. Raises InputError with the name of a bad file, OutputError when `out` cannot be written.
     """
     partial = out.with_name(f".{out.name}.partial")
     writer = Writer(Facts(partial))
@@ -211,8 +210,7 @@ def _put(writer: Writer, tar: tarfile.TarFile, name: str, path: Path, skip: bool
 def index_shards(folder: Path, extensions: Sequence[str]) -> str:
     """Write the index of tar files that lie in a folder; return a sentence on it.
 
-    Their sounds are not read. Raises InputError for a file that is no whole tar file, and
-    OutputError.
+    Their sounds are not read. Raises InputError for a damaged tar file, and OutputError.
     """
     writer = Writer(Facts(folder))
     for path in sorted(folder.glob("*.tar")):

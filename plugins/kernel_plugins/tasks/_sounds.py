@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from kernel_plugins.tasks._files import Source
     from kernel_plugins.tasks._folder import FolderTask
 
-_IN_A_ROW = 10  # sounds that may be bad, one after the other, before a folder seems to be gone
+_IN_A_ROW = 10  # so many bad sounds in a row mean that the folder is gone
 
 
 class Sounds:
-    """A data set of the sounds of a source whose numbers are `chosen`, in the order given.
+    """A data set of the sounds of a source with the numbers `chosen`, in their order.
 
-    codes: for each sound of the source the row of `vectors` [K, V] that is its vector, or None.
-    Every sound is read when the data set is made, unless the source was checked, so that the bad
-    ones are known before training. Raises InputError that names them all, or where
-    `task.bad_files` is `skip` and none is left.
+    codes: for each sound of the source its row of `vectors` [K, V], or None. The data set reads
+    every sound at construction, unless the source was checked: bad sounds are known before the
+    training. Raises InputError with the names of all bad sounds, or, with `task.bad_files` `skip`,
+    when no sound is left.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Sounds:
         codes: Sequence[int] | None = None,
         vectors: Tensor | None = None,
     ) -> None:
-        # Arrays, for a list of numbers is copied page by page into every worker that reads it.
+        # Arrays: every worker that reads a list of numbers would copy it page by page.
         self._task, self._source, self._chosen = task, source, array("q", chosen)
         self._codes, self._vectors = array("q", codes or ()), vectors
         self._kept: dict[int, Tensor] = {}
@@ -55,10 +55,10 @@ class Sounds:
         return len(self._chosen)
 
     def item(self, index: int, generator: torch.Generator) -> Item:
-        """Return item `index`: a random stretch of a long sound, a short one padded at its end.
+        """Return item `index`: a random stretch of a long sound, a short sound padded at its end.
 
-        Another item that `generator` draws stands in for one that has turned bad, where
-        `task.bad_files` is `skip`.
+        With `task.bad_files` `skip`, an item drawn from `generator` replaces one that has become
+        unreadable.
         """
         skipped: list[str] = []
         while True:
@@ -75,11 +75,11 @@ class Sounds:
             index = int(torch.randint(len(self), (), generator=generator))
 
     def found(self) -> tuple[str, ...]:
-        """Return sentences on the sounds: how many, how long, of what rates; what was refused."""
+        """Return sentences on the sounds: their number, length and rates; refused files."""
         return self._facts.sentences(len(self))
 
     def counts(self) -> Counter[int]:
-        """Return how many sounds have each vector, by the place of its 1."""
+        """Return the number of sounds of each vector, by the place of its 1."""
         codes = Counter(self._codes[each] for each in self._chosen)
         vectors = self._vectors
         return Counter(

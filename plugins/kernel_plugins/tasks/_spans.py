@@ -1,4 +1,4 @@
-"""Spans of a recording, as text and in samples, and the option that names them."""
+"""Spans of a recording, as text and in samples, and their option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kernel_plugins.tasks._edit import Recording
 from kernel_plugins.tasks._gap_edit import GapEdit
 
 _ROUNDING = 0.0005
-"""Seconds by which a span may exceed a recording: ends are read off players and rounded."""
+"""Seconds by which a span may exceed a recording: players show rounded ends."""
 
 
 @attrs.frozen
@@ -22,14 +22,14 @@ class Span:
 
     @classmethod
     def parse(cls, text: str) -> Span:
-        """Return the span that `START:STOP` says. Raises ValueError."""
+        """Return the span of the text `START:STOP`. Raises ValueError."""
         start, colon, stop = (part.strip() for part in text.partition(":"))
         try:
             span = cls(float(start or 0), float(stop) if stop else None)
         except ValueError:
             colon = ""
         if not colon:
-            raise ValueError(f"{text!r} is no span; write START:STOP in seconds, like 2.0:4.0")
+            raise ValueError(f"{text!r} is not a span; write START:STOP in seconds, like 2.0:4.0")
         if not 0 <= span.start < float("inf"):
             raise ValueError(f"the span {text!r} is outside every recording; count from 0 s")
         if span.stop is not None and not span.stop > span.start:
@@ -56,10 +56,10 @@ class Span:
 
 
 class SpanEdit(GapEdit):
-    """Make spans of a recording anew. Everything outside is returned as it was read."""
+    """Make spans of a recording anew. Samples outside stay as they were read."""
 
     span: str | None = Field(
-        None, description="what to make, START:STOP in seconds; several are separated by commas"
+        None, description="spans to make, START:STOP in seconds, separated by commas"
     )
 
     @field_validator("span")
@@ -73,7 +73,7 @@ class SpanEdit(GapEdit):
         """Return the spans in samples. Raises UsageError when none is named or one is outside."""
         if self.span is None:
             raise UsageError(
-                f"the task makes a part of {recording.path} anew and was not told which; name it"
+                f"the task makes a part of {recording.path} anew and no part is named; name it"
                 " in seconds, like -o task.span=2.0:4.0"
             )
         return [Span.parse(part).samples(recording) for part in self.span.split(",")]

@@ -1,4 +1,4 @@
-"""Windows that cover a sound, and the sound that they make together."""
+"""Windows that cover a sound, and the sound joined from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kernel_plugins.tasks._seams import runs
 def cover(samples: int, window: int, overlap: int) -> tuple[Cut, ...]:
     """Return the fewest windows that cover `samples` and overlap by at least `overlap`.
 
-    They are as far apart as each other. Their weights rise and fall linearly.
+    Their distances are equal. Their weights rise and fall linearly.
     """
     overlap = min(overlap, window - 1)
     count = max(1, -(-(samples - overlap) // (window - overlap)))
@@ -29,7 +29,7 @@ def cover(samples: int, window: int, overlap: int) -> tuple[Cut, ...]:
 
 
 def joined(windows: Sequence[Tensor], cuts: Sequence[Cut], lanes: Tensor) -> Tensor:
-    """Return the mean of the windows by their weights, and `lanes` where no window has any.
+    """Return the weighted mean of the windows, and `lanes` where all weights are 0.
 
     windows: those of each cut, [C, W], lane after lane. lanes, result: [G, C, M].
     """
@@ -45,9 +45,9 @@ def joined(windows: Sequence[Tensor], cuts: Sequence[Cut], lanes: Tensor) -> Ten
 
 
 def around(keep: Tensor, window: int) -> tuple[Cut, ...]:
-    """Return as few windows as hold every gap of `keep` [M], bool, neighbours together.
+    """Return the fewest windows that hold every gap of `keep` [M], bool; neighbours share one.
 
-    A window gives the whole its own gaps and all that is known in it.
+    A window contributes its own gaps and all known samples in it to the whole.
     """
     groups: list[tuple[int, int]] = []
     for start, stop in runs(~keep):
@@ -66,5 +66,5 @@ def _around(keep: Tensor, first: int, last: int, window: int) -> Cut:
 
 
 def room(window: int, sides: int) -> int:
-    """Return how long a gap may be in a window that sees known sound on so many sides of it."""
+    """Return the longest gap of a window with known sound on so many sides of the gap."""
     return window - sides * -(-window // CONTEXT)

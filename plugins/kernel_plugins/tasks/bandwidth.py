@@ -25,38 +25,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PASSED = 0.94
-"""The share of the Nyquist frequency up to which resampling leaves everything as it is."""
+"""Share of the Nyquist frequency up to which resampling changes nothing."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Narrow(Edited):
-    """A recording that holds nothing above `cutoff`, in Hz."""
+    """A recording without frequencies above `cutoff`, in Hz."""
 
     cutoff: float
 
 
 class Bandwidth(Edit):
-    """Make what belongs above the highest frequency of a recording, and keep what is below.
+    """Make the frequencies above a recording's cut-off, and keep the frequencies below.
 
-    A recording with a lower rate than the model's is returned at that of the model, others at their
-    own. What lies below the cut-off is kept, by a filter without a transition.
+    A recording with a lower rate than the model's is returned at the model's rate, others at their
+    own. A filter without a transition keeps the frequencies below the cut-off.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
 
     cutoff: float | None = Field(
-        None, gt=0, description="highest frequency in Hz that is kept; by default that is found"
+        None, gt=0, description="highest frequency in Hz to keep; by default estimated"
     )
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def edit(self, recording: Recording) -> Edited:
-        """Return the edit that keeps what is below the cut-off.
+        """Return the edit that keeps the frequencies below the cut-off.
 
-        Raises UsageError for a cut-off that leaves nothing to be made, and InputError where none is
+        Raises UsageError for a cut-off that leaves nothing to make, and InputError when none is
         found.
         """
         cutoff = self._cutoff(recording)
@@ -66,7 +66,7 @@ class Bandwidth(Edit):
         return Narrow(**attrs.asdict(edit, recurse=False), cutoff=cutoff)
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the windows below the cut-off are as given."""
+        """Return the measurement of the windows below the cut-off."""
         import torch
 
         from kernel_plugins.tasks._filters import LowPass

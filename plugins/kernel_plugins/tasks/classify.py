@@ -1,4 +1,4 @@
-"""`classify`: new sounds that a classifier hears as of a class."""
+"""`classify`: new sounds that a classifier assigns to a class."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 
 
 class Classify(HeardTask):
-    """Make new sounds that a classifier gives certain probabilities.
+    """Make new sounds to which a classifier gives chosen probabilities.
 
-    "Classifier guidance" of Levy et al. 2023, table 2: A are the probabilities of the classes, the
-    distance is the binary cross-entropy, summed over them. The encoder returns logits.
+    "Classifier guidance" of Levy et al. 2023, table 2: A gives the probabilities of the classes;
+    the distance is their summed binary cross-entropy. The encoder returns logits.
     """
 
     target: int | tuple[float, ...] | None = Field(
         None, description="the class, counted from 0, or the probability of every class"
     )
-    exclusive: bool = Field(
-        True, description="whether a sound is of one class only (softmax) or of several (sigmoid)"
-    )
+    exclusive: bool = Field(True, description="one class a sound (softmax) or several (sigmoid)")
 
     @field_validator("target")
     @classmethod
@@ -42,8 +40,8 @@ class Classify(HeardTask):
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
         """Return `count` requests named 00, 01, ...
 
-        Raises UsageError when `inputs` is not empty, `count` < 1, no encoder is named or there is
-        no target.
+        Raises UsageError when `inputs` is not empty, `count` < 1, or no encoder or no target is
+        named.
         """
         check_requests("classify", inputs, count)
         self.spelling()
@@ -57,7 +55,7 @@ class Classify(HeardTask):
         ]
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the classes have the target's probabilities."""
+        """Return the measurement of the classes' probabilities."""
         import torch
 
         from kernel_plugins.mathematics.losses import bce

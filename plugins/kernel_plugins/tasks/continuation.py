@@ -1,4 +1,4 @@
-"""`continuation`: make a recording go on."""
+"""`continuation`: continue a recording after its end."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Continued(Edited):
-    """A recording that goes on until `ends`, a sample of its own rate for each of its windows.
+    """A recording continued until `ends`, a sample at its own rate for each of its windows.
 
-    context: the seconds before a window's addition that it listens to.
+    context: seconds that a window hears before its addition.
     """
 
     recording: Recording
@@ -29,26 +29,25 @@ class Continued(Edited):
 
 
 class Continuation(GapEdit):
-    """Make a recording go on after its end, from the last of it.
+    """Continue a recording after its end, from its last seconds.
 
     "Continuation" of Levy et al. 2023, table 2: A keeps the first samples of the window. The file
-    is returned as it was read with `more` seconds after it. Where they exceed what a window has
-    room for beside its context, they are made window after window, each from what the one before
-    has made.
+    is returned as it was read, with `more` seconds after it. An addition too long for one window
+    and its context is made in several windows, each from the sound of the window before.
     """
 
     context: float | None = Field(
         None,
         gt=0,
-        description="seconds at the end that are listened to; by default half a window, less where"
-        " the recording is shorter, and what the fewest windows leave where `more` is set",
+        description="seconds of the end that the model hears; by default half a window, less for a"
+        " shorter recording; with `more`, the rest of the fewest windows",
     )
     more: float | None = Field(
-        None, gt=0, description="seconds to add; by default what the window has left"
+        None, gt=0, description="seconds to add; by default the rest of the window"
     )
 
     def edit(self, recording: Recording) -> Edited:
-        """Return the recording with a gap after its end, as far as the first window makes it.
+        """Return the recording with a gap after its end, for the first window.
 
         Raises InputError for a recording shorter than the context and UsageError for a context that
         fills a window.
@@ -59,7 +58,7 @@ class Continuation(GapEdit):
         return self._extended(recording, recording.audio, context, tuple(ends))
 
     def make(self, request: Request) -> Making:
-        """Make the windows one after another, and one sound of them."""
+        """Make the windows one after the other, and join them to one sound."""
         from torch.nn.functional import pad
 
         edit = first = cast(Continued, request)
@@ -80,14 +79,14 @@ class Continuation(GapEdit):
         ends: tuple[int, ...],
         gain: float | None = None,
     ) -> Continued:
-        """Return the edit that makes `audio` [C, L] go on to the first of `ends`."""
+        """Return the edit that continues `audio` [C, L] to the first of `ends`."""
         import torch
         from torch.nn.functional import pad
 
         from kernel_plugins.tasks._seams import mended
 
         rate, length, window = recording.sample_rate, audio.shape[-1], self.samples
-        # The window is filled to its end, so that nothing is taken for known silence.
+        # The window is filled to its end: no part of it counts as known silence.
         beyond = max(ends[0] - length, math.ceil(window / self.sample_rate * rate))
         sound = pad(audio, (0, beyond))
         known = torch.arange(length + beyond)[None] < length
@@ -102,7 +101,7 @@ class Continuation(GapEdit):
         return Continued(**fields, recording=recording, context=context, ends=ends)
 
     def _lengths(self, recording: Recording) -> tuple[float, float, int]:
-        """Return the seconds that a window listens to, those that are added, and in how many."""
+        """Return the seconds of context, the seconds to add, and the number of windows."""
         window = self.samples / self.sample_rate
         context, more = self.context, self.more
         if context is None:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST = 0.05
-"""The share of the samples that have to be within the bounds."""
+"""Least share of the samples within the bounds."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Clipped(Edited):
     """A clipped recording.
 
-    low, high: [C, 1], where it is clipped, infinite on a side where it is not; bounds: the two for
-    each channel of each lane, [G, channels, 1], at the model's level.
+    low, high: [C, 1], the bounds of clipping, infinite on an unclipped side; bounds: both for each
+    channel of each lane, [G, channels, 1], at the model's level.
     """
 
     low: Tensor
@@ -33,38 +33,38 @@ class Clipped(Edited):
 
 
 class Declip(Edit):
-    """Make anew the samples of a recording that are clipped, and none of the others.
+    """Make only the clipped samples of a recording anew.
 
-    Of a clipped sample it is known that it was at or beyond the bound. The others are returned as
-    they were read, unless a restored peak exceeds full scale: the file is then turned down, by the
-    gain that the record of the run tells.
+    A clipped sample was at or beyond the bound. The others stay as they were read, unless a
+    restored peak exceeds full scale: the file is then scaled down, and the record of the run has
+    the gain.
 
-    Clipping has made the recording softer: its RMS is brought to a level that is lower by `lost` dB
-    than that of the model's training.
+    Clipping lowers the level of a recording: its RMS is brought to a level `lost` dB below that of
+    the model's training.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
 
     threshold: float | None = Field(
-        None, gt=0, description="where it is clipped, 1 is full scale; by default that is found"
+        None, gt=0, description="level of clipping, 1 is full scale; by default estimated"
     )
     lost: float | None = Field(
         None,
         ge=0,
         le=20,
-        description="decibels that clipping has taken away; by default as many as of speech of"
-        " which the same share is clipped",
+        description="fall of the RMS by clipping in dB; by default that of speech with the"
+        " same share of clipped samples",
     )
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def edit(self, recording: Recording) -> Edited:
         """Return the edit of the clipped samples.
 
-        Raises InputError where no sample is clipped, or nearly all are.
+        Raises InputError when no sample is clipped, or nearly all are.
         """
         audio = recording.audio
         low, high = self._bounds(audio)
@@ -86,7 +86,7 @@ class Declip(Edit):
         gain, lanes = edit.gain * lower, edit.lanes * lower
         bounds = []
         for bound, side in ((low, below), (high, above)):
-            # At another rate, a sample is clipped that lies beside one that was.
+            # After a change of rate, a sample beside a clipped one counts as clipped.
             clipped = self.lanes(side.float(), recording.sample_rate) > 0.1
             bounds.append(self.lanes(bound * gain, self.sample_rate))
             lanes = bounds[-1].where(clipped, lanes)
@@ -103,7 +103,7 @@ class Declip(Edit):
         )
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the windows, when they are clipped, are as given."""
+        """Return the measurement of the windows after clipping."""
         import torch
 
         from kernel_plugins.tasks._measure import measure

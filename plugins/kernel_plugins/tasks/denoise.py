@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FRAME = 0.032
-"""Seconds of the frames that the quietest are found among."""
+"""Length of the frames in seconds, of which the quietest are found."""
 
 FAINTEST = 1e-3
-"""The share of the noise's mean power that it has at every frequency at least."""
+"""Least power of the noise at every frequency, as a share of its mean power."""
 
 LOUDEST = 0.9
-"""The share of a recording's power that noise may have."""
+"""Largest share of a recording's power that noise may have."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -37,32 +37,32 @@ class Noisy(Edited):
 
 
 class Denoise(Edit):
-    """Make the sound that is a recording without its noise.
+    """Make the sound of a recording without its noise.
 
-    The recording is the sound and Gaussian noise, white unless it is said to be `coloured`, as loud
-    as in the quietest tenth of the recording unless `noise_db` says how loud. The level of the
-    recording without the power of its noise is that of the model's training.
+    The recording is the sound plus Gaussian noise: white unless `coloured` is set, at the level of
+    the quietest tenth of the recording unless `noise_db` is set. The level of the recording without
+    the power of its noise is that of the model's training.
 
-    The measurement knows the noise; `moments` weighs it against what the network is sure of, and so
-    does `dps` with -o guidance.dps.normalization=gaussian.
+    The measurement knows the noise. `moments` weighs the measurement against the network's
+    certainty, and so does `dps` with -o guidance.dps.normalization=gaussian.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = ABOUT
 
     noise_db: float | None = Field(
-        None, ge=-120, le=0, description="level of the noise in dBFS (rms); by default it is found"
+        None, ge=-120, le=0, description="level of the noise in dBFS (rms); by default estimated"
     )
-    coloured: bool = Field(False, description="whether the noise has a spectrum, found in the file")
+    coloured: bool = Field(False, description="estimate the spectrum of the noise from the file")
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def edit(self, recording: Recording) -> Edited:
         """Return the edit of the whole recording.
 
-        Raises InputError where no noise is found, or nothing but noise.
+        Raises InputError when no noise is found, or only noise.
         """
         sound = resample(recording.audio, recording.sample_rate, self.sample_rate)
         spectrum = self._spectrum(sound, recording.sample_rate)
@@ -73,7 +73,7 @@ class Denoise(Edit):
                 " left; set -o task.noise_db to the level of the noise alone"
             )
         edit = self.edited(recording, recording.audio)
-        # The level of a recording is that of the sound and of the noise together.
+        # The level of a recording is that of the sound and the noise together.
         louder = (1 - share) ** -0.5 if self.normalize == "rms" else 1.0
         gain = edit.gain * louder
         return Noisy(
@@ -82,7 +82,7 @@ class Denoise(Edit):
         )
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the windows, with noise, are as given; both are filtered to make it white."""
+        """Return the measurement of the noisy windows, filtered to make the noise white."""
         import torch
 
         from kernel_plugins.tasks._filters import Whitened
@@ -90,8 +90,8 @@ class Denoise(Edit):
 
         windows = cast("Sequence[Part]", items)
         spectrum = torch.stack([cast(Noisy, window.whole).spectrum for window in windows])
-        # No frequency is made louder, so that what guidances assume of the operator is on the safe
-        # side: that it passes all of a sound.
+        # No frequency is amplified: guidances assume that an operator passes all of a sound, and
+        # passing less is the safe side.
         noise = spectrum.amin(1).sqrt()
         whitened = Whitened(noise[:, None, None] * spectrum[:, None].rsqrt())
         sound = torch.stack([window.sound for window in windows])
@@ -105,7 +105,7 @@ class Denoise(Edit):
         if not self.coloured:
             spectrum = spectrum.mean().expand_as(spectrum)
         if self.noise_db is not None:
-            # Resampling to a lower rate leaves that share of white noise.
+            # Resampling to a lower rate keeps this share of white noise.
             power = 10 ** (self.noise_db / 10) * min(1.0, self.sample_rate / sample_rate)
             spectrum = spectrum * (power / spectrum.mean())
         return spectrum.clamp_min(FAINTEST * float(spectrum.mean()))

@@ -1,4 +1,4 @@
-"""`dereverb`: recordings without the room, whose impulse response is known."""
+"""`dereverb`: recordings without the room, from its impulse response."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FAINT = 1e-3
-"""The share of the response's energy that is left where it is taken to be over."""
+"""Share of a response's energy that may remain after its end."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -37,16 +37,16 @@ class Reverberant(Edited):
 
 
 class Dereverb(Edit):
-    """Make the sound that, played in a room, becomes the recording.
+    """Make the sound that becomes the recording when a room plays it.
 
-    The room is known by its impulse response, of which the loudest sample is taken for the direct
-    sound. Its loudness is that of the recording. In a window that starts within the sound, what
-    still rings of the sound before it is not measured. The response is over where less than a
-    thousandth of its energy is left.
+    The room is given by its impulse response; the loudest sample of the response is the direct
+    sound. The result has the loudness of the recording. The start of a window within the sound is
+    not measured while the sound before it still rings. The response ends where less than a
+    thousandth of its energy remains.
 
-    `moments` weighs what the room has swallowed against what the network is sure of. `projection`
-    is of the kind of Wiener's filter: exact to a thousandth in power on what the room lets pass, so
-    that it also takes noise for sound. `dps` follows a response only roughly.
+    `moments` weighs frequencies that the room mutes against the network's certainty. `projection`
+    is like Wiener's filter: exact to a thousandth in power at frequencies that the room passes, so
+    it treats noise as sound. `dps` follows a response only roughly.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = ABOUT
@@ -55,7 +55,7 @@ class Dereverb(Edit):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def portable(self) -> Self:
@@ -84,7 +84,7 @@ class Dereverb(Edit):
         return Reverberant(**attrs.asdict(edit, recurse=False), response=response)
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the windows, played in the room, are as given."""
+        """Return the measurement of the windows in the room."""
         import torch
 
         from kernel_plugins.tasks._filters import RoomResponse
@@ -92,8 +92,8 @@ class Dereverb(Edit):
 
         windows = cast("Sequence[Part]", items)
         response = cast(Reverberant, windows[0].whole).response
-        # Scaled so that no frequency becomes louder, which is the safe side of what guidances
-        # assume of an operator: that it passes all of a sound.
+        # No frequency is amplified: guidances assume that an operator passes all of a sound, and
+        # passing less is the safe side.
         peak = torch.fft.rfft(response, 4 * len(response)).abs().max()
         place = torch.arange(self.samples)
         keep = torch.stack([_explained(place, window, len(response)) for window in windows])
@@ -105,7 +105,7 @@ class Dereverb(Edit):
         """Return the response [N] until it is faint, with unit energy."""
         if self.room is None:
             raise UsageError(
-                "the task needs to know the room; name a file with its impulse response with"
+                "the task needs a room; name a file with its impulse response with"
                 " -o task.room=FILE"
             )
         response = read_audio(self.room.expanduser(), self.sample_rate)[0][0]
@@ -118,7 +118,7 @@ class Dereverb(Edit):
 
 
 def _explained(place: Tensor, window: Part, response: int) -> Tensor:
-    """Return [1, samples], true where all that is heard comes from this window alone."""
+    """Return [1, samples], true where the recording depends only on this window."""
     start = response if window.cut.start else 0
     return ((place >= start) & (place < window.whole.samples - window.cut.start))[None]
 

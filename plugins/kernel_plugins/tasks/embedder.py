@@ -1,4 +1,4 @@
-"""`embedder`: new sounds that an encoder hears as like a recording."""
+"""`embedder`: new sounds that resemble a recording to an encoder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Likeness(Window):
-    """A window for a sound like another. example: [channels, L], at the model's rate and level."""
+    """A window for a sound like `example` [channels, L], at the model's rate and level."""
 
     example: Tensor
 
@@ -38,14 +38,14 @@ class Embedder(HeardTask):
     """Make new sounds whose embedding is near that of a recording.
 
     "Embedder guidance" of Levy et al. 2023, table 2: A is the embedding, the distance Euclidean.
-    The sounds have the length and the level of the model's training, whatever the recording has.
+    The sounds have the length and the level of the model's training, not of the recording.
     """
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        """Return `count` requests, like each of the files in turn.
+        """Return `count` requests; the files take turns as examples.
 
         Raises UsageError when there are no inputs, `count` < 1 or no encoder is named, and
-        InputError, naming it, for a file that is silent or cannot be read.
+        InputError with the name of a file that is silent or cannot be read.
         """
         check_requests("embedder", (), count)
         if not inputs:
@@ -64,7 +64,7 @@ class Embedder(HeardTask):
         return requests
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the embeddings are those of the recordings."""
+        """Return the measurement of the embeddings."""
         import torch
 
         from kernel_plugins.mathematics.losses import l2
@@ -78,7 +78,7 @@ class Embedder(HeardTask):
     def _example(self, path: Path) -> Tensor:
         audio, _ = read_audio(path, self.sample_rate, self.channels)
         if not audio.any():
-            raise InputError(f"{path} is silent from start to end; give a recording of something")
+            raise InputError(f"{path} is silent from start to end; give a recording with sound")
         return audio * self.gain(audio)
 
 

@@ -1,4 +1,4 @@
-"""`infill`: make what is missing inside a recording."""
+"""`infill`: fill a gap inside a recording."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from kernel_plugins.tasks._spans import SpanEdit
 
 
 class Infill(SpanEdit):
-    """Make what is missing in `span` from what is before and after it.
+    """Fill `span` from the sound before and after it.
 
-    What the file holds there is not looked at. "Infill" of Levy et al. 2023, table 2: A keeps the
-    samples outside of the span.
+    The samples of the file in the span are not used. "Infill" of Levy et al. 2023, table 2: A keeps
+    the samples outside of the span.
     """
 
     def edit(self, recording: Recording) -> Edited:

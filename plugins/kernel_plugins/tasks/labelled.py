@@ -1,4 +1,4 @@
-"""`labelled`: sounds of named classes, each made on request."""
+"""`labelled`: sounds of named classes."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 
 class Labelled(FolderTask):
-    """Learn sounds that have labels and make the label that is asked for.
+    """Learn sounds with labels, and make sounds of a label.
 
     The condition is the label as a one-hot vector [K], in the order of `labels`.
     """
 
-    labels: tuple[str, ...] = Field((), description="the labels; by default those that are found")
+    labels: tuple[str, ...] = Field((), description="the labels; by default those of the data")
     label_from: Literal["name", "folder"] | None = Field(
         None,
-        description="where a label is read: the file's name or the name of its folder;"
-        " by default the name, unless there are folders that say something else",
+        description="source of a label: the file's name or the name of its folder;"
+        " by default the name; must be set if folders and names disagree",
     )
     label_pattern: str = Field(
         r"^([^_]+)_",
@@ -49,7 +49,9 @@ class Labelled(FolderTask):
         " (without its ending)",
     )
     manifest_label: str = Field("label", description="the manifest's column of labels")
-    label: str | None = Field(None, description="make only this label; by default each in turn")
+    label: str | None = Field(
+        None, description="make only this label; by default all labels in turn"
+    )
 
     @field_validator("labels")
     @classmethod
@@ -64,7 +66,7 @@ class Labelled(FolderTask):
         try:
             groups = re.compile(pattern).groups
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if not groups:
             raise ValueError(f"{pattern!r} needs a group (...) around the label")
         return pattern
@@ -80,9 +82,9 @@ class Labelled(FolderTask):
         return self.manifest_label
 
     def resolve(self) -> Self:
-        """Return the task with the labels that are found in the data, sorted, numbers by value.
+        """Return the task with the labels of the data, sorted, numbers by value.
 
-        Raises InputError when there is no data, a file has no label, or it is not clear which.
+        Raises InputError when there is no data, or when a file has no label or an unclear one.
         """
         if self.labels:
             return self
@@ -90,7 +92,7 @@ class Labelled(FolderTask):
         return self.model_copy(update={"labels": tuple(sorted(found, key=_natural))})
 
     def dataset(self, split: str) -> Dataset:
-        """Return the split `train` or `valid`. Raises InputError naming every bad file."""
+        """Return the split `train` or `valid`. Raises InputError with every bad file's name."""
         import torch
 
         source = self.source()
@@ -111,14 +113,14 @@ class Labelled(FolderTask):
         return self.read(source, split, codes, vectors)
 
     def describe(self, data: Dataset) -> tuple[str, ...]:
-        """Return what was found, and how often each label."""
+        """Return sentences on the data, with the number of sounds of each label."""
         labels = self.resolve().labels
         counts = cast("Sounds", data).counts()
         told = tally({label: counts.get(place, 0) for place, label in enumerate(labels)})
         return (*super().describe(data), f"{len(labels)} labels: {told}")
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:
-        """Return `count` requests, named 00-LABEL and so on: each label in turn, or `label`.
+        """Return `count` requests, named 00-LABEL and so on: all labels in turn, or `label`.
 
         Raises UsageError when `inputs` is not empty, `count` < 1, or the label is unknown.
         """
@@ -185,7 +187,7 @@ class Labelled(FolderTask):
         return (match[1] or "" if (match := find(_stem(name))) else "" for name in source.names)
 
     def _compare(self, source: Source, find: Callable[[str], re.Match[str] | None]) -> None:
-        """Raise InputError where files lie in folders that their names do not speak of."""
+        """Raise InputError when folders and file names give different labels."""
         names = (name for name in source.names if "/" in name)
         pairs = {
             (_folder(name), match[1] if (match := find(_stem(name))) else "") for name in names
@@ -210,7 +212,7 @@ def _folder(name: str) -> str:
 
 
 def _some(labels: Sequence[str]) -> str:
-    """Return the first few of labels, without the empty one."""
+    """Return the first few labels, without the empty one."""
     found = sorted(set(labels) - {""}, key=_natural)
     return ", ".join(found[:6]) + (", ..." if len(found) > 6 else "") or "no label"
 

@@ -1,4 +1,4 @@
-"""`regenerate`: make a part of a recording again, like what is there."""
+"""`regenerate`: make a part of a recording again, like the original."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kernel_plugins.tasks._spans import SpanEdit
 
 
 class Regenerate(SpanEdit):
-    """Make `span` again from what it is, mixed with noise, and from what is before and after it.
+    """Make `span` again from its samples mixed with noise, and from the sound around it.
 
     "Regenerate" of Levy et al. 2023, table 2. Its start k z + (1 - k) x0 is the state x0 + sigma z
     at sigma = k / (1 - k) standard deviations of the data, and sampling starts at that sigma.
     """
 
-    k: float = Field(0.85, gt=0, lt=1, description="share of noise at the start: how much is new")
+    k: float = Field(0.85, gt=0, lt=1, description="share of noise at the start; larger is freer")
 
     @property
     def start(self) -> float | None:

@@ -20,29 +20,27 @@ if TYPE_CHECKING:
 class Separate(Edit):
     """Make the sources whose sum is a recording, each into a file of its own.
 
-    Every source has a prior: one of `models`, or the run's model, told one of `parts` where it
-    knows labels. The sources are sampled together, and what ties them is the guidance:
+    Every source has a prior: one of `models`, or the run's model with one of `parts` as its label.
+    The sources are sampled together, and the guidance ties them:
 
-        projection  the mixture is exactly their sum ("Dirac"): what the estimates lack of it is
-                    given to them in equal shares
+        projection  the mixture is exactly their sum ("Dirac"): the rest of the mixture is added to
+                    the estimates in equal shares
         dps         with -o guidance.dps.normalization=gaussian, the mixture is Gaussian around
-                    their sum, more narrowly as sigma falls; -o guidance.dps.on=x measures the noisy
-                    sources in place of the estimates (Mariani et al. 2024, section 4.2)
+                    their sum and narrows as sigma falls; -o guidance.dps.on=x measures the noisy
+                    sources instead of the estimates (Mariani et al. 2024, section 4.2)
 
-    A request is a mixture, and its sources are its sounds. A mixture is brought to the level of as
-    many uncorrelated sources of the model's level. Sources with the same prior may change places
-    from one window of a long mixture to the next.
+    A request is a mixture; its sources are its sounds. A mixture is brought to the level of as many
+    uncorrelated sources of the model's level. Sources with the same prior may change places from
+    one window of a long mixture to the next.
     """
 
     recommends: ClassVar[Mapping[str, tuple[str, ...]]] = EXACTLY
 
-    sources: int = Field(2, ge=2, le=16, description="how many sources the mixture has")
+    sources: int = Field(2, ge=2, le=16, description="number of sources in the mixture")
     models: tuple[str, ...] = Field(
-        (), description="the model of each source, by name or folder; by default that of the run"
+        (), description="model of each source, by name or folder; by default the run's"
     )
-    parts: tuple[str, ...] = Field(
-        (), description="the label of each source, of those that the model knows"
-    )
+    parts: tuple[str, ...] = Field((), description="label of each source, for a model with labels")
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
@@ -55,11 +53,11 @@ class Separate(Edit):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Return that there is a `measurement`."""
+        """Return `measurement`."""
         return frozenset({"measurement"})
 
     def edits(self, recordings: Sequence[Recording]) -> list[Edited]:
-        """Return the mixtures. Raises UsageError for a part that the model lacks."""
+        """Return the mixtures. Raises UsageError for a label that the model lacks."""
         for part in self.parts:
             self.named(part)
         return super().edits(recordings)
@@ -87,7 +85,7 @@ class Separate(Edit):
         ]
 
     def measure(self, items: Sequence[Item], space: LatentSpace) -> Measurement | None:
-        """Return that the windows of a joint, which are neighbours, have a certain sum."""
+        """Return the measurement of the sum of a joint's windows, which are neighbours."""
         import torch
 
         from kernel_plugins.tasks._measure import measure

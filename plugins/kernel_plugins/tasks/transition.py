@@ -1,4 +1,4 @@
-"""`transition`: from one recording into another."""
+"""`transition`: a passage from one recording to another."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 class Transition(GapEdit):
     """Join two recordings by a passage that leads from the first to the second.
 
-    "Transition" of Levy et al. 2023, table 2: the end of the first and the start of the second,
-    cross-faded with constant power (f_out^2 + f_in^2 = 1), is where a regeneration with `k` starts.
-    What is before and after is returned as it was read; a second file of another rate than the
-    first is brought to it.
+    "Transition" of Levy et al. 2023, table 2: a regeneration with `k` starts from the end of the
+    first and the start of the second, cross-faded with constant power (f_out^2 + f_in^2 = 1). The
+    sound before and after stays as it was read; a second file of another rate is resampled to the
+    rate of the first.
     """
 
     length: float | None = Field(
         None,
         gt=0,
-        description="seconds in which one becomes the other; by default 2.5, or less"
-        " where the model's window or a recording is too short",
+        description="length of the passage in seconds; by default 2.5, or less"
+        " if the model's window or a recording is too short",
     )
-    k: float = Field(0.85, gt=0, lt=1, description="share of noise at the start: how much is new")
+    k: float = Field(0.85, gt=0, lt=1, description="share of noise at the start; larger is freer")
 
     @property
     def start(self) -> float | None:
@@ -41,14 +41,14 @@ class Transition(GapEdit):
         return start_from(self.k)
 
     def usual_count(self, inputs: Sequence[Path]) -> int:
-        """Return that two recordings make one."""
+        """Return the one edit of two recordings."""
         return 1
 
     def edits(self, recordings: Sequence[Recording]) -> list[Edited]:
         """Return the one passage. Raises UsageError unless there are two recordings."""
         if len(recordings) != 2:
             raise UsageError(
-                f"a transition leads from one recording to a second one and was given"
+                f"a transition needs two recordings and got"
                 f" {len(recordings)}; name two, like -i FIRST -i SECOND"
             )
         return [self._passage(*recordings)]
@@ -72,7 +72,7 @@ class Transition(GapEdit):
         return attrs.evolve(edit, name=f"{first.path.stem}-{second.path.stem}")
 
     def _seconds(self, first: Recording, second: Recording) -> float:
-        """Return how long the passage is. Raises UsageError for a recording that is too short."""
+        """Return the length of the passage. Raises UsageError for a recording too short for it."""
         shortest = min(first, second, key=lambda recording: recording.seconds)
         window = self.samples / self.sample_rate
         if self.length is None:

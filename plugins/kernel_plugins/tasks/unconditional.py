@@ -1,4 +1,4 @@
-"""`unconditional`: sounds like those in a folder, with nothing asked of them."""
+"""`unconditional`: sounds like those in a folder, without a condition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Unconditional(FolderTask):
     """Learn the sounds in a folder and make more of them."""
 
     def dataset(self, split: str) -> Dataset:
-        """Return the split `train` or `valid`. Raises InputError naming every bad file."""
+        """Return the split `train` or `valid`. Raises InputError with every bad file's name."""
         return self.read(self.source(), split)
 
     def requests(self, inputs: Sequence[Path], count: int) -> list[Request]:

@@ -1,4 +1,4 @@
-"""`variation`: another sound like a recording."""
+"""`variation`: a new sound like a recording."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kernel_plugins.tasks._edit import Edit, start_from
 
 
 class Variation(Edit):
-    """Make a whole recording anew from itself, mixed with noise: the stronger, the freer.
+    """Make a whole recording anew from itself mixed with noise; more noise is freer.
 
-    Meng et al. 2022 (SDEdit), algorithm 1. A mix of noise and recording in the ratio of `strength`
-    to 1 - strength is the state at sigma = strength / (1 - strength) standard deviations of the
-    data, where sampling starts.
+    Meng et al. 2022 (SDEdit), algorithm 1. Sampling starts from a mix of noise and recording in the
+    ratio of `strength` to 1 - strength: the state at sigma = strength / (1 - strength) standard
+    deviations of the data.
     """
 
     strength: float = Field(

@@ -100,10 +100,10 @@ def test_a_target_has_to_be_named() -> None:
 
 
 def test_input_files_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"'classify' takes no input files, but a.wav was given"):
+    with pytest.raises(UsageError, match=r"'classify' takes no input files and got a.wav"):
         classify().requests([Path("a.wav")], 1)
 
 
 def test_an_encoder_has_to_be_named() -> None:
-    with pytest.raises(UsageError, match=r"listens with an encoder and none is named"):
+    with pytest.raises(UsageError, match=r"needs an encoder and none is named"):
         classify(encoder=None).requests([], 1)

@@ -101,7 +101,7 @@ def test_a_run_comes_nearer_to_the_dry_sound(
 
 
 def test_a_room_has_to_be_named(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"needs to know the room; .* -o task.room=FILE"):
+    with pytest.raises(UsageError, match=r"needs a room; .* -o task.room=FILE"):
         dereverb().requests([save(draw(4000))], 1)
 
 

@@ -182,7 +182,7 @@ def test_the_recording_is_shown_beside_the_sound(save: Save) -> None:
 
 
 def test_without_inputs_the_way_to_give_them_is_told() -> None:
-    with pytest.raises(UsageError, match=r"changes recordings and was given none; add -i FILE"):
+    with pytest.raises(UsageError, match=r"changes recordings and got none; add -i FILE"):
         edit().requests([], 1)
 
 
@@ -198,7 +198,7 @@ def test_silence_is_refused(save: Save) -> None:
 
 
 def test_an_edit_has_nothing_to_learn() -> None:
-    with pytest.raises(UsageError, match=r"nothing to learn; train with a task like 'uncond"):
+    with pytest.raises(UsageError, match=r"learns nothing; train with a task like 'uncond"):
         edit().dataset("train")
 
 
@@ -211,7 +211,9 @@ def test_a_label_of_the_model_is_told_to_it(save: Save) -> None:
 
 
 def test_an_unknown_label_is_refused(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"no label 'lo', none of high, low; .* mean 'low'\?"):
+    with pytest.raises(
+        UsageError, match=r"no label 'lo', the model has high, low; .* mean 'low'\?"
+    ):
         edit(labels=("high", "low"), label="lo").requests([save(noise(900))], 1)
     with pytest.raises(UsageError, match=r"no label 'low', the model has none; leave it out"):
         edit().named("low")

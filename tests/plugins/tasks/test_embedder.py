@@ -75,7 +75,7 @@ def test_a_run_comes_nearer_to_the_example(save: Save, run: Callable[..., list[T
 
 
 def test_an_encoder_has_to_be_named(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"with an encoder and none .* -o task.encoder=NAME"):
+    with pytest.raises(UsageError, match=r"needs an encoder and none .* -o task.encoder=NAME"):
         embedder(encoder=None).requests([save(tone())], 1)
 
 

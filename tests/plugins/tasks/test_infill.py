@@ -196,11 +196,11 @@ def test_a_codec_that_loses_samples_is_measured_where_no_frame_sees_the_gap(
 @pytest.mark.parametrize(
     ("span", "sentence"),
     [
-        ("2", "'2' is no span; write START:STOP in seconds, like 2.0:4.0"),
-        ("a:b", "'a:b' is no span"),
-        ("1:2:3", "'1:2:3' is no span"),
-        ("", "'' is no span"),
-        ("1:2,,3:4", "'' is no span"),
+        ("2", "'2' is not a span; write START:STOP in seconds, like 2.0:4.0"),
+        ("a:b", "'a:b' is not a span"),
+        ("1:2:3", "'1:2:3' is not a span"),
+        ("", "'' is not a span"),
+        ("1:2,,3:4", "'' is not a span"),
         ("-1:2", "the span '-1:2' is outside every recording; count from 0 s"),
         ("inf:", "outside every recording"),
         ("nan:", "outside every recording"),
@@ -244,19 +244,22 @@ def test_a_gap_at_an_edge_needs_context_on_one_side_only(save: Save) -> None:
 
 
 def test_a_span_must_be_named(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"not told which; name it .* -o task\.span=2\.0:4\.0"):
+    with pytest.raises(UsageError, match=r"no part is named; name it .* -o task\.span=2\.0:4\.0"):
         one(infill(None), save(tones(RATE)))
 
 
 def test_all_of_a_file_is_no_gap(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"nothing of it is known; .* use the task 'variation'"):
+    with pytest.raises(
+        UsageError,
+        match=r"the gaps cover all of .*; leave a part as it is, or use the task 'variation'",
+    ):
         one(infill(":"), save(tones(800)))
 
 
 def test_a_recording_that_is_silent_but_for_the_gap_is_refused(save: Save) -> None:
     sound = torch.zeros(1, RATE)
     sound[:, 3000:3500] = 0.5
-    with pytest.raises(InputError, match=r"song\.wav is silent but for the part to be made"):
+    with pytest.raises(InputError, match=r"song\.wav is silent outside the part to make"):
         one(infill("0.3:0.5"), save(sound))
 
 

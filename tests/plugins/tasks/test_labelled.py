@@ -93,7 +93,7 @@ def test_a_manifest_may_be_json_lines(tmp_path: Path) -> None:
         ('{"path": "a.wav"}\n', r"no column 'label', only path; set -o task\.manifest_label"),
         ('{"path": "a.wav", "label": "x"}\n{"label": "x"}\n', r"line 2 of .* lacks a path or a la"),
         ('{"path": "a.wav"\n', r"line 1 of .*t\.jsonl is not JSON \(.*\); write an object a line"),
-        ('["a.wav"]\n', r"line 1 of .*t\.jsonl is no JSON object; write"),
+        ('["a.wav"]\n', r"line 1 of .*t\.jsonl is not a JSON object; write"),
     ],
 )
 def test_bad_json_lines_are_explained(tmp_path: Path, text: str, message: str) -> None:
@@ -249,7 +249,7 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"label_pattern": "^[^_]+_"}, "needs a group"),
-        ({"label_pattern": "("}, "is no regular expression"),
+        ({"label_pattern": "("}, "is not a regular expression"),
         ({"labels": ("a", "a")}, "distinct"),
         ({"labels": ("a", "")}, "not empty"),
         ({"label_from": "manifest"}, "label_from"),
@@ -316,7 +316,7 @@ def test_a_count_below_one_is_refused(count: int) -> None:
 
 
 def test_inputs_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"'labelled' takes no input files, but a\.wav was given"):
+    with pytest.raises(UsageError, match=r"'labelled' takes no input files and got a\.wav"):
         task(None, labels=("a",)).requests([Path("a.wav")], 1)
 
 

@@ -130,5 +130,5 @@ def test_there_is_one_prior_for_each_source(option: str) -> None:
 
 
 def test_a_label_that_the_model_lacks_is_refused(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"there is no label 'drum', none of drums, voice"):
+    with pytest.raises(UsageError, match=r"there is no label 'drum', the model has drums, voice"):
         separate(labels=("drums", "voice"), parts=("drum", "voice")).requests([save(draw())], 2)

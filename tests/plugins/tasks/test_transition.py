@@ -118,7 +118,10 @@ def test_two_files_make_one_sound_unless_more_are_asked_for() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_any_other_number_of_files_is_refused(save: Save, count: int) -> None:
     files = [save(tones(8000), f"{number}.wav") for number in range(count)]
-    with pytest.raises(UsageError, match=rf"was given {count}; name two, like -i FIRST -i SECOND"):
+    with pytest.raises(
+        UsageError,
+        match=rf"needs two recordings and got {count}; name two, like -i FIRST -i SECOND",
+    ):
         passage(transition(), *files)
 
 

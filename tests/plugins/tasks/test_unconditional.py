@@ -411,7 +411,7 @@ def test_a_count_below_one_is_refused(count: int) -> None:
 
 
 def test_inputs_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"takes no input files, but a\.wav was given; leave"):
+    with pytest.raises(UsageError, match=r"takes no input files and got a\.wav; leave"):
         Unconditional().requests([Path("a.wav")], 1)
 
 
