@@ -113,6 +113,9 @@ class TrainConfig(Settings):
         le=1024,
         description="processes that read data ahead, e.g. 8, or 0 for none; changes no result",
     )
+    latent_cache: Place | None = Field(
+        None, description="folder of latents, each encoded once and kept, e.g. /tmp/latents"
+    )
     optimizer: str = Field("AdamW", description="a name in torch.optim, e.g. RAdam")
     optimizer_options: dict[str, Any] = Field(
         {}, description="options of the optimizer besides its rate and weight decay, e.g. betas"

@@ -25,11 +25,12 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 """
 
 
+DATA = ("workers", "latent_cache")
 WATCHED = ("checkpoint_every", "validate_every", "sample_every", "average")
 
 
 @click.command(epilog=EPILOG)
-@configured(TrainConfig, "model", "steps", "batch", "learning_rate", "workers", *WATCHED, "out")
+@configured(TrainConfig, "model", "steps", "batch", "learning_rate", *DATA, *WATCHED, "out")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

@@ -20,6 +20,7 @@ from kernel.kinds.recipe import Batch
 from kernel.kinds.task import Dataset, Task
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
+from kernel.runner.latents import Latents
 from kernel.runner.loading import Loader, micro_batches
 from kernel.runner.processes import ALONE, Processes
 from kernel.seeds import generator, normal
@@ -97,7 +98,7 @@ def complete(
 class Feed:
     """Makes the batch of a step, or some rows of it, from a data set; a step is always the same.
 
-    codec: placed on the machine's device.
+    codec: placed on the machine's device. latents: encodes in its place, those that it has not.
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class Feed:
         machine: Machine,
         codec: nn.Module,
         processes: Processes = ALONE,
+        latents: Latents | None = None,
     ) -> None:
+        self._latents = latents
         self._assembly = assembly
         self._data = data
         self._config = config
@@ -118,8 +121,20 @@ class Feed:
             assembly, assembly.task.samples, codec, machine, encoders(assembly, machine)
         )
         self._loader = Loader(data, config, micro_batches(config, processes))
-        self.waiting, self.close = self._loader.waiting, self._loader.close
         self.skipped, self.indices = self._loader.skipped, self._loader.indices
+
+    def scalars(self) -> dict[str, float]:
+        """Return what is reported of the time since the last call."""
+        found = {"data_wait": self._loader.waiting()}
+        if self._latents:
+            found["latent_hits"] = self._latents.hits()
+        return found | ({"skipped": self.skipped.total()} if self.skipped else {})
+
+    def close(self) -> None:
+        """End the worker processes, and write what was encoded."""
+        self._loader.close()
+        if self._latents:
+            self._latents.flush()
 
     @torch.no_grad()
     def batch(self, step: int, rows: range) -> Batch:
@@ -156,8 +171,8 @@ class Feed:
         if not condition.empty:
             lots = torch.stack([torch.rand((), generator=each) for each in draws])
             condition = condition.drop(put(lots < dropout))
-        audio = put(sounds(items))
-        x0 = None if "codec" in assembly.recipe.trains else self._encode(audio, draws)
+        audio = put(heard := sounds(items))
+        x0 = None if "codec" in assembly.recipe.trains else self._encode(heard, audio, draws)
         valid = condition.valid if x0 is not None else held(items, audio.shape[-1])
         return Batch(
             audio=audio,
@@ -171,9 +186,13 @@ class Feed:
             put=put,
         )
 
-    def _encode(self, audio: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
-        """Return x0, drawn for each item where the codec encodes to a distribution."""
-        mean, std = parted(self._codec.encode(audio))
+    def _encode(self, heard: Tensor, audio: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
+        """Return x0, drawn for each item where the codec encodes to a distribution.
+
+        heard: the audio on the CPU, by whose content latents are kept.
+        """
+        latents = self._latents
+        mean, std = parted(latents.encode(heard) if latents else self._codec.encode(audio))
         if std is not None:
             noise = normal(draws, mean.shape[1:], self._machine.put)
             mean = mean + std * noise.to(mean.dtype)

@@ -38,6 +38,7 @@ from kernel.runner.averages import Averages
 from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
+from kernel.runner.latents import latent_cache
 from kernel.runner.loading import micro_batches
 from kernel.runner.optimizers import factor
 from kernel.runner.parts import Average, Companion, alone, provide
@@ -78,7 +79,8 @@ class Trainer:
         self.codec = machine.place(assembly.build_codec())
         if "codec" not in recipe.trains:
             self.codec.eval().requires_grad_(False)
-        self._feed = Feed(assembly, data, config, machine, self.codec, processes)
+        latents = latent_cache(config, assembly, data, self.codec, machine)
+        self._feed = Feed(assembly, data, config, machine, self.codec, processes, latents)
         self._samples = Samples(assembly, config, machine, self.codec, observers, companion)
         self._validation = Validation(assembly, held, config, machine, self.codec)
         self._averages: list[Average] = []
@@ -237,14 +239,12 @@ class Trainer:
             scalars = self._report.scalars(self._groups.rates())
         except Diverged as error:
             raise self._diverged(error.name, folder, error.step) from None
-        if skipped := self.skipped.total():
-            scalars["skipped"] = skipped
-        return scalars | {"data_wait": self._feed.waiting()}
+        return scalars | self._feed.scalars()
 
     def _restart(self) -> None:
         """Begin to measure what the next report says."""
         self._report.restart()
-        self._feed.waiting()
+        self._feed.scalars()
 
     def _validated(self, folder: Path) -> dict[str, float]:
         with watching(self.module, self.exports, self._kept.watched):

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from kernel.checkpoint import checkpoints, load_weights, read_tensors
 from kernel.config import TrainConfig
-from kernel.errors import InputError, MisfitError, NumericalError, OutputError
+from kernel.errors import InputError, MisfitError, NumericalError, OutputError, UsageError
 from kernel.registry import Registry
 from kernel.repeat import TRAINING, read_record
 from kernel.runner.plan import plan_training
@@ -122,6 +122,36 @@ def test_files_that_vanish_in_mid_training_are_named_and_counted(
         f"{told[0][0]} times another item stood in: {data / 'low_0.wav'} does not exist; check the"
         " spelling of the path"
     )
+
+
+def test_cached_latents_change_no_weight(train: Train, tmp_path: Path) -> None:
+    cache = tmp_path / "latents"
+
+    def run(name: str, **given: object) -> tuple[Path, list[float]]:
+        folder = train(tmp_path / name, steps=6, checkpoint_every=2, **given)
+        entries = map(json.loads, (folder / "history.jsonl").read_text().splitlines())
+        return folder, [entry.get("latent_hits") for entry in entries]
+
+    plain, none = run("plain")
+    first, some = run("first", latent_cache=cache)
+    second, every = run("second", latent_cache=cache, workers=0)
+    assert (none, some, every) == ([None] * 3, [0.0, 1.0, 1.0], [1.0] * 3)
+    assert same(weights(plain), weights(first)) and same(weights(plain), weights(second))
+    # Options of the codec have latents of their own, which are those of no other.
+    run("other", latent_cache=cache, options={"codec": {"bands": 8}})
+    assert len(list(cache.iterdir())) == 2
+    assert all(len(list(each.iterdir())) == 1 for each in cache.iterdir())
+
+
+@pytest.mark.parametrize(
+    "given", [{"augment_gain": 3.0}, {"augment_polarity": 0.5}, {"seconds": 0.125}]
+)
+def test_latents_of_items_that_differ_are_not_kept(
+    train: Train, tmp_path: Path, given: dict[str, object]
+) -> None:
+    with pytest.raises(UsageError, match=r"^item \d of the data differs .* latent_cache out$"):
+        train(tmp_path / "t", latent_cache=tmp_path / "latents", options={"task": given})
+    assert not (tmp_path / "latents").exists()
 
 
 def test_another_seed_ends_elsewhere(train: Train, tmp_path: Path) -> None:
