@@ -148,12 +148,21 @@ def test_the_global_generator_is_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_waiting_is_measured() -> None:
-    tested = loader(Data(), workers=0)
-    tested.waiting()
-    drawn(tested)
-    assert 0.5 < tested.waiting() <= 1
-    time.sleep(0.01)
+def test_waiting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    class Slow(Data):
+        def item(self, index: int, generator: torch.Generator) -> Item:
+            nonlocal now
+            now += 0.25
+            return super().item(index, generator)
+
+    monkeypatch.setattr("kernel.runner.loading.time.perf_counter", lambda: now)
+    tested = loader(Slow(), workers=0)
+    tested.items(0, range(4))
+    now += 3
+    assert tested.waiting() == 0.25
+    now += 1
     assert tested.waiting() == 0
 
 
