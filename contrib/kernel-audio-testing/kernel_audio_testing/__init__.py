@@ -1,4 +1,4 @@
-"""The conformance kit: what every component promises, as checks that anyone can run.
+"""The conformance kit: the promises of every component, as checks.
 
 A plugin's whole test file is one line for each component:
 
@@ -7,8 +7,8 @@ A plugin's whole test file is one line for each component:
     test_mine = conformance("solver.mine")
 
 `kernel check NAME` runs the same checks from the shell. A check is a function of a Subject; its
-first docstring line says which promise it checks. One that a component fails for a good reason is
-listed, with the reason, in the class's `shortfalls`, and is then expected to fail.
+first docstring line states the promise. A class lists in `shortfalls` the checks that it fails for
+a good reason, with the reason; these are then expected to fail.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What backbones are held to, on small latents and with their own options."""
+"""The checks of backbones, on small latents and with their own options."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _count(module: Any) -> int:
 
 @torch.no_grad()
 def check_sizes(subject: Subject) -> str | None:
-    """Check that other lengths than that of training work, odd ones and a single frame too."""
+    """Check that lengths other than training's work, odd lengths and a single frame too."""
     for scene in scenes(subject):
         for last in (1, 7, 13, 32):
             x, c_noise, condition = scene.inputs((*scene.latent.size[:-1], last))
@@ -60,7 +60,7 @@ def check_sizes(subject: Subject) -> str | None:
 
 
 def check_items_apart(subject: Subject) -> str | None:
-    """Check that no item depends on another, and each depends on all of its own inputs."""
+    """Check that an item depends on all of its own inputs and on no other item."""
     for scene in scenes(subject):
         for training in (False, True):
             scene.module.train(training)
@@ -98,7 +98,7 @@ def _nonzero(gradient: Tensor) -> list[bool]:
 
 @torch.no_grad()
 def check_null_condition(subject: Subject) -> str | None:
-    """Check that conditions of zeros give one and the same finite F, unlike a real one."""
+    """Check that all conditions of zeros give the same finite F, and a real one another F."""
     for scene in with_part(subject, "vector", "sequence", "aligned"):
         x, c_noise, condition = scene.inputs(length=3)
         null = scene(x, c_noise, condition.dropped())
@@ -121,7 +121,7 @@ def check_null_condition(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_mask(subject: Subject) -> str | None:
-    """Check that what is masked in a sequence is not heard."""
+    """Check that masked rows of a sequence have no effect."""
     taken = list(with_part(subject, "sequence"))
     masking(subject)
     for scene in taken:
@@ -142,7 +142,7 @@ def check_mask(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_valid(subject: Subject) -> str | None:
-    """Check that neither padding nor its length changes F where an item holds something."""
+    """Check that padding and its length do not change F outside the padding."""
     masking(subject)
     for scene in scenes(subject):
         frames = scene.latent.size[-1]
@@ -174,7 +174,7 @@ def check_valid(subject: Subject) -> str | None:
 
 
 def check_gradient(subject: Subject) -> str | None:
-    """Check that a finite gradient reaches every parameter once none of them is constant."""
+    """Check that a finite gradient reaches every parameter if all are random."""
     for scene in scenes(subject):
         scene.module.train()
         x, c_noise, condition = scene.inputs()
@@ -196,7 +196,7 @@ def check_gradient(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_prepared(subject: Subject) -> str | None:
-    """Check that a prepared condition can be used again and again, at any noise level."""
+    """Check that a prepared condition can be used several times, at any noise level."""
     for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         prepared = scene.tree(condition)
@@ -210,7 +210,7 @@ def check_prepared(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_tree(subject: Subject) -> str | None:
-    """Check that a prepared condition is a tree of tensors, and conditions differ in them alone."""
+    """Check that a prepared condition is a tree, and conditions differ only in its tensors."""
     for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         _, _, other = scene.inputs(seed=7)
@@ -247,7 +247,7 @@ def check_precision(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_device(subject: Subject) -> str | None:
-    """Check that F is computed where x is, without looking at values."""
+    """Check that F is computed on the device of x, without reading values on the host."""
     for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         scene.module.to("meta")
@@ -258,7 +258,7 @@ def check_device(subject: Subject) -> str | None:
 
 
 def check_meta(subject: Subject) -> str | None:
-    """Check that it can be built without memory and be filled from a checkpoint alone."""
+    """Check that it can be built on `meta` and filled completely from a checkpoint."""
     for scene in scenes(subject):
         with torch.device("meta"):
             empty = subject.make().build(scene.latent, scene.spec)
@@ -284,7 +284,7 @@ def check_state(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_pure(subject: Subject) -> str | None:
-    """Check that an evaluation changes nothing in place, draws nothing random, and repeats."""
+    """Check that an evaluation changes no input, draws no random numbers, and repeats."""
     for scene in scenes(subject):
         x, c_noise, condition = scene.inputs()
         parts = {

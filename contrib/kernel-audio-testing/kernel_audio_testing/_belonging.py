@@ -64,7 +64,7 @@ def _alike(one: Tensor | None, other: Tensor | None) -> bool:
 
 
 def check_labels(subject: Subject) -> str | None:
-    """Check that an item has the label of its own sound, and a request that of its text."""
+    """Check that an item has the label of its sound, and a request the label of its text."""
     with scene_of(subject) as scene:
         task = scene.task
         try:
@@ -86,7 +86,7 @@ def check_labels(subject: Subject) -> str | None:
 
 
 def check_null(subject: Subject) -> str | None:
-    """Check that a label is never all zeros, labels differ, and no label is told as zeros."""
+    """Check that labels differ, none is all zeros, and an item without a label has zeros."""
     with scene_of(subject) as scene:
         task = scene.task
         told: list[Item] = [window for windows in scene.batches() for window in windows]
@@ -168,7 +168,7 @@ def check_valid(subject: Subject) -> str | None:
 
 
 def check_batches(subject: Subject) -> str | None:
-    """Check that windows of several requests are told, and measured, as each of them alone."""
+    """Check that windows in a batch have the condition and measurement of each alone."""
     with scene_of(subject) as scene:
         task = scene.task
         every = [window for windows in scene.batches() for window in windows]
@@ -202,7 +202,7 @@ def check_batches(subject: Subject) -> str | None:
 
 
 def check_owned(subject: Subject) -> str | None:
-    """Check that an item is the same again when the first has been changed in place."""
+    """Check that an item is the same again after its first copy was changed in place."""
     with scene_of(subject) as scene:
         data = dataset_of(scene)
         for index in some(len(data)):
@@ -215,7 +215,7 @@ def check_owned(subject: Subject) -> str | None:
 
 
 def check_crops(subject: Subject) -> str | None:
-    """Check that the stretches of a long sound come from all over it."""
+    """Check that random stretches of a long sound come from all parts of it."""
     with scene_of(subject) as scene:
         data = dataset_of(scene)
         samples = scene.task.samples
@@ -234,7 +234,7 @@ def check_crops(subject: Subject) -> str | None:
 
 
 def check_memory(subject: Subject) -> str | None:
-    """Check that an item read anew is that which was kept in memory, where `cache` is an option."""
+    """Check that an item from memory equals the item read anew, if `cache` is an option."""
     if "cache" not in subject.load().model_fields:
         raise Inapplicable("it has no option `cache`")
     with scene_of(subject) as scene:
@@ -268,7 +268,7 @@ def check_channels(subject: Subject) -> str | None:
 
 
 def check_splits(subject: Subject) -> str | None:
-    """Check that what is held out is not trained on, and every file is in one split."""
+    """Check that every file is in exactly one of the splits `train` and `valid`."""
     if "valid_fraction" not in subject.load().model_fields:
         raise Inapplicable("it has no option `valid_fraction`")
     places = []

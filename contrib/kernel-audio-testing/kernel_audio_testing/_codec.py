@@ -1,4 +1,4 @@
-"""What codecs are held to, on decaying tones, on bursts of noise and on silence."""
+"""The checks of codecs, on decaying tones, bursts of noise and silence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LENGTHS = (1, 333, 4096, 5001)
 
 @torch.no_grad()
 def check_latent_shape(subject: Subject) -> str | None:
-    """Check that `latent` tells the shape of what `encode` returns, for every length."""
+    """Check that `latent` gives the shape of `encode`'s result, for every length."""
     codec, first = codec_of(subject)
     for audio in (first, AudioSpec(first.sample_rate, 3 - first.channels)):
         try:
@@ -51,7 +51,7 @@ def check_latent_shape(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_samples(subject: Subject) -> str | None:
-    """Check that decoding returns as many finite samples as are asked for."""
+    """Check that decoding returns the requested number of finite samples."""
     module, _, audio = built(subject)
     for samples in LENGTHS:
         sound = tones(audio, samples)
@@ -83,7 +83,7 @@ def check_round_trip(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_alignment(subject: Subject) -> str | None:
-    """Check that a burst of noise is decoded where it was, and is there in the latent too."""
+    """Check that a burst of noise keeps its place in the latent and in the decoded sound."""
     untrained(subject)
     module, codec, audio = built(subject)
     samples = 16384
@@ -136,7 +136,7 @@ def _finite_gradient(result: Tensor, leaf: Tensor, what: str) -> None:
 
 
 def check_gradient(subject: Subject) -> str | None:
-    """Check that decoding passes a finite gradient that is not zero on to the latent."""
+    """Check that decoding passes a finite, nonzero gradient to the latent."""
     module, _, audio = built(subject)
     sound = tones(audio, 4096)
     latent = latent_of(module, sound).detach().requires_grad_()
@@ -153,7 +153,7 @@ def check_gradient(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_batch(subject: Subject) -> str | None:
-    """Check that an item is coded the same whatever it is batched with."""
+    """Check that coding of an item does not depend on the rest of its batch."""
     module, _, audio = built(subject)
     sound = tones(audio, 4096, batch=3) * torch.tensor([1.0, 0.3, 2.0]).view(3, 1, 1)
     latent = latent_of(module, sound)
@@ -170,7 +170,7 @@ def check_batch(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_device(subject: Subject) -> str | None:
-    """Check that sound is coded where it is: no tensor on the way is made elsewhere."""
+    """Check that coding makes all tensors on the device of its input."""
     module, _, audio = built(subject)
     module.to("meta")
     with on_meta("encode", may_look=True):
@@ -183,7 +183,7 @@ def check_device(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_fit(subject: Subject) -> str | None:
-    """Check that fitted to sounds, its latents of them have about zero mean and unit variance."""
+    """Check that after `fit` the latents have about zero mean and unit variance."""
     untrained(subject)
     codec, audio = codec_of(subject)
     sounds = [
@@ -207,7 +207,7 @@ def check_fit(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_spread(subject: Subject) -> str | None:
-    """Check that the standard deviation of a latent is positive, finite and shaped as its mean."""
+    """Check that a latent's standard deviation is positive, finite and shaped like the mean."""
     module, _, audio = built(subject)
     encoded = module.encode(tones(audio, 4096))
     if not isinstance(encoded, tuple):
@@ -223,7 +223,7 @@ def check_spread(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_weights(subject: Subject) -> str | None:
-    """Check that what is trained is all in the saved weights, and that coding leaves it alone."""
+    """Check that saved weights hold all trained values, and coding does not change them."""
     if not subject.make().trained:
         raise Inapplicable("it has no weights of its own")
     module, codec, audio = built(subject)
@@ -243,7 +243,7 @@ def check_weights(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_pure(subject: Subject) -> str | None:
-    """Check that nothing is changed in place, nothing random is drawn, and coding is repeatable."""
+    """Check that coding changes no input, draws no random numbers, and repeats."""
     module, _, audio = built(subject)
     sound = tones(audio, 4096)
     with generator_untouched("the codec"):

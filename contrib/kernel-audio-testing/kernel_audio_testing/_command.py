@@ -1,4 +1,4 @@
-"""What commands are held to."""
+"""The checks of commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CHECKS"]
 
 
 def check_builds(subject: Subject) -> str | None:
-    """Check that it builds a command for click, as often as it is asked to."""
+    """Check that `build` returns a click command at every call."""
     component = subject.make()
     for _ in range(2):
         built = component.build()
@@ -25,7 +25,7 @@ def check_builds(subject: Subject) -> str | None:
 
 
 def check_own_name(subject: Subject) -> str | None:
-    """Check that it is not called as a command of kernel-audio, which would be called instead."""
+    """Check that its name is not that of a command of kernel-audio, which would hide it."""
     name = subject.info.name
     require(name not in COMMANDS, f"kernel-audio has a command {name!r} of its own")
     return None
@@ -39,7 +39,7 @@ def check_listed(subject: Subject) -> str | None:
 
 
 def check_help(subject: Subject) -> str | None:
-    """Check that `--help` says what it does and what each of its options is for."""
+    """Check that `--help` describes the command and each of its options."""
     built = subject.make().build()
     for command in (built, *(built.commands.values() if isinstance(built, click.Group) else ())):
         require(bool((command.help or "").strip()), f"{command.name} has no help text")

@@ -1,4 +1,4 @@
-"""What every component is held to: its module and its options."""
+"""The checks of every component: its module and its options."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_documented(subject: Subject) -> str | None:
 
 
 def check_defaults(subject: Subject) -> str | None:
-    """Check that the component can be made with no options at all."""
+    """Check that the component can be made without options."""
     try:
         subject.load().model_validate({})
     except ValidationError as error:
@@ -61,7 +61,7 @@ def check_defaults(subject: Subject) -> str | None:
 
 
 def check_saved_options(subject: Subject) -> str | None:
-    """Check that the options survive being saved, with and without those that are None."""
+    """Check that saved options can be read again, with and without those that are None."""
     component = subject.make()
     for exclude_none in (False, True):
         written = component.model_dump(mode="json", exclude_none=exclude_none)
@@ -92,7 +92,7 @@ def check_frozen(subject: Subject) -> str | None:
 
 
 def check_words(subject: Subject) -> str | None:
-    """Check that what it needs and what it offers are sets of words."""
+    """Check that `needs` and `offers` are sets of words."""
     component = subject.make()
     facts = []
     for name in ("needs", "offers"):

@@ -1,4 +1,4 @@
-"""What encoders are held to."""
+"""The checks of encoders."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _heard(subject: Subject, module: Any, items: slice = slice(None)) -> list[Te
 
 
 def check_shape(subject: Subject) -> str | None:
-    """Check that there are as many results as items, of one width for all lengths and rates."""
+    """Check that each item has one result, of one width for all lengths and rates."""
     module = _built(subject)
     if subject.make().listens == "text":
         rows, mask = _heard(subject, module)
@@ -62,7 +62,7 @@ def check_shape(subject: Subject) -> str | None:
 
 
 def check_alone(subject: Subject) -> str | None:
-    """Check that an item is heard by itself, whatever its neighbours are."""
+    """Check that the result of an item does not depend on its neighbours."""
     module = _built(subject)
     together = _heard(subject, module)[0]
     for index in range(3):
@@ -75,7 +75,7 @@ def check_alone(subject: Subject) -> str | None:
 
 
 def check_repeats(subject: Subject) -> str | None:
-    """Check that the same is heard again, by the same network and by another that is built."""
+    """Check that a network repeats its result, and a second network has the same result."""
     module, other = _built(subject), _built(subject)
     with generator_untouched("the encoder"):
         first = _heard(subject, module)
@@ -86,7 +86,7 @@ def check_repeats(subject: Subject) -> str | None:
 
 
 def check_after(subject: Subject) -> str | None:
-    """Check that a sound is heard the same by a network that has heard other rates and lengths."""
+    """Check that a sound has the same result after sounds of other rates and lengths."""
     if subject.make().listens == "text":
         raise Inapplicable("it listens to text")
     used = _built(subject)
@@ -100,7 +100,7 @@ def check_after(subject: Subject) -> str | None:
 
 
 def check_distinct(subject: Subject) -> str | None:
-    """Check that different inputs are heard differently, and none is changed in place."""
+    """Check that different inputs have different results, and no input is changed."""
     module = _built(subject)
     if subject.make().listens == "text":
         rows = _heard(subject, module, slice(2))[0]
@@ -114,7 +114,7 @@ def check_distinct(subject: Subject) -> str | None:
 
 
 def check_same_sound(subject: Subject) -> str | None:
-    """Check that a sound in stereo, or at another rate, is heard more like itself than another."""
+    """Check that a sound in stereo or at another rate is nearer to itself than to another."""
     if subject.make().listens == "text":
         raise Inapplicable("it listens to text")
     module, audio, worst = _built(subject), _sounds(), 0.0
@@ -146,7 +146,7 @@ def _sounds() -> Tensor:
 
 
 def check_silence(subject: Subject) -> str | None:
-    """Check that silence is heard as finite numbers, with a finite gradient."""
+    """Check that silence has a finite result with a finite gradient."""
     if subject.make().listens == "text":
         raise Inapplicable("it listens to text")
     audio = torch.zeros(1, 1, 8000, requires_grad=subject.make().differentiable)
@@ -159,7 +159,7 @@ def check_silence(subject: Subject) -> str | None:
 
 
 def check_gradient(subject: Subject) -> str | None:
-    """Check that there is a gradient exactly where it is claimed, that of finite differences."""
+    """Check that a gradient exists exactly if claimed, and equals finite differences."""
     encoder = subject.make()
     if encoder.listens == "text":
         raise Inapplicable("it listens to text")

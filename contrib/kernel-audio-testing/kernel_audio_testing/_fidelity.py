@@ -48,7 +48,7 @@ def _decibels(found: Tensor, wanted: Tensor) -> float:
 
 @torch.no_grad()
 def check_stereo(subject: Subject) -> str | None:
-    """Check that each channel of stereo is decoded where it was, as loud as it was, and alone."""
+    """Check that each stereo channel keeps its place and level and does not leak."""
     untrained(subject)
     codec: Codec = subject.make()
     taken = _taken(codec, 2)
@@ -83,7 +83,7 @@ def _likeness(one: Tensor, other: Tensor) -> float:
 
 @torch.no_grad()
 def check_rates(subject: Subject) -> str | None:
-    """Check that octave for octave a sound keeps its level, at the lowest and the highest rate."""
+    """Check that a sound keeps its level in every octave, at the lowest and highest rate."""
     untrained(subject)
     codec: Codec = subject.make()
     taken = _taken(codec, 1) or _taken(codec, 2)
@@ -108,7 +108,7 @@ def check_rates(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_ends(subject: Subject) -> str | None:
-    """Check that a sound is decoded up to its ends, whatever is left over for the last frame."""
+    """Check that a sound is decoded up to its ends, for any rest in the last frame."""
     untrained(subject)
     module, codec, audio = built(subject)
     hop = max(1, round(16384 / codec.latent(audio, 16384).size[-1]))
@@ -147,7 +147,7 @@ def check_loudness(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_shorter(subject: Subject) -> str | None:
-    """Check that fewer samples are the beginning of more, of one latent."""
+    """Check that decoding fewer samples gives the beginning of decoding more."""
     module, codec, audio = built(subject)
     latent = latent_of(module, tones(audio, 4096))
     whole = module.decode(latent, 4096)
@@ -160,7 +160,7 @@ def check_shorter(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_silence_after(subject: Subject) -> str | None:
-    """Check that silence after a sound leaves the latent of the sound as it is."""
+    """Check that silence after a sound does not change the latent of the sound."""
     untrained(subject)
     module, _, audio = built(subject)
     sound = tones(audio, 4096)
@@ -173,7 +173,7 @@ def check_silence_after(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_set(subject: Subject) -> str | None:
-    """Check that `fit` leaves an option alone that the user has set."""
+    """Check that `fit` does not change an option that the user has set."""
     untrained(subject)
     _, codec, audio = built(subject)
     sounds = [tones(audio, 8000, batch=1, seed=seed)[0] for seed in range(3)]

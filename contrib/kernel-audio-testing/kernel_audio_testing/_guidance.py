@@ -57,7 +57,7 @@ def _change(guidance: Guidance, other: Guidance, size: float = 1.0) -> float:
 
 @torch.no_grad()
 def check_condition(subject: Subject) -> str | None:
-    """Check that every call evaluates each item under the condition that the call was made with."""
+    """Check that every call evaluates each item under the condition of that call."""
     guidance, scene = _wrapping(subject), Scene.of()
     guided = guidance.wrap(scene.denoiser, scene.context())
     for index, sigma in enumerate(SIGMAS[:-1]):
@@ -91,7 +91,7 @@ def _evaluated(denoiser: Denoiser, condition: Condition, sigma: float) -> int:
 
 @torch.no_grad()
 def check_whole_condition(subject: Subject) -> str | None:
-    """Check that the parts of a condition stay together: no item is given another's."""
+    """Check that every item gets all parts of its own condition."""
     guidance, scene = _wrapping(subject), Scene.of()
     guided = guidance.wrap(scene.denoiser, scene.context())
     for sigma in SIGMAS[:-1]:
@@ -119,7 +119,7 @@ def check_whole_condition(subject: Subject) -> str | None:
 
 
 def check_batch(subject: Subject) -> str | None:
-    """Check that an item's result does not depend on what it is batched with, nor on the order."""
+    """Check that an item's result does not depend on the batch or its order."""
     guidance, scene = guidance_of(subject), Scene.of()
     reverse = torch.tensor([2, 1, 0])
     together = scene.results(guidance)
@@ -149,7 +149,7 @@ def check_shapes(subject: Subject) -> str | None:
 
 
 def check_layout(subject: Subject) -> str | None:
-    """Check that the same values in a latent with one axis and with two give the same results."""
+    """Check that results do not depend on the number of axes of the latent."""
     guidance = guidance_of(subject)
     flat, image = (Scene.of(size).results(guidance) for size in ((48,), (6, 8)))
     for one, two in zip(flat, image, strict=True):
@@ -158,7 +158,7 @@ def check_layout(subject: Subject) -> str | None:
 
 
 def check_agreement(subject: Subject) -> str | None:
-    """Check that results are finite where what is known is met and no gradient points anywhere."""
+    """Check that results are finite where the measurement is met and gradients are zero."""
     guidance, scene = guidance_of(subject), Scene.of()
     nothing = torch.zeros_like(scene.x)
     scene.measurement = Measurement(lambda x0: 0 * x0, nothing, distance, lambda x0: x0)
@@ -168,7 +168,7 @@ def check_agreement(subject: Subject) -> str | None:
 
 
 def check_needs(subject: Subject) -> str | None:
-    """Check that it needs what it uses: gradients where it steers, a measurement where it looks."""
+    """Check that `needs` names what it uses: a gradient, a measurement."""
     guidance, scene = guidance_of(subject), Scene.of()
     require(
         not guidance.steers or "gradient" in guidance.needs,
@@ -189,7 +189,7 @@ def check_needs(subject: Subject) -> str | None:
 
 
 def check_device(subject: Subject) -> str | None:
-    """Check that it computes where x is and never waits for the device."""
+    """Check that it computes on the device of x and never waits for it."""
     guidance = guidance_of(subject)
     with on_meta("the guidance"):
         for found in Scene.of().map(lambda part: part.to("meta")).results(guidance):
@@ -198,7 +198,7 @@ def check_device(subject: Subject) -> str | None:
 
 
 def check_acts(subject: Subject) -> str | None:
-    """Check that with its default options it changes something, large estimates if no others."""
+    """Check that it changes estimates with its default options, at least large ones."""
     guidance = guidance_of(subject)
     change = max(_change(guidance, Guidance(), size) for size in (1.0, 40.0))
     require(change > 1e-9, "every estimate and every state is the same as without it")
@@ -206,7 +206,7 @@ def check_acts(subject: Subject) -> str | None:
 
 
 def check_strength(subject: Subject) -> str | None:
-    """Check that the option that it names as its strength can be lowered, and then acts."""
+    """Check that the option named by `strength` can be lowered, with an effect."""
     name = subject.load().strength
     if name is None:
         raise Inapplicable("its class names no option in `strength`")
@@ -223,7 +223,7 @@ def check_strength(subject: Subject) -> str | None:
 
 
 def check_neutral(subject: Subject) -> str | None:
-    """Check that with its neutral options it changes nothing."""
+    """Check that it changes nothing with its neutral options."""
     neutral = subject.load().neutral
     if neutral is None:
         raise Inapplicable("its class says in `neutral` that no options switch it off")
@@ -235,7 +235,7 @@ def check_neutral(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_unconditional(subject: Subject) -> str | None:
-    """Check that a run without any condition works, or is refused with a reason."""
+    """Check that a run without a condition works, or is refused with a reason."""
     guidance, scene = guidance_of(subject), Scene.of()
     plain = Condition(origin=scene.condition.origin)
 
@@ -252,7 +252,7 @@ def check_unconditional(subject: Subject) -> str | None:
 
 
 def check_pure(subject: Subject) -> str | None:
-    """Check that nothing is changed in place, nothing random is drawn, and calls repeat."""
+    """Check that calls change no input, draw no random numbers, and repeat."""
     guidance, scene = guidance_of(subject), Scene.of()
     parts = {name: getattr(scene.condition, name) for name in ("vector", "sequence", "aligned")}
     assert scene.measurement is not None

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def check_approaches(subject: Subject) -> str | None:
-    """Check that a run ends nearer to what the guidance is for than the same run without it.
+    """Check that a run ends nearer to the guidance's aim than the same run without it.
 
     That is what is measured, for one that measures, the label, for one that needs the null
     condition, and the class, for one that names an encoder and has an option `target`. With a
@@ -99,7 +99,7 @@ def _weaker(subject: Subject, guidance: Guidance) -> tuple[Guidance, str] | None
 
 
 def check_unmeasured(subject: Subject) -> str | None:
-    """Check that what is not measured keeps the distribution of the data.
+    """Check that unmeasured values keep the distribution of the data.
 
     Its values are independent of those that are measured, under a label.
     """
@@ -126,7 +126,7 @@ def check_unmeasured(subject: Subject) -> str | None:
 
 
 def check_interval(subject: Subject) -> str | None:
-    """Check that outside sigma_low to sigma_high the estimate is the plain one, bit for bit.
+    """Check that the estimate is unguided outside sigma_low to sigma_high, bit for bit.
 
     Inside it is another. The options are those of these names.
     """
@@ -165,7 +165,7 @@ def _estimate(guidance: Guidance, sigma: float, sigmas: Sequence[float] = GRID) 
 
 
 def check_profile(subject: Subject) -> str | None:
-    """Check that a profile that is not constant changes how much is done along the run.
+    """Check that a profile other than `constant` changes the strength along the run.
 
     The options are those called profile.
     """
@@ -192,7 +192,7 @@ def check_profile(subject: Subject) -> str | None:
 
 
 def check_silent(subject: Subject) -> str | None:
-    """Check that without a condition, or without a measurement, it acts, or refuses the run.
+    """Check that it acts or refuses a run without a condition or a measurement.
 
     A guidance that is silent there for a reason lists this check in its `shortfalls`.
     """

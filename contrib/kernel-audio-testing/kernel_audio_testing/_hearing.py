@@ -49,7 +49,7 @@ class _Undropped(TorchFunctionMode):
 
 @torch.no_grad()
 def check_alone(subject: Subject) -> str | None:
-    """Check that F of a batch is that of its items alone, in training too."""
+    """Check that F of a batch equals F of its items alone, in training too."""
     skipped = 0
     for scene in scenes(subject):
         for training in (False, True):
@@ -72,7 +72,7 @@ def check_alone(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_dropout(subject: Subject) -> str | None:
-    """Check that dropout drops in training, and changes nothing in evaluation."""
+    """Check that dropout acts in training only."""
     names = [name for name in subject.load().model_fields if "drop" in name]
     changes = [{name: 0.5} for name in names]
     for name, change in zip(names, changes, strict=True):
@@ -97,7 +97,7 @@ def check_dropout(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_levels(subject: Subject) -> str | None:
-    """Check that each noise level is answered differently."""
+    """Check that F differs for each noise level."""
     for scene in scenes(subject):
         x, c_noise, condition = (_copies(part, len(LEVELS)) for part in _first(*scene.inputs()))
         levels = torch.tensor(LEVELS).double().view(-1, *[1] * (c_noise.ndim - 1))
@@ -115,7 +115,7 @@ def check_levels(subject: Subject) -> str | None:
 
 
 def check_everything(subject: Subject) -> str | None:
-    """Check that every channel, frame and token of the inputs is heard, and all of F hears x."""
+    """Check that every channel, frame and token of the inputs acts, and x on all of F."""
     for scene in scenes(subject, ODD):
         x, c_noise, condition = scene.inputs(length=4)
         leaves = {"x": x} | {
@@ -151,7 +151,7 @@ def _every(values: Tensor, words: Sequence[str], what: str, fault: str) -> None:
 
 @torch.no_grad()
 def check_positions(subject: Subject) -> str | None:
-    """Check that frames, or rows, that are put into another order are answered otherwise."""
+    """Check that the order of frames and of rows changes F."""
     for scene in scenes(subject, EVEN):
         x, c_noise, condition = _first(*scene.inputs())
         usual = scene(x, c_noise, condition)
@@ -194,7 +194,7 @@ def _shuffled(count: int, run: int) -> Tensor:
 
 @torch.no_grad()
 def check_place(subject: Subject) -> str | None:
-    """Check that a change beside x is answered where the same change of x is."""
+    """Check that a change beside x acts in the place where the same change of x acts."""
     told = False
     for scene in scenes(subject, FLAT):
         for name in ("aligned", "origin"):

@@ -37,7 +37,7 @@ def _strangers() -> list[ForeignFile]:
 
 
 def check_strangers(subject: Subject) -> str | None:
-    """Check that files of no family are told apart without an error, and no tensor is loaded."""
+    """Check that `detect` rejects foreign files without an error or loading a tensor."""
     importer = subject.make()
     for file in _strangers():
         try:

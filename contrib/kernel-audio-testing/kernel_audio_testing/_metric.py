@@ -137,7 +137,7 @@ def check_declared(subject: Subject) -> str | None:
 
 
 def check_score(subject: Subject) -> str | None:
-    """Check that sounds are given a finite score, or several by name."""
+    """Check that sounds get a finite score, or several by name."""
     scene = _scene(subject)
     scores = _score(scene.build(), scene.items())
     _number(scores, "an ordinary sound")
@@ -265,7 +265,7 @@ def check_reset(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_apart(subject: Subject) -> str | None:
-    """Check that two of them, used in turn, do not disturb each other."""
+    """Check that two metrics, used in turn, do not disturb each other."""
     scene = _scene(subject)
     items, others = scene.items(), scene.items(noise=1.0, first=10)
     wanted = _score(scene.build(), items)
@@ -324,7 +324,7 @@ def _odd(scene: Scene) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
 
 
 def check_pure(subject: Subject) -> str | None:
-    """Check that no sound is changed in place, nothing random is drawn, and scores repeat."""
+    """Check that scoring changes no sound, draws no random numbers, and repeats."""
     scene = _scene(subject)
     items = scene.items()
     tensors = {

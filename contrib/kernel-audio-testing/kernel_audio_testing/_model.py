@@ -51,7 +51,7 @@ def _built(subject: Subject, loaded: bool = False) -> nn.Module:
 
 
 def check_manifest(subject: Subject) -> str | None:
-    """Check that the manifest says under which licence the weights may be used."""
+    """Check that the manifest names the licence of the weights."""
     manifest = _pack(subject).manifest
     require(bool(manifest.title.strip()), "the manifest has no title")
     require(bool(manifest.licence.strip()), "the manifest names no licence")
@@ -59,7 +59,7 @@ def check_manifest(subject: Subject) -> str | None:
 
 
 def check_components(subject: Subject) -> str | None:
-    """Check that what the manifest names is installed, takes its options and fits together."""
+    """Check that the manifest's components are installed, take its options and fit together."""
     assembly, manifest = _assembly(subject), _pack(subject).manifest
     for kind in ("solver", "schedule"):
         require(
@@ -71,7 +71,7 @@ def check_components(subject: Subject) -> str | None:
 
 
 def check_weights(subject: Subject) -> str | None:
-    """Check that the weights fit what they are of, by name and by shape, and are finite."""
+    """Check that the weights are finite and fit the network or codec by name and shape."""
     pack = _pack(subject)
     _built(subject, loaded=True)
     files = [each for each in (pack.weights, pack.codec) if each.is_file()]
@@ -82,7 +82,7 @@ def check_weights(subject: Subject) -> str | None:
 
 
 def check_parameters(subject: Subject) -> str | None:
-    """Check that the network, or the codec, has as many parameters as the manifest says."""
+    """Check that the manifest gives the number of parameters of the network or codec."""
     claimed = _pack(subject).manifest.parameters
     found = sum(parameter.numel() for parameter in _built(subject).parameters())
     require(found == claimed, f"it has {found} parameters and the manifest says {claimed}")
@@ -90,7 +90,7 @@ def check_parameters(subject: Subject) -> str | None:
 
 
 def check_sounds(subject: Subject) -> str | None:
-    """Check that its solver makes a finite sound that is not silent, or its codec gives one back.
+    """Check that its solver, or its codec, makes a finite sound that is not silent.
 
     One step is taken. A codec is given a decaying tone.
     """

@@ -44,7 +44,7 @@ def _target(objective: Objective, x0: Tensor, x: Tensor, sigma: float) -> Tensor
 
 
 def check_target_scale(subject: Subject) -> str | None:
-    """Check that what the network has to predict has about unit variance at every sigma."""
+    """Check that the network's target has about unit variance at every sigma."""
     objective = subject.make()
     x0, noise = pair(objective, 4, 1, 5000)
     scales = [float(_target(objective, x0, x0 + sigma * noise, sigma).std()) for sigma in SIGMAS]
@@ -52,7 +52,7 @@ def check_target_scale(subject: Subject) -> str | None:
 
 
 def check_input_scale(subject: Subject) -> str | None:
-    """Check that what the network is given has about unit variance at every sigma."""
+    """Check that the network's input has about unit variance at every sigma."""
     objective = subject.make()
     if "origin" in objective.needs:
         raise Inapplicable("how large the state of the process is depends on the origin")
@@ -80,7 +80,7 @@ def _unit(scales: list[float], what: str) -> str:
 
 
 def check_noise_level(subject: Subject) -> str | None:
-    """Check that the network is told sigma by a finite number that goes one way."""
+    """Check that c_noise is finite and monotonic in sigma."""
     objective = subject.make()
     network = Recorder(elementwise)
     levels = []
@@ -109,7 +109,7 @@ def check_inverts(subject: Subject) -> str | None:
 
 
 def check_training_as_sampling(subject: Subject) -> str | None:
-    """Check that a batch with a sigma for each item gets the D that each item gets alone."""
+    """Check that D of a batch with a sigma for each item equals D of each item alone."""
     objective = subject.make()
     x0, noise = pair(objective, len(SIGMAS), 2, 16)
     training, sampling = Recorder(elementwise), Recorder(elementwise)
@@ -132,7 +132,7 @@ def check_training_as_sampling(subject: Subject) -> str | None:
 
 
 def check_gaussian(subject: Subject) -> str | None:
-    """Check that the linear network with the least error of x0 on Gaussian data is exact.
+    """Check that the best linear network gives the exact D on Gaussian data.
 
     The squared error is quadratic in the one coefficient, so that three values of it tell the best;
     D under that network has to be E[x0 | x] = s^2 / (s^2 + sigma^2) x.
@@ -177,7 +177,7 @@ def _linear(a: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def check_weight(subject: Subject) -> str | None:
-    """Check that the weight is positive and finite, and the same for a float and in a tensor."""
+    """Check that the weight is positive, finite and equal for floats and tensors."""
     objective = subject.make()
     for sigma in SIGMAS:
         alone = float(objective.weight(sigma))
@@ -206,7 +206,7 @@ def check_shapes(subject: Subject) -> str | None:
 
 
 def check_gradient(subject: Subject) -> str | None:
-    """Check that D can be differentiated with respect to x, as gradient guidances do."""
+    """Check that D has a gradient with respect to x, for gradient guidances."""
     objective = subject.make()
     x = normal(2, 1, 8).requires_grad_()
     found = objective.denoise(Recorder(elementwise), x, 0.7, Condition())
@@ -218,7 +218,7 @@ def check_gradient(subject: Subject) -> str | None:
 
 
 def check_device(subject: Subject) -> str | None:
-    """Check that D is computed where x is, without looking at values."""
+    """Check that D is computed on the device of x, without reading values on the host."""
     objective = subject.make()
     x = torch.empty(3, 2, 8, device="meta")
     with on_meta("denoise"):
@@ -229,7 +229,7 @@ def check_device(subject: Subject) -> str | None:
 
 
 def check_pure(subject: Subject) -> str | None:
-    """Check that nothing is changed in place and nothing is drawn from a global generator."""
+    """Check that it changes no input and draws from no global generator."""
     objective = subject.make()
     x, prediction = normal(2, 1, 8), normal(2, 1, 8, seed=2)
     sigma = torch.ones(2, dtype=torch.float64)

@@ -78,7 +78,7 @@ def check_lifecycle(subject: Subject) -> str | None:
 
 
 def check_independent(subject: Subject) -> str | None:
-    """Check that two of them watch two runs at once, and one watches two runs in turn."""
+    """Check that two observers watch two runs at once, and one watches two runs in turn."""
     with TemporaryDirectory() as first, TemporaryDirectory() as second:
         one, other = subject.make(), subject.make()
         one.started(Path(first), _record())
@@ -122,7 +122,7 @@ def _words(folder: Path) -> dict[str, str]:
 
 
 def check_sounds(subject: Subject) -> str | None:
-    """Check that it is handed sounds one at a time, changes none of them and keeps none."""
+    """Check that it takes sounds one at a time, changes none and keeps none."""
     observer = subject.make()
     with TemporaryDirectory() as folder, generator_untouched("the observer"):
         gone = _hear(observer, Path(folder))
@@ -133,7 +133,7 @@ def check_sounds(subject: Subject) -> str | None:
 
 
 def check_files(subject: Subject) -> str | None:
-    """Check that the files of a run stay as they are, and nothing is written beside its folder."""
+    """Check that it changes no file of the run and writes none outside the run's folder."""
     with TemporaryDirectory() as place:
         folder = Path(place, "run")
         folder.mkdir()

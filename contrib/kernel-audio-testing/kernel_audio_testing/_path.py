@@ -42,7 +42,7 @@ def check_origin(subject: Subject) -> str | None:
 
 
 def check_path(subject: Subject) -> str | None:
-    """Check that native time leads to sigma and back, and that its rates are derivatives.
+    """Check that native time and sigma are inverse, and `rates` are the derivatives.
 
     It has a name, its numbers are the objective's options, and it takes tensors as it takes floats.
     """
@@ -121,7 +121,7 @@ def check_native(subject: Subject) -> str | None:
 
 
 def check_start(subject: Subject) -> str | None:
-    """Check that a run starts as the process ends: as noise alone, or with the data's variance.
+    """Check that a run starts from the end of the process: noise, or noise plus data variance.
 
     Where the variance is preserved, the network's input has then the variance 1.
     """

@@ -13,7 +13,7 @@ __all__ = ["conformance", "hold"]
 
 
 def conformance(spelling: str, **options: Any) -> Callable[..., None]:
-    """Return a test of everything that `[KIND.]NAME[@DISTRIBUTION]` may mean.
+    """Return a test of every plugin that fits `[KIND.]NAME[@DISTRIBUTION]`.
 
     Each check is one case, called by its name; one that the component lists in its `shortfalls` is
     expected to fail, and fails when it passes. The plugin is imported when its cases run. Raises

@@ -21,7 +21,7 @@ __all__ = ["CHECKS"]
 
 
 def check_groups(subject: Subject) -> str | None:
-    """Check that the groups are disjoint, hold something, and it exports what it trains."""
+    """Check that groups are disjoint and not empty, and trained modules are exported."""
     bench = Bench.of(subject)
     try:
         groups = Groups(subject.info.spelling, bench.module, TrainConfig())
@@ -33,7 +33,7 @@ def check_groups(subject: Subject) -> str | None:
 
 
 def check_losses(subject: Subject) -> str | None:
-    """Check that every step has a finite loss for each item, of groups that there are."""
+    """Check that every step has a finite loss for each item, for existing groups."""
     bench = Bench.of(subject)
     known = set(bench.module.groups)
     for k in STEPS:
@@ -47,7 +47,7 @@ def check_losses(subject: Subject) -> str | None:
 
 
 def check_alternation(subject: Subject) -> str | None:
-    """Check that which groups have a loss depends on the step alone."""
+    """Check that the groups with a loss depend only on the step."""
     bench = Bench.of(subject)
     for k in STEPS:
         here, there = list(bench.losses(k)), list(bench.losses(k, x0=-normal(5, 2, FRAMES, seed=k)))
@@ -74,7 +74,7 @@ def check_gradient(subject: Subject) -> str | None:
 
 
 def check_items(subject: Subject) -> str | None:
-    """Check that an item's loss is the same whatever the micro-batch that it stands in."""
+    """Check that an item's loss does not depend on its micro-batch."""
     bench = Bench.of(subject)
     for k in STEPS[:2]:
         together = bench.losses(k)
@@ -86,7 +86,7 @@ def check_items(subject: Subject) -> str | None:
 
 
 def check_valid(subject: Subject) -> str | None:
-    """Check that padding neither counts in a loss nor in what it is divided by."""
+    """Check that padding counts neither in a loss nor in its divisor."""
     bench = Bench.of(subject)
     valid = (torch.arange(FRAMES) < 10).expand(5, FRAMES)
     for k in STEPS[:2]:
@@ -110,7 +110,7 @@ def check_length(subject: Subject) -> str | None:
 
 
 def check_draws(subject: Subject) -> str | None:
-    """Check that everything random comes from the batch."""
+    """Check that all random numbers come from the batch."""
     bench = Bench.of(subject)
     for k in STEPS[:2]:
         with generator_untouched("the recipe"):
@@ -121,7 +121,7 @@ def check_draws(subject: Subject) -> str | None:
 
 
 def check_shown(subject: Subject) -> str | None:
-    """Check that the network is shown x0 + sigma n at the sigma that it is told."""
+    """Check that the network's input is x0 + sigma n at the sigma of its c_noise."""
     bench = Bench.of(subject)
     if "backbone" not in bench.recipe.trains:
         raise Inapplicable("it trains no network")
@@ -140,7 +140,7 @@ def check_shown(subject: Subject) -> str | None:
 
 
 def check_exact(subject: Subject) -> str | None:
-    """Check that a network that knows x0 has a smaller loss than one that is off."""
+    """Check that a network that knows x0 has a smaller loss than a network with errors."""
     bench = Bench.of(subject)
     if "backbone" not in bench.recipe.trains:
         raise Inapplicable("it trains no network")

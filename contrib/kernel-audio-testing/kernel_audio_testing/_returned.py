@@ -19,7 +19,7 @@ __all__ = ["CHECKS"]
 
 
 def check_joined(subject: Subject) -> str | None:
-    """Check that windows of one level are joined without a seam, where all is made anew."""
+    """Check that windows of one level join without a seam, if all of the sound is new."""
     joined = 0
     with scene_of(subject) as scene:
 
@@ -100,7 +100,7 @@ def _elsewhere(scene: Scene) -> Path:
 
 
 def check_kept(subject: Subject) -> str | None:
-    """Check that a sound is as given outside its spans, bit for bit, and made anew within."""
+    """Check that a sound is the given one outside its spans, bit for bit, and new inside."""
     kept = 0
     with scene_of(subject) as scene:
         place = _elsewhere(scene)

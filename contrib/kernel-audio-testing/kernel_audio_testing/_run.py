@@ -46,7 +46,7 @@ class Outcome:
 
 
 def checks_for(kind: str) -> tuple[Check, ...]:
-    """Return what a kind of plugin is held to, in the order in which it is checked."""
+    """Return the checks of a kind of plugin, in their order."""
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is not a kind of plugin; the kinds are {', '.join(KINDS)}")
     general = () if kind == "model" else import_module("kernel_audio_testing._component").CHECKS

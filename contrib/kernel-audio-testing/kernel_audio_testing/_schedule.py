@@ -104,7 +104,7 @@ def check_no_steps(subject: Subject) -> str | None:
 
 
 def check_draws(subject: Subject) -> str | None:
-    """Check that draws are as many as asked for, float32, on the CPU and within the range."""
+    """Check that draws have the requested number, are float32, on the CPU and in range."""
     return _check_draws(subject, (1, 2, 1_000_000))
 
 
@@ -131,7 +131,7 @@ def _few_draws(subject: Subject) -> str:
 
 
 def check_draws_cover(subject: Subject) -> str | None:
-    """Check that training reaches where sampling goes: draws span most of a grid."""
+    """Check that training draws cover most of the range of a grid."""
     schedule = subject.make()
     *grid, _ = grid_of(schedule, 50)
     drawn = draws_of(schedule, 20000, 0)
@@ -146,7 +146,7 @@ def check_draws_cover(subject: Subject) -> str | None:
 
 
 def check_seeded(subject: Subject) -> str | None:
-    """Check that the same generator state draws the same, a later one something else."""
+    """Check that equal generator states give equal draws, and later states other draws."""
     schedule = subject.make()
     first = draws_of(schedule, 64, 1)
     require(torch.equal(first, draws_of(schedule, 64, 1)), "the same seed draws something else")
@@ -159,7 +159,7 @@ def check_seeded(subject: Subject) -> str | None:
 
 
 def check_pure(subject: Subject) -> str | None:
-    """Check that only the generator that is given is drawn from."""
+    """Check that it draws only from the given generator."""
     schedule = subject.make()
     with generator_untouched("the schedule"):
         for use in (lambda: grid_of(schedule, 8), lambda: draws_of(schedule, 64, 1)):
@@ -171,7 +171,7 @@ def check_pure(subject: Subject) -> str | None:
 
 
 def check_along(subject: Subject) -> str | None:
-    """Check that it follows a path of its own process, and of no other.
+    """Check that it follows a path of its own process and ignores other paths.
 
     An option that contradicts a number of the path is refused with a UsageError that names both.
     """

@@ -76,7 +76,7 @@ def draws_of(schedule: Schedule, count: int, seed: int) -> Tensor:
 
 
 def check_distribution(subject: Subject) -> str | None:
-    """Check that draws have the distribution that the schedule states.
+    """Check that draws have the stated distribution.
 
     ln sigma is normal where it has the options `mean` and `std`, which are those of ln sigma, or of
     the logit of its process's time; else sigma is drawn as evenly as a grid of many steps takes it.

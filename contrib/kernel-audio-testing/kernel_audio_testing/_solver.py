@@ -84,7 +84,7 @@ def check_distribution(subject: Subject) -> str | None:
 
 
 def check_steps(subject: Subject) -> str | None:
-    """Check that it yields one step for each pair of sigmas, in order, with what it reached."""
+    """Check that it yields one step for each pair of sigmas, in order, with the right sigma."""
     solver, mixture, x = made(subject), mixture_of(), start()
     for count in (1, 2, 3, 7):
         sigmas = grid(count)
@@ -100,7 +100,7 @@ def check_steps(subject: Subject) -> str | None:
 
 
 def check_reaches_zero(subject: Subject) -> str | None:
-    """Check that when all data is one point, it ends at that point and no noise is left."""
+    """Check that for data of one point it ends at that point, without noise."""
     solver = made(subject)
     point = normal(1, 3, seed=5)
     data = Gaussian(point, torch.zeros(1, 3).double())
@@ -159,7 +159,7 @@ def check_dtypes(subject: Subject) -> str | None:
 
 
 def check_device(subject: Subject) -> str | None:
-    """Check that a step is computed where x is and never waits for the device."""
+    """Check that a step is computed on the device of x and never waits for it."""
     solver = made(subject)
     x = torch.empty(2, 3, 8, device="meta")
 
@@ -177,7 +177,7 @@ def check_device(subject: Subject) -> str | None:
 
 
 def check_pure(subject: Subject) -> str | None:
-    """Check that nothing is changed in place and nothing is drawn from a global generator."""
+    """Check that it changes no input and draws from no global generator."""
     solver, mixture, x = made(subject), mixture_of(), start()
     returned: list[tuple[Tensor, Tensor]] = []
 
@@ -215,7 +215,7 @@ def check_repeatable(subject: Subject) -> str | None:
 
 
 def check_batch(subject: Subject) -> str | None:
-    """Check that an item's result does not depend on what it is batched with."""
+    """Check that an item's result does not depend on its batch."""
     solver, mixture, x = made(subject), mixture_of(), start()
     together = run(solver, mixture.denoise, x, grid(6))[-1].x
     for item in range(len(x)):
@@ -226,7 +226,7 @@ def check_batch(subject: Subject) -> str | None:
 
 
 def check_send(subject: Subject) -> str | None:
-    """Check that it goes on from the state that is sent back, not from the one that it yielded."""
+    """Check that it continues from the state that is sent back, not from its own."""
     solver, mixture, x = made(subject), mixture_of(), start()
 
     def moved(step: Step) -> Tensor:
@@ -241,7 +241,7 @@ def check_send(subject: Subject) -> str | None:
 
 
 def check_noise(subject: Subject) -> str | None:
-    """Check that it draws noise exactly when it says that it is stochastic."""
+    """Check that it draws noise exactly if `stochastic` is true."""
     solver, mixture, x = made(subject), mixture_of(), start()
     draws = Draws(solver, x)
     trajectory = solver.trajectory(mixture.denoise, x, grid(8), draws)

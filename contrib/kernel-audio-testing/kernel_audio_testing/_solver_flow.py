@@ -49,7 +49,7 @@ def check_seen(subject: Subject) -> str | None:
 
 
 def check_moved(subject: Subject) -> str | None:
-    """Check that where the data is moved, or turned over, so is the result."""
+    """Check that moving or negating the data moves or negates the result."""
     solver, mixture = made(subject), mixture_of()
     x, far = start(), 7.0 * normal(1, 3, seed=11)
     wanted = run(solver, mixture.denoise, x, grid(7))[-1].x
@@ -78,7 +78,7 @@ class _Turned:
 
 
 def check_worth(subject: Subject) -> str | None:
-    """Check that it errs no more than Euler's steps on the same grid, of 12 and 24 steps."""
+    """Check that its error is at most Euler's on the same grid, of 12 and 24 steps."""
     solver = made(subject)
     if solver.stochastic:
         raise Inapplicable("the solver is stochastic; see `law`")

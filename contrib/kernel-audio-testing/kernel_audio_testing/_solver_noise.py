@@ -145,7 +145,7 @@ def _linear(solver: Solver) -> bool:
 
 
 def check_noise_off(subject: Subject) -> str | None:
-    """Check that next to no noise leads where no noise leads.
+    """Check that almost no noise gives almost the result without noise.
 
     Of each option that switches the noise off at 0, a value of 1e-6 is compared with 0.
     """

@@ -47,7 +47,7 @@ def check_halves(subject: Subject) -> str | None:
 
 
 def check_lengths(subject: Subject) -> str | None:
-    """Check that each item of unequal lengths has the loss that it has alone, without padding."""
+    """Check that an item's loss in a padded batch equals its loss alone."""
     bench = Bench.of(subject)
     valid = torch.arange(FRAMES) < torch.tensor(LENGTHS)[:, None]
     for k in STEPS[:2]:
@@ -62,7 +62,7 @@ def check_lengths(subject: Subject) -> str | None:
 
 
 def check_weights(subject: Subject) -> str | None:
-    """Check that losses change no weight and no sound, and leave no gradient behind."""
+    """Check that losses change no weight and no sound, and leave no gradient."""
     bench = Bench.of(subject)
     for k in STEPS[:2]:
         weights = {name: each.detach().clone() for name, each in bench.module.named_parameters()}
@@ -76,7 +76,7 @@ def check_weights(subject: Subject) -> str | None:
 
 
 def check_grouped(subject: Subject) -> str | None:
-    """Check that whatever could be trained and changes a loss is in a group."""
+    """Check that every parameter that changes a loss is in a group."""
     bench = Bench.of(subject)
     held = {id(each) for group in bench.module.groups.values() for each in group}
     left = {
@@ -94,7 +94,7 @@ def check_grouped(subject: Subject) -> str | None:
 
 
 def check_state(subject: Subject) -> str | None:
-    """Check that a recipe built anew has the same losses once the state of another is loaded."""
+    """Check that a new recipe with loaded state has the losses of the old one."""
     bench, other = Bench.of(subject), Bench.of(subject, seed=1)
     with torch.no_grad():
         for number, each in enumerate(bench.module.parameters()):
@@ -108,7 +108,7 @@ def check_state(subject: Subject) -> str | None:
 
 
 def check_own_draws(subject: Subject) -> str | None:
-    """Check that each step and each item has noise of its own."""
+    """Check that each step and each item has its own noise."""
     bench = Bench.of(subject)
     if "backbone" not in bench.recipe.trains:
         raise Inapplicable("it trains no network")

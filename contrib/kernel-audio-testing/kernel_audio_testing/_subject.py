@@ -1,4 +1,4 @@
-"""What a check is about, and the ways in which it can end but pass."""
+"""The subject of a check, and the ways in which a check can end other than pass."""
 
 from __future__ import annotations
 

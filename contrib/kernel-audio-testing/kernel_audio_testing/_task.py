@@ -32,7 +32,7 @@ __all__ = ["CHECKS"]
 
 
 def check_requests(subject: Subject) -> str | None:
-    """Check that as many requests are made as asked for, with names fit for files."""
+    """Check that it makes the requested number of requests, with names fit for files."""
     with scene_of(subject) as scene:
         for count in (1, 2, 11):
             requests = scene.requests(count)
@@ -47,7 +47,7 @@ def check_requests(subject: Subject) -> str | None:
 
 
 def check_conditions(subject: Subject) -> str | None:
-    """Check that the conditions of windows are as wide as the task says."""
+    """Check that the conditions of windows have the widths of `condition`."""
     with scene_of(subject) as scene:
         task = scene.task
         for windows in scene.batches():
@@ -67,7 +67,7 @@ def check_request_count(subject: Subject) -> str | None:
 
 
 def check_repeatable(subject: Subject) -> str | None:
-    """Check that the same requests are made each time, and no global generator is used."""
+    """Check that it makes the same requests each time, without a global generator."""
     with scene_of(subject) as scene, generator_untouched("the task"):
         for one, other in zip(scene.requests(5), scene.requests(5), strict=True):
             alike = (one.name, one.text) == (other.name, other.text)
@@ -76,7 +76,7 @@ def check_repeatable(subject: Subject) -> str | None:
 
 
 def check_prefix(subject: Subject) -> str | None:
-    """Check that a request does not depend on how many more are asked for."""
+    """Check that a request does not depend on the number of requests."""
     with scene_of(subject) as scene:
         many = scene.requests(7)
         for count in (1, 3):
@@ -104,7 +104,7 @@ def check_references(subject: Subject) -> str | None:
 
 
 def check_bad_inputs(subject: Subject) -> str | None:
-    """Check that an input file that is missing or no audio is refused by its name."""
+    """Check that the error for a missing or damaged input file names it."""
     with scene_of(subject) as scene:
         folder = scene.files[0].parent
         (folder / "text.wav").write_text("This is no sound.")
@@ -114,7 +114,7 @@ def check_bad_inputs(subject: Subject) -> str | None:
 
 
 def check_bad_folders(subject: Subject) -> str | None:
-    """Check that a folder of data that is missing, empty or damaged is refused by its name."""
+    """Check that the error for a missing, empty or damaged data folder names it."""
     if "path" not in subject.load().model_fields or "path" in subject.options:
         raise Inapplicable("the task has no option `path` that the kit could set to a folder")
     with TemporaryDirectory() as place:
@@ -174,7 +174,7 @@ def check_portable(subject: Subject) -> str | None:
 
 
 def check_dataset(subject: Subject) -> str | None:
-    """Check that items are as long as they have to be, and depend on index and generator alone."""
+    """Check that items have the right length and depend only on index and generator."""
     with scene_of(subject) as scene:
         task = scene.task
         data, again = dataset_of(scene), dataset_of(scene)
@@ -194,7 +194,7 @@ def check_dataset(subject: Subject) -> str | None:
 
 
 def check_collate(subject: Subject) -> str | None:
-    """Check that the condition of a batch is as wide as the task says, and items do not mix."""
+    """Check that the condition of a batch has the task's widths, and items do not mix."""
     with scene_of(subject) as scene:
         task, data = scene.task, dataset_of(scene)
         space = space_of(task, task.samples)
@@ -216,7 +216,7 @@ def check_collate(subject: Subject) -> str | None:
 
 
 def check_windows(subject: Subject) -> str | None:
-    """Check that windows can be sampled: their sounds are as long as they say, joints alike."""
+    """Check that windows can be sampled: sounds as long as stated, alike within a joint."""
     with scene_of(subject) as scene:
         for windows in scene.batches():
             kinds = {(window.samples, window.start) for window in windows}
@@ -232,7 +232,7 @@ def check_windows(subject: Subject) -> str | None:
 
 
 def check_make(subject: Subject) -> str | None:
-    """Check that requests end as sounds with names of their own, finite [C, L]."""
+    """Check that requests end as named, finite sounds [C, L]."""
     names: list[str] = []
     with scene_of(subject) as scene:
         for _, sounds in scene.made(3):
@@ -247,7 +247,7 @@ def check_make(subject: Subject) -> str | None:
 
 
 def check_measurement(subject: Subject) -> str | None:
-    """Check that what is measured is like its target, item by item, and projecting agrees more."""
+    """Check that measurement and target have one shape, and projection lowers the distance."""
     with scene_of(subject) as scene:
         for group in scene.batches():
             task, samples = scene.task, group[0].samples

@@ -144,7 +144,7 @@ def _evaluated(network: Any, seed: int = 0) -> Tensor:
 
 
 def check_wraps(subject: Subject) -> str | None:
-    """Check that it wraps what a network, a codec or a solver is built by."""
+    """Check that it wraps the building of a network, a codec or a solver."""
     wrapper = subject.make()
     Hooks().wrap(subject.info, wrapper)
     names = wraps(type(wrapper))
@@ -164,14 +164,14 @@ def check_network(subject: Subject) -> str | None:
 
 
 def check_same_seed(subject: Subject) -> str | None:
-    """Check that two networks that are wrapped after the same seed are the same."""
+    """Check that two networks wrapped after the same seed are equal."""
     first, second = (_built(subject, "build_backbone")[1] for _ in range(2))
     same(_evaluated(first), _evaluated(second), "two networks of one seed", 0.0)
     return None
 
 
 def check_fresh(subject: Subject) -> str | None:
-    """Check that a network with parameters of a wrapper does what it did until they are trained."""
+    """Check that a wrapper's parameters do not change a network before their training."""
     wrapper, network = _built(subject, "build_backbone")
     added = sum(each.numel() for each in network.parameters()) - _count(Given(2))
     merged = wrapper.merge(_built(subject, "build_backbone")[1])
@@ -189,7 +189,7 @@ def _count(module: nn.Module) -> int:
 
 
 def check_trained(subject: Subject) -> str | None:
-    """Check that something of a wrapped network is trained, and a gradient reaches all of that."""
+    """Check that a wrapped network has trained parameters, and a gradient reaches them all."""
     _, network = _built(subject, "build_backbone")
     trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
     require(bool(trained), "nothing of a wrapped network is trained")
@@ -206,7 +206,7 @@ def check_trained(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_inputs(subject: Subject) -> str | None:
-    """Check that a wrapped network or codec answers each input anew, and each item alone."""
+    """Check that a wrapped network or codec treats each input and each item alone."""
     wrapper = subject.make()
     Hooks().wrap(subject.info, wrapper)
     hooks = wraps(type(wrapper))
@@ -234,7 +234,7 @@ def check_inputs(subject: Subject) -> str | None:
 
 
 def check_merge(subject: Subject) -> str | None:
-    """Check that a network whose wrapper is undone has its own weights and does the same."""
+    """Check that `merge` restores the network's own weights and keeps its results."""
     wrapper, network = _built(subject, "build_backbone")
     with torch.no_grad():
         for number, each in enumerate(network.parameters()):
@@ -253,7 +253,7 @@ def check_merge(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def check_codec(subject: Subject) -> str | None:
-    """Check that a wrapped codec encodes and decodes to the shapes that it had."""
+    """Check that a wrapped codec keeps the shapes of latents and sounds."""
     _, codec = _built(subject, "build_codec")
     audio = normal(2, 1, 100, dtype=torch.float32)
     with unchanged(audio=audio):

@@ -1,4 +1,4 @@
-"""What `kernel new` and `kernel export` end by saying."""
+"""The last lines of `kernel new` and `kernel export`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ Examples:
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
-    help="Seconds that all checks of one plugin may take.",
+    help="Time limit in seconds for all checks of one plugin.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def check(
@@ -54,7 +54,7 @@ def check(
 ) -> None:
     """Check that plugins keep the promises of their kinds.
 
-    NAME is [KIND.]NAME[@DISTRIBUTION]; every plugin that it may mean is checked, models too.
+    NAME is [KIND.]NAME[@DISTRIBUTION]; every plugin that fits it is checked, models too.
     """
     if everything == bool(names):
         raise UsageError("name the plugins to check, or add --all to check every installed one")
@@ -183,13 +183,15 @@ def _conclude(reports: Sequence[Report]) -> None:
         names = ", ".join(report.info.spelling for report in broken)
         raise CheckFailed(
             f"{count} of {sum(len(report.outcomes) for report in reports)} checks failed, in "
-            f"{names}; what is wrong is said above, and it is for the author of the plugin to mend"
+            f"{names}; the lines above name the faults; report them to the author of the plugin"
         )
     if len(unusable) == 1:
         raise PluginError(unusable[0].error)
     if unusable:
         names = ", ".join(report.info.spelling for report in unusable)
-        raise PluginError(f"{len(unusable)} plugins cannot be loaded: {names}; see above for why")
+        raise PluginError(
+            f"{len(unusable)} plugins cannot be loaded: {names}; the lines above name the causes"
+        )
 
 
 class Check(Command):

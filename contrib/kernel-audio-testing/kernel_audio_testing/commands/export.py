@@ -27,9 +27,7 @@ Examples:
     help="Folder to make the project in, e.g. --out packs.  [default: this one]",
 )
 @click.option("--licence", help="Licence of the weights.  [default: the manifest's]")
-@click.option(
-    "--attribution", help="Who is to be named with the weights.  [default: the manifest's]"
-)
+@click.option("--attribution", help="Attribution of the weights.  [default: the manifest's]")
 @click.option(
     "--whole", is_flag=True, help="Put the codec's weights in too, and leave its pack out."
 )

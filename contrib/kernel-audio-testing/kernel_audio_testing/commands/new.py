@@ -17,17 +17,17 @@ Examples:
   kernel new kernel-audio-bells --kind model --out ~/plugins
 
 The kinds are {", ".join(KINDS)}.
-A model is a whole little system, one component of each kind that a model needs and trained weights;
+A model is a small whole system: one component of each kind that a model needs, and trained weights;
 for weights of your own, see `kernel export`.
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("distribution", metavar="[DISTRIBUTION]", required=False)
-@click.option("-k", "--kind", required=True, help="What the plugin is, e.g. --kind solver.")
+@click.option("-k", "--kind", required=True, help="Kind of the component, e.g. --kind solver.")
 @click.option(
     "--name",
-    help="What the component is called.  [default: the distribution without kernel-audio-]",
+    help="Name of the component.  [default: the distribution without kernel-audio-]",
 )
 @click.option(
     "--into",
@@ -45,8 +45,8 @@ def new(
 ) -> None:
     """Write the project of a plugin of your own, with a component that works.
 
-    DISTRIBUTION is what others install, e.g. kernel-audio-ab2; its component is then called ab2.
-    With --into, a project that is there gets a component more: a module, an entry point and a test.
+    DISTRIBUTION is the name for pip, e.g. kernel-audio-ab2; its component is then called ab2.
+    --into adds a component to an existing project: a module, an entry point and a test.
     """
     from kernel_audio_testing.commands._project import tell
     from kernel_audio_testing.projects import Names, addition, new_project

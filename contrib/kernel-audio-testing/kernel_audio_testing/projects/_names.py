@@ -1,4 +1,4 @@
-"""What is called what in a project."""
+"""The names in a project."""
 
 from __future__ import annotations
 
