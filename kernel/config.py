@@ -101,6 +101,12 @@ class TrainConfig(Settings):
     model: Model | None = Field(
         None, description="a model to go on from with its parts, e.g. digits-edm"
     )
+    init: Model | None = Field(
+        None, description="a model whose weights a new network starts from where they fit"
+    )
+    freeze: tuple[str, ...] = Field(
+        (), description="parameters that stay as they are, e.g. blocks.0.* (may be repeated)"
+    )
     out: Place = Field(Path("trainings/latest"), description="folder to make")
     steps: int = Field(1500, ge=1, le=1_000_000_000, description="optimizer steps, e.g. 4000")
     batch: Count = Field(32, description="items in a step, e.g. 8")

@@ -135,6 +135,9 @@ def repeat(
             if own.distribution
             else paths.get("model", own.name)
         )
+    # The folder of a model may have been named from elsewhere.
+    if "/" in str(record.config.get("init")):
+        settings["init"] = paths["init"]
     # A training has no such setting.
     if "inputs" in record.config:
         files = [key for key in paths if key.startswith("inputs.")]

@@ -17,6 +17,7 @@ Examples:
   kernel train --resume trainings/digits
   torchrun --nproc-per-node 2 -m kernel train -c digits.toml --out trainings/digits
   kernel train --model digits-edm --plugins lora -o task.path=voice --out trainings/voice
+  kernel train --init digits-edm --plugins edm,unet,mel,labelled -o task.path=more
   kernel train --from trainings/digits --seed 1 --out trainings/digits-1
   kernel run --model trainings/digits/model --plugins unipc
 
@@ -25,12 +26,14 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 """
 
 
-DATA = ("workers", "latent_cache")
-WATCHED = ("checkpoint_every", "validate_every", "sample_every", "average")
+SETTINGS = (
+    *("model", "init", "freeze", "steps", "batch", "learning_rate", "workers", "latent_cache"),
+    *("checkpoint_every", "validate_every", "sample_every", "average", "out"),
+)
 
 
 @click.command(epilog=EPILOG)
-@configured(TrainConfig, "model", "steps", "batch", "learning_rate", *DATA, *WATCHED, "out")
+@configured(TrainConfig, *SETTINGS)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

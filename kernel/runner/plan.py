@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,10 @@ class Plan:
     """The notes on parts that changed since the training, which `--locked` refuses."""
     codec: ModelPack | None = None
     """The pack that has the weights of a trained codec, which may be the model itself."""
+    start: ModelPack | None = None
+    """The pack whose weights a new network starts from where they fit."""
+    started: Sequence[str] = ()
+    """What is new in the network and what was not taken, known when it was built."""
 
     @property
     def model(self) -> ModelPack:
@@ -133,6 +137,8 @@ class Plan:
         found = {f"inputs.{number}": path for number, path in enumerate(self.inputs)}
         if self.pack and not self.pack.info:
             found["model"] = self.pack.folder
+        if self.start:
+            found["init"] = self.start.folder
         if self.codec and self.codec is not self.pack:
             option = f"{self.assembly.spelling('codec')}.pack"
             place, folder = ("codec weights", self.codec.codec), (option, self.codec.folder)
@@ -209,7 +215,21 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     selection = registry.select(config.plugins)
     pack = None if config.model is None else _named_pack(config.model, registry, selection)
     notes = [f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced]
-    assembly, selection = _assembled(config, registry, selection, training_kinds(), pack)
+    start = None
+    if config.init is not None:
+        if pack is not None:
+            raise UsageError("a training starts from --model or from --init; leave one of them out")
+        start = find_pack(registry, config.init)
+        if not start.manifest.network:
+            raise UsageError(f"model {start.name} is a trained codec and has no network to start")
+    started: list[str] = []
+
+    def load(network: nn.Module) -> None:
+        from kernel.runner.start import start_from
+
+        started[:] = start_from(start, network) if start else []
+
+    assembly, selection = _assembled(config, registry, selection, training_kinds(), pack, load)
     for kind in (*next(iter(assembly.all(Recipe)), Recipe).requires, "recipe"):
         if (required := base(kind)) is not None:
             assembly.get(required)
@@ -220,7 +240,8 @@ def plan_training(config: TrainConfig, registry: Registry) -> Plan:
     notes += (*assembly.notes, *drift)
     assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
     _refuse_paths(assembly)
-    return Plan(registry, selection, assembly, config.steps, pack, tuple(notes), (), drift, codec)
+    more = (tuple(notes), (), drift, codec, start, started)
+    return Plan(registry, selection, assembly, config.steps, pack, *more)
 
 
 def _assembled(
@@ -229,8 +250,9 @@ def _assembled(
     selection: Selection,
     kinds: Sequence[str],
     pack: ModelPack | None,
+    load: Callable[[nn.Module], None] | None = None,
 ) -> tuple[Assembly, Selection]:
-    manifest, load = (None, None) if pack is None else (pack.manifest, pack.load)
+    manifest, load = (None, load) if pack is None else (pack.manifest, pack.load)
     asked = (config.without, config.force_options)
     return assemble(registry, selection, kinds, config.options, manifest, load, *asked)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -115,7 +116,10 @@ def execute(
             each.kind: each.model_dump(mode="json") for each in (assembly.codec, assembly.task)
         },
         "data": list(assembly.task.describe(data)),
+        "started": list(plan.started),
     }
+    for sentence in () if resumed or not processes.first else plan.started:
+        warnings.warn(sentence, stacklevel=2)
     check_alike(record, processes)
     trainer.resume(folder)
     if processes.first:

@@ -45,6 +45,7 @@ from kernel.runner.parts import Average, Companion, alone, provide
 from kernel.runner.processes import ALONE, Processes
 from kernel.runner.report import Diverged, Report
 from kernel.runner.samples import Samples
+from kernel.runner.start import freeze
 from kernel.runner.watch import Validation, watching
 from kernel.seeds import derive
 
@@ -97,6 +98,7 @@ class Trainer:
                 f"{owner} exports {sorted(self.exports)} but says that it trains "
                 f"{sorted(recipe.trains)}; its author has to make them agree"
             )
+        freeze(dict(self.exports.items()), config.freeze)
         self._groups = Groups(owner, self.module, config, machine.scaler())
         self._report = Report(machine.device, self._groups.scaler.is_enabled())
         self._kept = Averages(config, self.exports)

@@ -394,3 +394,37 @@ def test_a_killed_training_resumes_to_the_same_weights(
     subprocess.run([kernel, "train", "-c", settings, "--out", whole], check=True, env=environment)
     assert same(weights(whole), weights(cut))
     assert same(weights(whole, "optimizer"), weights(cut, "optimizer"))
+
+
+def test_a_training_starts_from_a_model_with_a_new_condition_and_frozen_parts(
+    train: Train, model: Path, tmp_path: Path
+) -> None:
+    """A fifth label: its column is new, the others are those of the model."""
+    options = {"task": {"labels": ["high", "low", "mid"]}}
+    with pytest.warns(UserWarning, match="^the network starts with zeros for more inputs of .*"):
+        folder = train(
+            tmp_path / "t",
+            steps=1,
+            init=str(model),
+            options=options,
+            freeze=("blocks.*",),
+            learning_rate=1e-3,
+        )
+    before = load_file(model / "model.safetensors")
+    after = load_file(folder / "model" / "model.safetensors")
+    kept = [name for name in before if name.startswith("blocks.")]
+    assert kept
+    assert all(torch.equal(before[name], after[name]) for name in kept)
+    alike = [name for name in before if before[name].shape == after[name].shape]
+    assert not all(torch.equal(before[name], after[name]) for name in alike)
+    record = json.loads((folder / "train.json").read_text())
+    assert record["started"]
+    assert record["inputs"]["init"]["hash"]
+
+
+def test_a_training_starts_from_one_model(
+    training: Callable[..., TrainConfig], registry: Registry, model: Path, tmp_path: Path
+) -> None:
+    config = training(tmp_path / "t", init=str(model), model=str(model), plugins=("labelled",))
+    with pytest.raises(UsageError, match=r"^a training starts from --model or from --init; leave "):
+        plan_training(config, registry)
