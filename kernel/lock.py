@@ -19,7 +19,7 @@ ELSEWHERE = {"plugins", "without", "options", "prefer", "model", "inputs", "prec
 """Settings that a lock holds as its parts."""
 
 IDLE = {
-    *("out", "name", "device", "workers", "checkpoint_every", "keep", "snapshot_every"),
+    *("out", "name", "device", "workers", "shard", "checkpoint_every", "keep", "snapshot_every"),
     *("validate_every", "validate_items", "sample_every", "sample_count", "sample_inputs"),
 }
 """Settings that change no byte of the result."""

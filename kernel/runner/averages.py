@@ -21,7 +21,9 @@ from kernel.checkpoint import read_tensors, write_tensors
 from kernel.config import TrainConfig
 from kernel.errors import InputError, UsageError
 from kernel.files import staged
+from kernel.runner import sharded
 from kernel.runner.parts import blend
+from kernel.runner.processes import ALONE, Processes
 
 __all__ = ["Averages", "exponent", "weights"]
 
@@ -89,12 +91,15 @@ class Averages(dict[str, dict[str, Tensor]]):
         every = self._config.snapshot_every
         return bool(every) and (step % every == 0 or step == last)
 
-    def snapshot(self, folder: Path, step: int) -> None:
+    def snapshot(self, folder: Path, step: int, processes: Processes = ALONE) -> None:
         """Write the power-function averages into a folder of the step, which appears whole."""
+        powers = [name for name in self if name.startswith("power-")]
+        states = {name: sharded.whole(self[name]) for name in powers}
+        if not processes.first:
+            return
         with staged(folder / SNAPSHOTS / f"{step:08d}", replace=True) as stage:
-            for name, state in self.items():
-                if name.startswith("power-"):
-                    write_tensors(stage / f"{name}.safetensors", state)
+            for name, state in states.items():
+                write_tensors(stage / f"{name}.safetensors", state)
 
     def exported(self, folder: Path, step: int) -> dict[str, Tensor]:
         """Return the state that the model takes at a step, made from snapshots where that is asked.
@@ -103,7 +108,7 @@ class Averages(dict[str, dict[str, Tensor]]):
         """
         name = self._config.average
         if name in self:
-            return self.watched or self._exports.state_dict()
+            return sharded.whole(self.watched or self._exports.state_dict())
         _, length = _checked(name)
         stored = [
             (int(path.parent.name), _checked(path.stem)[1], path)
@@ -116,7 +121,7 @@ class Averages(dict[str, dict[str, Tensor]]):
             )
         moments = [(moment, exponent(own)) for moment, own, _ in stored]
         shares = weights(moments, (step, exponent(length)))
-        result = dict(self._exports.state_dict())
+        result = sharded.whole(self._exports.state_dict())
         names = [entry for entry, _ in self._exports.named_parameters()]
         sums = {entry: torch.zeros_like(result[entry], dtype=torch.float64) for entry in names}
         for share, (_, _, path) in zip(shares, stored, strict=True):

@@ -12,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from kernel.config import GroupConfig, TrainConfig
 from kernel.errors import PluginError, UsageError, did_you_mean
 from kernel.kinds.recipe import RecipeModule
-from kernel.runner import optimizers
+from kernel.runner import optimizers, sharded
 from kernel.runner.processes import Processes
 
 __all__ = ["Groups"]
@@ -25,8 +25,8 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
     """The parameters of each group, by their names in the recipe's module.
 
     owner: the spelling of the recipe that built `module`. scaler: the machine's, none by default.
-    Raises PluginError where its groups cannot be trained, and UsageError for settings of a group
-    that it does not have.
+    parts: whether every process holds a part of each parameter. Raises PluginError where its groups
+    cannot be trained, and UsageError for settings of a group that it does not have.
     """
 
     def __init__(
@@ -35,9 +35,10 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
         module: nn.Module,
         config: TrainConfig,
         scaler: GradScaler | None = None,
+        parts: bool = False,
     ) -> None:
         super().__init__()
-        self._owner = owner
+        self._owner, self._sharded = owner, parts
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         usual = config.model_dump(include={"learning_rate", "weight_decay", "clip"})
         settings: list[dict[str, Any]] = []
@@ -81,8 +82,10 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
                 raise self._wrong(f"returns a loss of {name!r} that has no gradient")
             shares[name] = loss.sum() / count
         for index, (name, share) in enumerate(shares.items(), 1):
+            # A parameter in parts is no leaf of the graph; its whole group is all there is.
+            inputs = None if self._sharded else list(self[name].values())
             self.scaler.scale(share).backward(  # type: ignore[no-untyped-call]
-                inputs=list(self[name].values()), retain_graph=index < len(shares)
+                inputs=inputs, retain_graph=index < len(shares)
             )
         return {name: share.detach() for name, share in shares.items()}
 
@@ -93,7 +96,8 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
         """
         # Not DistributedDataParallel: that follows one backward pass of one module's forward, and a
         # recipe has a pass for each group and calls whatever it likes.
-        trained = [each for name in sorted(means) for each in self[name].values()]
+        names = [] if self._sharded else sorted(means)
+        trained = [each for name in names for each in self[name].values()]
         found = torch.tensor([float(each.grad is not None) for each in trained])
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
         processes.sum([*gradients, *(means[name] for name in sorted(means)), found, told])
@@ -114,6 +118,8 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
             group["lr"] = group["learning_rate"] * factor
             if any(each.grad is not None for each in group["params"]):
                 norms[name] = norm.detach()
+        if self._sharded:
+            norms = sharded.whole(norms)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
@@ -135,6 +141,9 @@ class Groups(dict[str, dict[str, nn.Parameter]]):
     def load(self, moments: Mapping[str, Tensor]) -> None:
         """Restore the state of the optimizer and of the scaler."""
         own = {k: v for k, v in moments.items() if not k.startswith(f"{SCALER}/")}
+        if self._sharded:
+            named = self._named()
+            own = {k: sharded.part(v, named[k.partition("/")[2]]) for k, v in own.items()}
         optimizers.load(self.optimizer, self._named(), own)
         if self.scaler.is_enabled():
             state = self.scaler.state_dict()

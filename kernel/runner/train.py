@@ -132,8 +132,8 @@ def execute(
     for observer in observers:
         observer.started(folder, record)
     loss = trainer.run(folder)
+    exports = trainer.averaged(folder)
     if processes.first:
-        exports = trainer.averaged(folder)
         if "backbone" not in exports:
             module = cast("CodecModule", exports["codec"].eval())
             mean, std = measured(module, (machine.put(audio)[None] for audio in _heard(data)))

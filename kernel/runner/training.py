@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -34,6 +35,7 @@ from kernel.files import write_atomic
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import RecipeModule
 from kernel.kinds.task import Dataset
+from kernel.runner import sharded
 from kernel.runner.averages import Averages
 from kernel.runner.batches import Feed
 from kernel.runner.device import Machine
@@ -102,10 +104,11 @@ class Trainer:
         self._groups = Groups(owner, self.module, config, machine.scaler())
         self._report = Report(machine.device, self._groups.scaler.is_enabled())
         self._kept = Averages(config, self.exports)
-        self._average = self._kept["ema"]
+        self._owner, self._machine = owner, machine
         self.step = 0
         self._signals: list[int] = []
         self._stopped = False
+        self._unshared = self.exports
 
     def resume(self, folder: Path) -> None:
         """Take up the newest checkpoint in `folder` that is whole, if there are any.
@@ -145,8 +148,10 @@ class Trainer:
 
         folder: where the snapshots are. The training cannot go on from there.
         """
-        self.exports.load_state_dict(self._kept.exported(folder, self.step))
-        return dict(self.exports.items())
+        state = self._kept.exported(folder, self.step)
+        if self._processes.first:
+            self._unshared.load_state_dict(state)
+        return dict(cast("nn.ModuleDict", self._machine.place(self._unshared)).items())
 
     def run(self, folder: Path) -> float | None:
         """Train to the configured step, with a checkpoint every so often and one at the end.
@@ -158,8 +163,31 @@ class Trainer:
         """
         if self._processes.count == 1:
             return self._run(folder)
+        if self._config.shard:
+            self._share()
         with _uninterrupted(deliver=False) as self._signals:
             return self._run(folder)
+
+    def _share(self) -> None:
+        """Leave a part of every parameter, moment and average here, and the rest to the others."""
+        if len(self._groups) > 1:
+            raise UsageError(
+                f"{self._owner} trains the groups {' and '.join(self._groups)}, and shard takes a "
+                f"recipe of one; leave shard out"
+            )
+        if self._groups.scaler.is_enabled():
+            raise UsageError("shard takes no float16; use --precision bfloat16 or float32")
+        if self._processes.first:
+            # What FSDP2 has changed cannot be changed back.
+            self._unshared = deepcopy(self.exports).cpu()
+        moments = self._groups.moments()
+        sharded.shard(self.module, self._machine.device.type, self._processes)
+        self._groups = Groups(self._owner, self.module, self._config, parts=True)
+        if self.step:
+            self._groups.load(moments)
+        held = self.exports.state_dict()
+        for state in self._kept.values():
+            state |= {name: sharded.part(each, held[name]) for name, each in state.items()}
 
     def _run(self, folder: Path) -> float | None:
         config, path = self._config, folder / "history.jsonl"
@@ -192,14 +220,15 @@ class Trainer:
                     history.append({"step": self.step, **scalars, "seconds": seconds})
                     for observer in self._observers:
                         observer.step(self.step, config.steps, scalars)
-                if self._kept.due(self.step, config.steps) and self._processes.first:
-                    self._kept.snapshot(folder, self.step)
+                if self._kept.due(self.step, config.steps):
+                    self._kept.snapshot(folder, self.step, self._processes)
                 if due:
                     self._save(folder, history)
                     saved = self.step
-                if sampled and self._processes.first:
-                    weights = self._kept.watched or self.exports.state_dict()
-                    self._samples.make(folder, self.step, weights)
+                if sampled:
+                    weights = sharded.whole(self._kept.watched or self.exports.state_dict())
+                    if self._processes.first:
+                        self._samples.make(folder, self.step, weights)
                 if reported:
                     self._restart()
         except KeyboardInterrupt:
@@ -258,10 +287,12 @@ class Trainer:
 
     def _save(self, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
         """Write a checkpoint and the loss curve, one JSON object a line."""
-        weights = self.module.state_dict()
+        kept = {name: sharded.whole(each) for name, each in self._kept.items()}
+        weights = sharded.whole(self.module.state_dict())
+        moments = sharded.whole(self._groups.moments())
         if name := not_finite(weights, self.module):
             raise self._diverged(f"the weight {name!r}", folder)
-        for average in self._kept.values():
+        for average in kept.values():
             if name := not_finite(average, self.exports):
                 raise self._diverged(f"the averaged weight {name!r}", folder)
         self._check_equal(folder)
@@ -269,7 +300,7 @@ class Trainer:
             return
         lines = "".join(f"{json.dumps(entry)}\n" for entry in history)
         write_atomic(folder / "history.jsonl", lines.encode())
-        tensors = {"weights": weights, "optimizer": self._groups.moments(), **self._kept}
+        tensors = {"weights": weights, "optimizer": moments, **kept}
         place = save_checkpoint(folder, self.step, self._config.keep, tensors)
         for observer in self._observers:
             observer.checkpoint(place)
@@ -281,9 +312,11 @@ class Trainer:
         state = {**self.module.state_dict(), **self._groups.moments()}
         for average, values in self._kept.items():
             state |= {f"{average}/{name}": value for name, value in values.items()}
+        state = sharded.common(state)
         found = self._processes.odd(torch.tensor([self.step, len(state)]))
         if found is None:
-            found = self._processes.odd(torch.stack([*map(checksum, state.values())]))
+            sums = torch.tensor([int(checksum(each)) for each in state.values()])
+            found = self._processes.odd(sums)
             name = repr(list(state)[found[1]]) if found else ""
         else:
             name = ("step", "number of tensors")[found[1]]

@@ -49,7 +49,11 @@ def settings(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         checkpoint_every = 2
         device = "cpu"
         precision = "float64"
+        averages = ["power-0.1"]
+        snapshot_every = 10
+        validate_every = 10
         [options.task]
+        valid_fraction = 0.25
         path = {str(tones)!r}
         sample_rate = 8000
         seconds = 0.25
@@ -73,7 +77,8 @@ def job(count: int, *words: object, **more: object) -> Job:
 
 def losses(folder: Path) -> list[float]:
     lines = (folder / "history.jsonl").read_text().splitlines()
-    return [json.loads(line)["loss"] for line in lines]
+    entries = [json.loads(line) for line in lines]
+    return [entry[name] for entry in entries for name in ("loss", "valid.loss") if name in entry]
 
 
 def names(folder: Path) -> list[str]:
@@ -82,11 +87,17 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the folders of one training by one, two, four and three processes."""
+    """Return the folders of one training by one, two, four and three processes.
+
+    And by two that hold a part of every weight each.
+    """
     place = tmp_path_factory.mktemp("trained")
     cut = place / "cut.toml"
     cut.write_text(f"micro_batch = 1\n{settings.read_text()}")
+    parts = place / "parts.toml"
+    parts.write_text(f"shard = true\n{settings.read_text()}")
     files = {"one": (1, settings), "two": (2, settings), "four": (4, settings), "three": (3, cut)}
+    files["parts"] = (2, parts)
     folders = {name: place / name for name in files}
     jobs = [job(n, "train", "-c", f, "--out", folders[name]) for name, (n, f) in files.items()]
     for (codes, said), each in zip(together(*jobs), jobs, strict=True):
@@ -96,10 +107,10 @@ def trained(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return folders
 
 
-@pytest.mark.parametrize("name", ["two", "four", "three"])
+@pytest.mark.parametrize("name", ["two", "four", "three", "parts"])
 def test_any_number_of_processes_has_the_same_losses(trained: dict[str, Path], name: str) -> None:
     alone, shared = trained["one"], trained[name]
-    assert len(losses(alone)) == 10
+    assert len(losses(alone)) == 12
     assert losses(shared) == pytest.approx(losses(alone), rel=1e-9, abs=0)
     assert names(shared) == names(alone)
     for file in ("weights", "ema", "optimizer"):
@@ -129,12 +140,18 @@ def test_a_checkpoint_of_four_is_read_by_one_and_by_two(
     step = int(checkpoints(first)[-1].name)
     assert 4 <= step < 20
     assert f"at step {step} of 20; kernel train --resume {first} goes on from step {step}" in last
-    shutil.copytree(first, second)
+    third = tmp_path / "third"
+    for folder in (second, third):
+        shutil.copytree(first, folder)
+    record = json.loads((third / "train.json").read_text())
+    record["config"]["shard"] = True
+    (third / "train.json").write_text(json.dumps(record))
     words = "train", "--device", "cpu", "--resume"
-    for codes, said in together(job(1, *words, first), job(2, *words, second)):
+    jobs = job(1, *words, first), job(2, *words, second), job(2, *words, third)
+    for codes, said in together(*jobs):
         assert set(codes) == {0}, said
-    for folder in (first, second):
-        assert losses(folder)[-1] == pytest.approx(losses(trained["one"])[-1], rel=1e-9, abs=0)
+    for folder in (first, second, third):
+        assert losses(folder)[-2:] == pytest.approx(losses(trained["one"])[-2:], rel=1e-9, abs=0)
 
 
 def test_a_run_by_two_or_three_has_the_sounds_of_a_run_by_one(

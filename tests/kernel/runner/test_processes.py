@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from kernel.runner import device
 from kernel.runner.device import Machine
 from kernel.runner.groups import Groups
 from kernel.runner.processes import ALONE, Processes, _messages
+from kernel.runner.training import Trainer
 
 
 @pytest.mark.parametrize(("batch", "count"), [(8, 1), (8, 4), (5, 2), (7, 7), (100, 13)])
@@ -98,3 +101,23 @@ def test_each_process_has_the_cuda_device_of_its_number(monkeypatch: pytest.Monk
         Machine.choose(TrainConfig(precision="float32"), processes=Processes(2, 3, 2))
     with pytest.raises(DeviceError, match=r"^device 'cuda:1' cannot be shared by 3 processes; use"):
         Machine.choose(TrainConfig(device="cuda:1"), processes=Processes(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("groups", "scaled", "said"),
+    [
+        (
+            "ab",
+            False,
+            "^recipe.mine trains the groups a and b, and shard takes a recipe of one; le",
+        ),
+        ("a", True, "^shard takes no float16; use --precision bfloat16 or float32$"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(groups: str, scaled: bool, said: str) -> None:
+    class Named(dict[str, None]):
+        scaler = SimpleNamespace(is_enabled=lambda: scaled)
+
+    trainer: Any = SimpleNamespace(_groups=Named.fromkeys(groups), _owner="recipe.mine")
+    with pytest.raises(UsageError, match=said):
+        Trainer._share(trainer)

@@ -148,14 +148,14 @@ def test_the_average_is_that_of_its_decay(tmp_path: Path, ema: float) -> None:
         now -= 0.1
         decay = min(ema, (1 + step) / (10 + step))
         wanted = decay * wanted + (1 - decay) * now
-    assert tested._average["backbone.weight"].item() == pytest.approx(wanted, rel=1e-5)
+    assert tested._kept["ema"]["backbone.weight"].item() == pytest.approx(wanted, rel=1e-5)
     assert tested.averaged(tmp_path)["backbone"].weight.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_mask_stays_as_it_is_in_the_average(tmp_path: Path) -> None:
     tested = trainer()
     tested.run(tmp_path)
-    assert tested._average["backbone.mask"].tolist() == [0.0, -torch.inf]
+    assert tested._kept["ema"]["backbone.mask"].tolist() == [0.0, -torch.inf]
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2, 1.0])
@@ -258,7 +258,7 @@ def test_no_checkpoint_has_a_weight_that_is_not_finite(
     tmp_path: Path, average: bool, named: str
 ) -> None:
     tested = trainer(checkpoint_every=2)
-    spoilt = tested._average["backbone.weight"] if average else weight(tested)
+    spoilt = tested._kept["ema"]["backbone.weight"] if average else weight(tested)
     tested._observers = (Spoil(spoilt, 4),)  # type: ignore[assignment]
     with pytest.raises(NumericalError) as caught:
         tested.run(tmp_path)

@@ -51,7 +51,7 @@ def test_the_averaged_weights_are_validated_every_so_often_and_at_the_end(tmp_pa
     tested.run(tmp_path)
     seen = {at: found for at, found in heard.scalars.items() if "valid.loss" in found}
     assert sorted(seen) == [2, 4, 5]
-    average = tested._average["backbone.weight"].item()
+    average = tested._kept["ema"]["backbone.weight"].item()
     assert seen[5]["valid.loss.once"] == pytest.approx(average, rel=1e-6)
     assert seen[5]["valid.loss"] == pytest.approx(1.5 * average, rel=1e-6)
     assert average != pytest.approx(weight(tested).item())
@@ -71,7 +71,7 @@ def test_weights_and_modes_are_as_they_were_after_a_validation(tmp_path: Path) -
     (tmp_path / "again").mkdir()
     again.run(tmp_path / "again")
     assert torch.equal(weight(alone), weight(again))
-    assert torch.equal(alone._average["backbone.weight"], again._average["backbone.weight"])
+    assert torch.equal(alone._kept["ema"]["backbone.weight"], again._kept["ema"]["backbone.weight"])
     assert again.module.training
     assert not again.module.net.training  # type: ignore[union-attr]
 
