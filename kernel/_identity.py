@@ -40,7 +40,7 @@ def trained_options(
     owner = manifest.distributions.get(info.spelling, info.distribution)
     at_home = canonical(owner) in owners(info, component)
     if info.kind == "task" and not (own and at_home):
-        # What a model knows of its audio holds for every task that it is used for.
+        # Every task of a model takes its options on audio: rate, length, level.
         given = manifest.options.get("task", {})
         return {name: value for name, value in given.items() if name in component.model_fields}, ""
     # A model may hold options of what it does not recommend: another grid, found for it.

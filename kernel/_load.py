@@ -37,7 +37,7 @@ class Hooks:
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(specification())
-        # What wrappers stand around: the building hooks implement themselves.
+        # The building hooks implement themselves; wrappers stand around them.
         self._manager.register(specification())
 
     def load(self, info: PluginInfo) -> type[Component]:
@@ -136,7 +136,7 @@ def build_command(info: PluginInfo) -> click.Command:
 def owned(
     info: PluginInfo, what: str, caught: type[BaseException] = BaseException
 ) -> Iterator[None]:
-    """Run a plugin's code: what it raises gets an owner, and no call of it ends the process.
+    """Run a plugin's code: its errors get an owner, and it cannot end the process.
 
     What it prints goes to the standard error. Raises PluginError for what is `caught`.
     """

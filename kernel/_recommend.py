@@ -1,4 +1,4 @@
-"""What the user left open: what parts and models recommend, and the encoders that options name."""
+"""Fills the kinds that the user left open, from the recommendations of parts and models."""
 
 from __future__ import annotations
 

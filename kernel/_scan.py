@@ -144,7 +144,7 @@ def _archived(path: str) -> dict[str, bytes]:
 
 
 def _read(place: str, metadata: bytes, text: str | None, folder: str) -> Iterator[Installed]:
-    """Yield a distribution if its entry points are for us; what is wrong in them is told."""
+    """Yield a distribution if its entry points are for us, with the faults in them."""
     # A folder's name says both, NAME-VERSION.dist-info, where the metadata does not.
     stem = place.rpartition(".")[0].strip("-") or place
     stem = "".join(letter if letter.isprintable() else "?" for letter in stem)

@@ -98,7 +98,7 @@ class Assembly:
     hooks: Hooks = attrs.field(factory=Hooks, eq=False, repr=False)
     """The manager that the parts were loaded with; building asks it, and so every wrapper."""
     notes: tuple[str, ...] = ()
-    """What the user should know of parts that are not as the model was trained with them."""
+    """Notes on parts that differ from those of the training."""
 
     def get(self, base: type[ComponentT]) -> ComponentT:
         """Return the one component of a kind. Raises UsageError when nobody named one."""
@@ -218,7 +218,7 @@ class Assembly:
     def unwrap(self, kind: str, module: nn.Module) -> tuple[nn.Module, tuple[Part, ...]]:
         """Return what stands in `module` of the wrappers around a kind, and those that stay.
 
-        The outermost is undone first. One that cannot be undone stays, and so do those inside.
+        The outermost is undone first. A wrapper that cannot be undone stays, with those inside.
         """
         around = self.wrappers(kind)
         for number in range(len(around), 0, -1):

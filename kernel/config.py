@@ -38,7 +38,7 @@ Model = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name
 
 
 class Settings(BaseModel):
-    """What a run and a training have in common."""
+    """The settings that runs and trainings share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -64,7 +64,7 @@ class Settings(BaseModel):
 
 
 class RunConfig(Settings):
-    """What `kernel run` does."""
+    """The settings of `kernel run`."""
 
     model: Model | None = Field(
         None, description="a model of `kernel models` or a folder, e.g. digits-rf"
@@ -85,7 +85,7 @@ class RunConfig(Settings):
 
 
 class GroupConfig(BaseModel):
-    """What differs from the training's settings for one group of a recipe's parameters."""
+    """The settings of one group of a recipe's parameters, where they differ from the training's."""
 
     model_config = Settings.model_config
 
@@ -96,7 +96,7 @@ class GroupConfig(BaseModel):
 
 
 class TrainConfig(Settings):
-    """What `kernel train` does."""
+    """The settings of `kernel train`."""
 
     model: Model | None = Field(
         None, description="a model to go on from with its parts, e.g. digits-edm"

@@ -50,7 +50,7 @@ def leveled(network: Network, backbone: Backbone | None) -> Network:
 
 
 class Denoiser:
-    """The innermost GuidedDenoise: what the runner hands to guidances and solvers.
+    """The innermost GuidedDenoise, which the runner hands to guidances and solvers.
 
     `evaluations` counts network calls, `items` the batch items in them (a guidance may batch two
     branches into one call). What `prepare` makes of a condition is kept for as long as that object

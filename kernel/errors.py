@@ -1,4 +1,4 @@
-"""What can go wrong, each with the exit code that `kernel` ends with."""
+"""Every error for users, with the exit code of `kernel`."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def staged(folder: Path, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def numbered(parent: Path, stem: str) -> Iterator[Path]:
-    """Yield `parent/STEM-N` with the first N that is free; nobody else is given it meanwhile.
+    """Yield `parent/STEM-N` with the first N that is free, and claim it meanwhile.
 
     A hidden file claims the name until the block ends. Raises OutputError for a parent that cannot
     be written.
@@ -182,7 +182,7 @@ def numbered(parent: Path, stem: str) -> Iterator[Path]:
                 continue
             with suppress(FileExistsError):
                 claim.touch(exist_ok=False)
-                # Whoever had the claim may have finished in between.
+                # The run that had the claim may have finished in between.
                 if not os.path.lexists(folder):
                     break
                 claim.unlink()

@@ -1,4 +1,4 @@
-"""What is learnt and what is asked for: items of data, windows to make, requests."""
+"""Items of data, windows to make, and requests."""
 
 from __future__ import annotations
 

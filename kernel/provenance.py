@@ -26,7 +26,7 @@ _READ_WHOLE = 2 << 30
 _distribution = cache(distribution)
 
 BASIS = ("kernel-audio", "torch", "torchaudio")
-"""What every environment of ours has, whichever plugins are in it."""
+"""Distributions that every environment of ours has."""
 
 
 def describe(info: PluginInfo, registry: Registry) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def origin(info: PluginInfo) -> dict[str, Any]:
 def folder_hash(folder: Path) -> str:
     """Return the sha256 of the names and contents of all files in a folder.
 
-    Caches and hidden files are left out: nobody wrote them on purpose.
+    Caches and hidden files are left out.
     """
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return _hash(

@@ -1,4 +1,4 @@
-"""What is installed and where it lies, what was selected, and the way from a name to a class.
+"""Installed and selected plugins, their places, and the way from a name to a class.
 
 Three stages: `Registry.scan` reads metadata and imports nothing, `select` turns spellings into a
 `Selection`, and `load` imports the plugins that were selected, one at a time. The records here are
@@ -40,11 +40,11 @@ _APART = {
     "importer": "; type `kernel import FILE --as {}`",
     "model": "; select it with --model {}",
 }
-"""What to do with a plugin of a kind that no run is assembled from."""
+"""How to use a plugin of a kind that no run is assembled from."""
 
 
 class PluginInfo(NamedTuple):
-    """One entry point: what it offers, whose it is, and the module it points at."""
+    """One entry point: its kind and name, its distribution, and the module it points at."""
 
     kind: str
     name: str
@@ -65,7 +65,7 @@ class PluginInfo(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What was selected, in the order in which it was named; `replaced` holds (old, new) pairs."""
+    """The selected plugins in the order of naming; `replaced` holds (old, new) pairs."""
 
     plugins: tuple[PluginInfo, ...] = ()
     replaced: tuple[tuple[PluginInfo, PluginInfo], ...] = ()

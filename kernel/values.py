@@ -1,4 +1,4 @@
-"""What flows between the components: frozen records, most of them of tensors."""
+"""The records that flow between components: frozen, most of them of tensors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Denoise(Protocol):
 
 
 class GuidedDenoise(Protocol):
-    """Estimate the clean `x0` under a condition: what guidances wrap."""
+    """Estimate the clean `x0` under a condition; guidances wrap it."""
 
     def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor: ...
 
@@ -79,7 +79,7 @@ class NativePath(Protocol):
 
 @attrs.frozen
 class AudioSpec:
-    """What kind of audio a model works in."""
+    """The rate and the channels of the audio that a model works in."""
 
     sample_rate: int
     channels: int = 1
@@ -138,7 +138,7 @@ class ConditionSpec:
 
 @attrs.frozen(eq=False)
 class Condition:
-    """What a sample is made to be, its parts named after the mechanism that takes them in.
+    """The condition of a batch; each part is named after the mechanism that takes it in.
 
     vector: [B, V] for AdaLN or FiLM. sequence: [B, L, W] for cross-attention, with
     mask: [B, L], true where the sequence holds something. aligned: [B, A, *S] at the latent's own
@@ -227,7 +227,7 @@ def _level_sequences(found: Sequence[dict[str, Tensor | None]]) -> None:
 
 @attrs.frozen(eq=False)
 class Prepared:
-    """What a backbone's `prepare` returns where it changes the origin too.
+    """The result of a backbone's `prepare` that changes the origin too.
 
     tree: a tree of tensors, which the network is handed. origin: [B, C, *S], which takes the place
     of the condition's, in the loss with its gradient; None: the origin stays.
@@ -301,7 +301,7 @@ class LatentSpace:
 
 @attrs.frozen(eq=False)
 class Measurement:
-    """What is known about the clean latent: `operator(x0)` equals `target`, up to `noise`.
+    """A fact about the clean latent: `operator(x0)` equals `target`, up to `noise`.
 
     distance(predicted, target) -> [B] is what gradient guidances descend; `project(x0) -> x0`, when
     there is one, returns the nearest latent that agrees with the target. `noise` is the standard
@@ -318,7 +318,7 @@ class Measurement:
 
 @attrs.frozen(eq=False)
 class Context:
-    """What a guidance may know of the run it is part of.
+    """The parts of a run that a guidance may use.
 
     noise: standard normal draws of its own, which leave those of the solver as they are. named: the
     condition [1, ...] that a word of the task stands for (a label). model: the denoiser of another

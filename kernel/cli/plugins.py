@@ -58,7 +58,7 @@ def command(
     found = registry.find(name)
     if not found:
         raise registry.unknown(name)
-    # Whatever needs pydantic is imported here: the plain list does not pay for it.
+    # Imports of pydantic stand here, so that the plain list does not pay for them.
     from kernel.cli._explain import explain, show
 
     explained = [explain(info, registry) for info in found]

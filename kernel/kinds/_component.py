@@ -1,4 +1,4 @@
-"""What every component is: a frozen pydantic model whose fields are its options.
+"""The base of every component: a frozen pydantic model whose fields are its options.
 
 Every component speaks one language, the variance-exploding coordinates
 
@@ -35,7 +35,7 @@ class Component(BaseModel):
     coin more.
     """
 
-    # What the command line reads as a number may be meant as a name: a label, say.
+    # The command line reads a label such as 7 as a number.
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
     )

@@ -22,7 +22,7 @@ class Encoder(Component):
     accumulates: ClassVar[bool] = True
 
     listens: ClassVar[Literal["audio", "text"]] = "audio"
-    """What goes in."""
+    """The input: audio or texts."""
 
     differentiable: ClassVar[bool] = True
     """Whether the gradient of what comes out leads to the audio."""

@@ -1,4 +1,4 @@
-"""What changes an estimate or a state on the way."""
+"""Guidances: they change estimates or states while a run samples."""
 
 from __future__ import annotations
 

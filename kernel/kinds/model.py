@@ -41,14 +41,14 @@ class Trained(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Origin(BaseModel, frozen=True, extra="forbid"):
-    """What a component was when a model was trained with it."""
+    """Version and hash of a component at the time of the training."""
 
     version: str = Field(description="version of the distribution")
     hash: str = Field(description="hash of the distribution's content, or of its sources")
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """What `model.toml` says: what the model is, and the components and options it needs."""
+    """The content of `model.toml`: the model, and the components and options that it needs."""
 
     format: Literal[1] = Field(1, description="version of this format")
     title: str = Field(description="a few words")

@@ -1,4 +1,4 @@
-"""What a network is trained to predict."""
+"""Objectives: the target that a network is trained to predict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Objective(Component):
-    """What a network is trained to predict, and how a denoiser is read off it.
+    """The target that a network is trained to predict, and the denoiser that follows from it.
 
     D(x, sigma) = c_skip x + c_out F(c_in x + c_origin y, c_noise) (Karras et al. 2022, eq. 7)
     loss        = weight(sigma) |D - x0|^2                         (eq. 2)

@@ -1,4 +1,4 @@
-"""Who watches a run or a training."""
+"""Observers: they watch a run or a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one training step computes."""
+"""Recipes: the computation of one training step."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Batch:
 
 @attrs.frozen(eq=False)
 class Parts:
-    """What a recipe may use of a training; all of it is on the training's device.
+    """The parts of a training that a recipe may use, all on its device.
 
     objective, schedule, task: the components; the schedule is that of latents of the training's
     size. A part that the recipe does not require is None where none was named. latent: the shape of
@@ -114,7 +114,7 @@ class Parts:
 class RecipeModule(Protocol):
     """The `torch.nn.Module` that a recipe builds: all that is trained, and the state of training.
 
-    Its parameters and buffers are saved in every checkpoint: what outlives a step is one of them.
+    Every checkpoint holds its parameters and buffers; state that outlives a step is one of them.
     """
 
     @property

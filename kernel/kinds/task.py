@@ -25,7 +25,7 @@ class Dataset(Protocol):
 
 
 class Task(Component):
-    """An application: its data, its condition, what is asked for and what becomes of the answer.
+    """An application: its data, its condition, its requests and the sounds made of them.
 
     A task that a model was not made for takes over the options of the model's own task that it has
     too: the sample rate, say, and how loud the training's sounds were.

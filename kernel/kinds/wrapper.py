@@ -1,4 +1,4 @@
-"""What changes the network, the codec or the solver that other components build."""
+"""Wrappers: they change the network, the codec or the solver of other components."""
 
 from __future__ import annotations
 

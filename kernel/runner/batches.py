@@ -1,4 +1,4 @@
-"""What a batch is made of, in a training as in a run, and the batches of a training."""
+"""The parts of a batch, in a training as in a run, and the batches of a training."""
 
 from __future__ import annotations
 

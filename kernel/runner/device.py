@@ -33,7 +33,7 @@ class Machine:
     compile: bool = False
     cuda_graph: bool = False
     dtype: torch.dtype = torch.float32
-    """That of weights and latents, single or double."""
+    """The dtype of weights and latents, single or double."""
 
     @classmethod
     def choose(

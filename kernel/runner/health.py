@@ -1,4 +1,4 @@
-"""What tells a run that goes wrong: a state beyond all data, a measurement that cannot be."""
+"""Finds runs that go wrong: states beyond all data, measurements of the wrong shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training leaves: the manifest of a model, and the weights that it exports."""
+"""The result of a training: the manifest of a model, and its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe is given: networks on the device, frozen models and averages that follow."""
+"""The parts that a recipe is given: networks on the device, frozen models and averages."""
 
 from __future__ import annotations
 

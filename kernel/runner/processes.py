@@ -1,4 +1,4 @@
-"""The processes that train or run together: who this one is, what it takes, what all of them say.
+"""The processes that train or run together: their number, their shares and their messages.
 
 Everything is that of one process where no other was started. Texts and small tensors go between the
 hosts by gloo, tensors of a CUDA device by NCCL; nothing is pickled.
@@ -32,7 +32,7 @@ _CAUSE = "kernel-audio/cause"
 
 
 class Elsewhere(DeviceError):
-    """Another process ended, which has a message of its own unless it was killed."""
+    """A second process ended; it has printed a message of its own unless it was killed."""
 
 
 @attrs.frozen

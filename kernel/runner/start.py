@@ -1,4 +1,4 @@
-"""What a training starts from: the weights of another model where they fit, and what is frozen."""
+"""The start of a training: weights of another model where they fit, and frozen parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is watched while a training goes on, and changes nothing in it."""
+"""Measures a training while it goes on, and changes nothing in it."""
 
 from __future__ import annotations
 
