@@ -38,7 +38,7 @@ class Bar(Observer):
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[scalars]}"),
+            TextColumn("{task.fields[scalars]}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
