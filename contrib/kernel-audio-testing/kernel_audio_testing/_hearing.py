@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import attrs
@@ -102,9 +103,9 @@ def check_levels(subject: Subject) -> str | None:
         x, c_noise, condition = (_copies(part, len(LEVELS)) for part in _first(*scene.inputs()))
         levels = torch.tensor(LEVELS).double().view(-1, *[1] * (c_noise.ndim - 1))
         found = scene(x, levels.expand(c_noise.shape), condition)
-        for index in range(len(LEVELS) - 1):
-            change = float((found[index + 1] - found[index]).abs().max() / found.abs().max())
-            pair = f"{LEVELS[index]:g} and {LEVELS[index + 1]:g}"
+        for one, other in combinations(range(len(LEVELS)), 2):
+            change = float((found[other] - found[one]).abs().max() / found.abs().max())
+            pair = f"{LEVELS[one]:g} and {LEVELS[other]:g}"
             require(change > 1e-7, f"F is the same at the values {pair} of c_noise")
         if scene.times == 2:
             pair_of = torch.tensor([[0.5, -0.5], [-0.5, 0.5]]).double()

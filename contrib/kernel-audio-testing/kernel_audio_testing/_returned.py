@@ -44,6 +44,23 @@ def check_joined(subject: Subject) -> str | None:
     return f"{joined} sounds"
 
 
+def check_inputs(subject: Subject) -> str | None:
+    """Check that of as many requests as there are recordings, each is given one of its own."""
+    with scene_of(subject) as scene:
+        files = scene.files
+        try:
+            requests = scene.task.requests(files, len(files))
+        except KernelError as error:
+            raise Inapplicable(f"it takes no six recordings: {error}") from None
+        given = [request.given for request in requests if request.given is not None]
+        if not given or scene.task.usual_count(files) != len(files):
+            raise Inapplicable("it is not given one recording for each request")
+        sums = {(each.shape, float(each.double().sum())) for each in given}
+        count = len(files)
+        require(len(sums) == count, f"{count} requests of {count} files are given {len(sums)}")
+    return f"{len(sums)} recordings"
+
+
 def check_echo(subject: Subject) -> str | None:
     """Check that windows that are answered with their own origins become the sound as given."""
     heard = 0
@@ -133,4 +150,4 @@ def _held(request: Request, sound: Sound) -> int:
     return int((~inside).sum())
 
 
-CHECKS = (check_joined, check_echo, check_kept)
+CHECKS = (check_inputs, check_joined, check_echo, check_kept)

@@ -189,19 +189,26 @@ def _count(module: nn.Module) -> int:
 
 
 def check_trained(subject: Subject) -> str | None:
-    """Check that a wrapped network has trained parameters, and a gradient reaches them all."""
+    """Check that a gradient reaches a fresh network, and later every trained parameter."""
     _, network = _built(subject, "build_backbone")
     trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
     require(bool(trained), "nothing of a wrapped network is trained")
+    require(bool(_reached(network, trained)), "no gradient reaches a freshly wrapped network")
     with torch.no_grad():
         for number, each in enumerate(trained.values()):
             each.add_(normal(*each.shape, seed=number, dtype=each.dtype), alpha=0.1)
+    idle = sorted(set(trained) - _reached(network, trained))
+    require(not idle, f"no gradient reaches {', '.join(idle)}")
+    return f"{len(trained)} tensors"
+
+
+def _reached(network: Any, trained: dict[str, nn.Parameter]) -> set[str]:
+    """Return the names of the parameters that have a gradient that is not zero."""
     x, c_noise = normal(2, 2, 32, dtype=torch.float32), torch.tensor([0.5, -1.0])
     found = network(x, c_noise, network.prepare(Condition())).square().sum()
     gradients = torch.autograd.grad(found, list(trained.values()), allow_unused=True)
-    for name, gradient in zip(trained, gradients, strict=True):
-        require(gradient is not None and bool(gradient.any()), f"no gradient reaches {name!r}")
-    return f"{len(trained)} tensors"
+    pairs = zip(trained, gradients, strict=True)
+    return {name for name, gradient in pairs if gradient is not None and bool(gradient.any())}
 
 
 @torch.no_grad()
@@ -270,6 +277,24 @@ def _draws(first: int = 0) -> Noise:
     return lambda sigma, following: normal(2, 2, 32, seed=round(1e3 * (sigma + following)))[first:]
 
 
+def _spreads(solver: Any, sigmas: Sequence[float]) -> list[float]:
+    """Return the standard deviation of the noise of each step but the last."""
+
+    def noise(sigma: float, following: float) -> Tensor:
+        return normal(2, 2, 500, seed=round(1e3 * (sigma + following)))
+
+    states = [torch.zeros(2, 2, 500).double()]
+    steps = solver.trajectory(lambda x, sigma: 0 * x, states[0], sigmas, noise)
+    states += [step.x for step in steps]
+    return [
+        float((after - before * following / sigma).std()) / (0.1 * following)
+        for (before, after), (sigma, following) in zip(
+            pairwise(states), pairwise(sigmas), strict=True
+        )
+        if following
+    ]
+
+
 def check_solver(subject: Subject) -> str | None:
     """Check that a wrapped solver yields a step for each interval and takes back its state."""
     _, solver = _built(subject, "build_solver")
@@ -303,6 +328,8 @@ def check_solver(subject: Subject) -> str | None:
     )
     for one, other in zip(plain, along, strict=True):
         same(other, one, "the states of a solver taken along no process, and of itself", 1e-9)
+    for index, spread in enumerate(_spreads(solver, sigmas)):
+        require(abs(spread - 1) < 0.2, f"the noise of step {index} has a deviation of {spread:.2f}")
     alone = [step.x for step in solver.trajectory(denoise, x[1:], sigmas, _draws(first=1))]
     for one, other in zip(plain, alone, strict=True):
         same(one[1:], other, "the states of an item in a batch and alone", 1e-9)

@@ -91,6 +91,8 @@ class Net(nn.Module):
         if "second" in self.faults:
             c_noise = c_noise * c_noise.new_tensor([1.0, 0.0])
         size = x.shape[2:]
+        if "unsigned" in self.faults:
+            c_noise = c_noise.abs()
         if "rounded" in self.faults:
             c_noise = c_noise.bfloat16().to(x)
         if "one-sided" in self.faults:
@@ -159,6 +161,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Beside, {"faults": ["never"]}, "dropout"),
         (Beside, {"faults": ["one-sided"]}, "levels"),
         (Beside, {"faults": ["rounded"]}, "levels"),
+        (Beside, {"faults": ["unsigned"]}, "levels"),
         (Beside, {"faults": ["exchanged"], "times": 2}, "levels"),
         (Beside, {"faults": ["maskless"]}, "null_condition"),
         (Beside, {"faults": ["coarse"]}, "everything"),

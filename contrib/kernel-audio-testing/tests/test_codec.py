@@ -41,6 +41,8 @@ class Blocks(nn.Module):
     def decode(self, latent: Tensor, samples: int) -> Tensor:
         blocks = latent.unflatten(1, (-1, 64)).transpose(2, 3) * self.std
         audio = blocks.flatten(2)
+        if "centred" in self.faults:
+            audio = audio - audio[..., :samples].mean(-1, keepdim=True)
         if "hiss" in self.faults:
             audio = audio + 1e-4
         if "bounded" in self.faults:
@@ -162,6 +164,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Block, {"faults": ["hiss"]}, "loudness"),
         (Block, {"faults": ["bounded"]}, "loudness"),
         (Block, {"faults": ["sized"]}, "shorter"),
+        (Block, {"faults": ["centred"]}, "shorter"),
         (Block, {"faults": ["mean"]}, "silence_after"),
         (Weighty, {"faults": ["scaled"]}, "scale"),
     ],

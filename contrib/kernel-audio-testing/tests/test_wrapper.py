@@ -169,6 +169,33 @@ class Sharing(Louder):
         yield from self.inner.steps(denoise, x, sigmas, shared)
 
 
+class Stuck(Sound):
+    """Begin where no gradient is."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network: Any = Biased((yield))
+        network.extra.register_hook(lambda gradient: gradient * network.extra.ne(0))
+        whole: nn.Module = network
+        return whole
+
+
+class Widens(Wrapper):
+    """Draw noise of twice the deviation."""
+
+    @hookimpl(wrapper=True)
+    def build_solver(self) -> Generator[None, Solver, Solver]:
+        solver = yield
+        return Always(inner=solver)
+
+
+class Always(Louder):
+    """Doubles the noise, along a process too."""
+
+    def along(self, path: Any, origin: Any) -> Solver:
+        return self
+
+
 class Modest(Wrapper):
     """Say one evaluation a step."""
 
@@ -292,6 +319,8 @@ def test_what_is_sound_passes(broken: Callable[..., set[str]]) -> None:
         (Twice, "solver", "it evaluates 12 times in 3 steps, and says 6"),
         (Loses, "solver", "the states of a solver taken along no process, and of itself"),
         (Shares, "solver", "the states of an item in a batch and alone"),
+        (Stuck, "trained", "no gradient reaches a freshly wrapped network"),
+        (Widens, "solver", "the noise of step 0 has a deviation of 2.0"),
         (Modest, "solver", "it evaluates 6 times in 3 steps, and says 3"),
         (Outermost, "merge", "inside.mix.parametrizations.weight"),
         (Stays, "merge", "is left with ['extra', 'inner.first.bias'"),
