@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from kernel.errors import InputError, UsageError, did_you_mean
 
@@ -32,6 +40,7 @@ def _writable(path: Path) -> Path:
     return path
 
 
+Name = Annotated[str, StringConstraints(max_length=200)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Place = Annotated[Path, AfterValidator(_writable)]
 Model = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, Path) else name)]
@@ -49,7 +58,7 @@ class Settings(BaseModel):
         (), description="leaves a recommended plugin out, e.g. observer.page (may be repeated)"
     )
     options: dict[str, dict[str, Any]] = Field({}, description="components' options, by kind")
-    prefer: dict[str, str] = Field({}, description="preferred: 'solver.unipc' = 'lab-b'")
+    prefer: dict[Name, Name] = Field({}, description="preferred: 'solver.unipc' = 'lab-b'")
     force_options: bool = Field(
         False, description="take options that contradict those which a model was trained with"
     )

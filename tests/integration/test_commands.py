@@ -89,7 +89,7 @@ def test_a_run_can_be_read_by_a_program(command: Command, model: Path, tmp_path:
         (["run", "-i", "song.wav"], 2, "takes no input"),
         (["train", "--plugins", "edm,dit,mel"], 2, "no task was named and no model recommends one"),
         (["train", "--resume", "absent"], 4, "absent holds no train.json; name"),
-        (["train", "--resume", "absent", "--steps", "9"], 2, "--resume takes every setting from"),
+        (["train", "--resume", "absent", "--steps", "9"], 4, "absent holds no train.json; name"),
         (["rnu"], 2, "there is no command 'rnu'; did you mean 'run'"),
     ],
 )

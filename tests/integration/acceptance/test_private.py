@@ -133,7 +133,7 @@ def test_what_is_not_installed_is_replaced_by_nobody_but_its_heir(
 
     monkeypatch.setattr(private.Private, "formerly", ("old.lab",))
     place.write_text(place.read_text().replace("predictor_order = 3", "memory = 0.75"))
-    drop = ("corrector", "variant", "prediction", "lower_order_final")
+    drop = ("corrector", "variant", "prediction", "lower_order_final", "leap_ratio")
     lines = [line for line in place.read_text().splitlines() if not line.startswith(drop)]
     place.write_text("\n".join(lines))
     solver, notes = played(kernel, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kernel import Sound, read_audio
-from kernel.runner.run import _write
+from kernel.runner.run import write_sound
 
 RATE = 1000
 
@@ -41,7 +41,7 @@ def test_of_a_long_recording_what_was_made_anew_and_its_surroundings_are_kept(
 ) -> None:
     given = recording(seconds)
     sound = Sound("a", recording(made), RATE, given=given, spans=spans, subtype="FLOAT")
-    entry = _write(tmp_path, sound)
+    entry = write_sound(tmp_path, sound)
     assert entry["given_part"] == pytest.approx(part)
     kept, rate = read_audio(tmp_path / entry["given"])
     first, last = (round(moment * RATE) for moment in part)
@@ -50,6 +50,6 @@ def test_of_a_long_recording_what_was_made_anew_and_its_surroundings_are_kept(
 
 
 def test_a_sound_that_was_made_of_nothing_has_no_recording(tmp_path: Path) -> None:
-    entry = _write(tmp_path, Sound("a", recording(2), RATE))
+    entry = write_sound(tmp_path, Sound("a", recording(2), RATE))
     assert entry["given"] is None and "given_part" not in entry
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
