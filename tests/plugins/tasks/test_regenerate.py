@@ -71,5 +71,5 @@ def test_the_less_noise_the_nearer_the_sound_stays(save: Save, run: Run) -> None
 
 
 def test_a_span_must_be_named(save: Save) -> None:
-    with pytest.raises(UsageError, match=r"not told which; name it"):
+    with pytest.raises(UsageError, match=r"no part is named; name it"):
         regenerate(span=None).requests([save(tones())], 1)

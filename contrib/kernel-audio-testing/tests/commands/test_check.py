@@ -183,4 +183,6 @@ def test_several_unusable_plugins_are_named(site: Any) -> None:
     install(site, "worse", top="import os; os._exit(2)")
     done = site.invoke("check", "bad", "worse")
     assert done.exit_code == 3
-    assert "2 plugins cannot be loaded: schedule.bad, schedule.worse; see above" in done.stderr
+    assert (
+        "2 plugins cannot be loaded: schedule.bad, schedule.worse; the lines above" in done.stderr
+    )
