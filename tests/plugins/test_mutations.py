@@ -318,9 +318,9 @@ MUTATIONS = (
     Mutation(
         "a crop depends on the global generator",
         "task.unconditional",
-        f"{PLUGINS}.tasks._augment",
-        "torch.randint(room + 1, (), generator=generator)",
-        "torch.randint(room + 1, ())",
+        f"{PLUGINS}.tasks._sounds",
+        "wanted, generator)",
+        "wanted, __import__('torch').default_generator)",
         ("dataset",),
         {"seconds": 0.2},
     ),
