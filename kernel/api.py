@@ -300,9 +300,9 @@ def train(
                 f"--resume takes every setting from the training's folder but "
                 f"{', '.join(sorted(RESUMABLE))}; leave {', '.join(strange) or 'the others'} out"
             )
-        begun = read_record(Path(resume), TRAINING)
-        own = begun.config | {"device": "auto"} | {name: values[name] for name in given}
-        before, asked = begun, load_settings(TrainConfig, None, own | {"out": Path(resume)})
+        before = read_record(Path(resume), TRAINING)
+        own = before.config | {"device": "auto"} | {name: values[name] for name in given}
+        asked = load_settings(TrainConfig, None, own | {"out": Path(resume)})
     else:
         before = None if source is None else read_record(Path(source), TRAINING)
         asked = settled(TrainConfig, registry, file, before, values, options)

@@ -86,11 +86,6 @@ class Averages(dict[str, dict[str, Tensor]]):
             for entry, value in read_tensors(path).items():
                 state[entry].copy_(value)
 
-    def due(self, step: int, last: int) -> bool:
-        """Return whether to take a snapshot after a step; `last` ends the training."""
-        every = self._config.snapshot_every
-        return bool(every) and (step % every == 0 or step == last)
-
     def snapshot(self, folder: Path, step: int, processes: Processes = ALONE) -> None:
         """Write the power-function averages into a folder of the step, which appears whole."""
         powers = [name for name in self if name.startswith("power-")]

@@ -44,8 +44,7 @@ class Samples:
         observers: Sequence[Observer],
         companion: Companion,
     ) -> None:
-        self._every = config.sample_every
-        if not self._every:
+        if not config.sample_every:
             return
         if assembly.recipe.trains != ("backbone",):
             raise UsageError(
@@ -67,10 +66,6 @@ class Samples:
         self._sampler = Sampler(
             assembly, assembly.condition, network, codec, machine, companion=companion
         )
-
-    def due(self, step: int, last: int) -> bool:
-        """Return whether to make samples after a step; `last` ends the training."""
-        return bool(self._every) and (step % self._every == 0 or step == last)
 
     def make(self, folder: Path, step: int, exports: Mapping[str, Tensor]) -> None:
         """Write the sounds of the `backbone` into `samples/STEP`, in place of any there.

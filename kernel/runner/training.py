@@ -205,9 +205,9 @@ class Trainer:
                     whole = True
                 if self._stopped:
                     raise KeyboardInterrupt
-                due = self.step in (EARLY, config.steps) or self.step % config.checkpoint_every == 0
-                validated = self._validation.due(self.step, config.steps)
-                sampled = self._samples.due(self.step, config.steps)
+                due = self.step == EARLY or self._due(config.checkpoint_every)
+                validated = self._due(self._validation.every)
+                sampled = self._due(config.sample_every)
                 reported = due or validated or sampled or self.step % 10 == 0
                 if reported:
                     scalars = self._scalars(folder)
@@ -220,7 +220,7 @@ class Trainer:
                     history.append({"step": self.step, **scalars, "seconds": seconds})
                     for observer in self._observers:
                         observer.step(self.step, config.steps, scalars)
-                if self._kept.due(self.step, config.steps):
+                if self._due(config.snapshot_every):
                     self._kept.snapshot(folder, self.step, self._processes)
                 if due:
                     self._save(folder, history)
@@ -242,6 +242,12 @@ class Trainer:
         finally:
             self._feed.close()
         return next((each["loss"] for each in reversed(history) if "loss" in each), None)
+
+    def _due(self, every: int | None) -> bool:
+        """Return whether a step is one of `every` so many, or the last; never for 0 and None."""
+        if not every:
+            return False
+        return self.step % every == 0 or self.step == self._config.steps
 
     def _advance(self) -> None:
         """Take one step."""

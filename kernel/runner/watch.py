@@ -55,8 +55,9 @@ def watching(
 class Validation:
     """The losses of a recipe on held-out items, with noise that is always the same.
 
-    data: the split `valid`, of which the first `validate_items` are taken. Raises UsageError where
-    validation is asked for and there are none, or the recipe has no losses to watch.
+    data: the split `valid`, of which the first `validate_items` are taken. `every`: steps between
+    validations, 0 for none. Raises UsageError where validation is asked for and there are none, or
+    the recipe has no losses to watch.
     """
 
     def __init__(
@@ -82,11 +83,7 @@ class Validation:
                 "task.valid_fraction, or leave validate_every out"
             )
         usual = config.checkpoint_every if every is None else every
-        self._every = usual if self._count and watched else 0
-
-    def due(self, step: int, last: int) -> bool:
-        """Return whether to validate after a step; `last` ends the training."""
-        return bool(self._every) and (step % self._every == 0 or step == last)
+        self.every = usual if self._count and watched else 0
 
     @torch.no_grad()
     def scalars(self, module: nn.Module) -> dict[str, float]:
