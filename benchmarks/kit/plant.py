@@ -8,6 +8,9 @@ to `faults/KIND.json`, and the table to `docs/kit.md`.
     python benchmarks/kit/plant.py schedule solver       # both kinds anew, then the table
     python benchmarks/kit/plant.py schedule --only 3     # the third fault of that kind
     python benchmarks/kit/plant.py --table               # only the table
+
+`first/` and `second/` have earlier lists, which showed what checks were missing; `--list first`
+measures one of them.
 """
 
 from __future__ import annotations
@@ -54,14 +57,14 @@ class Fault:
         return source.replace(self.old, self.new)
 
 
-def kinds() -> list[str]:
+def kinds(folder: Path = FAULTS) -> list[str]:
     """Return the kinds that have faults."""
-    return sorted(place.stem for place in FAULTS.glob("*.toml"))
+    return sorted(place.stem for place in folder.glob("*.toml"))
 
 
-def faults(kind: str) -> list[Fault]:
+def faults(kind: str, folder: Path = FAULTS) -> list[Fault]:
     """Return the faults of a kind."""
-    text = (FAULTS / f"{kind}.toml").read_text("utf-8")
+    text = (folder / f"{kind}.toml").read_text("utf-8")
     return [Fault(**each) for each in tomllib.loads(text)["fault"]]
 
 
@@ -95,9 +98,9 @@ def caught(fault: Fault, timeout: float = 600) -> list[str]:
     return [each["check"] for each in plugin["checks"] if each["status"] in ("failed", "error")]
 
 
-def found(kind: str) -> dict[str, list[str]]:
+def found(kind: str, folder: Path = FAULTS) -> dict[str, list[str]]:
     """Return what was caught when the kind was last measured: the checks, by sentence."""
-    place = FAULTS / f"{kind}.json"
+    place = folder / f"{kind}.json"
     return json.loads(place.read_text("utf-8")) if place.exists() else {}
 
 
@@ -123,16 +126,16 @@ def table(page: str) -> str:
     return "\n".join([f"{before}{BEGIN}", *rows(), f"{END}{after}"])
 
 
-def measure(kind: str, only: int | None) -> None:
+def measure(kind: str, only: int | None, folder: Path) -> None:
     """Plant the faults of a kind, or one of them, and write down what was caught."""
-    known: dict[str, Any] = found(kind)
-    listed = faults(kind)
+    known: dict[str, Any] = found(kind, folder)
+    listed = faults(kind, folder)
     for number, fault in enumerate(listed, 1):
         if only in (None, number):
             known[fault.sentence] = caught(fault)
             print(f"{kind} {number}: {fault.sentence} {known[fault.sentence] or 'MISSED'}")
     kept = {fault.sentence: known[fault.sentence] for fault in listed if fault.sentence in known}
-    (FAULTS / f"{kind}.json").write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+    (folder / f"{kind}.json").write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
 
 
 def main() -> None:
@@ -140,9 +143,11 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", help="which kinds to measure; all unless named")
     parser.add_argument("--only", type=int, help="the number of one fault of that kind")
     parser.add_argument("--table", action="store_true", help="measure nothing, write the table")
+    parser.add_argument("--list", default="faults", help="the list: faults, first or second")
     arguments = parser.parse_args()
-    for kind in () if arguments.table else arguments.kinds or kinds():
-        measure(kind, arguments.only)
+    folder = FAULTS.parent / arguments.list
+    for kind in () if arguments.table else arguments.kinds or kinds(folder):
+        measure(kind, arguments.only, folder)
     PAGE.write_text(table(PAGE.read_text("utf-8")), "utf-8")
 
 

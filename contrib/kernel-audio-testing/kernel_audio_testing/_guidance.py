@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import get_args
 
 import attrs
 import torch
@@ -26,8 +27,9 @@ from kernel_audio_testing._guided import (
     condition_of,
     distance,
     guidance_of,
+    likely,
 )
-from kernel_audio_testing._options import choices, every_option_acts, holds, numbers
+from kernel_audio_testing._options import choices, every_option_acts, holds, numbers, together
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
@@ -120,7 +122,17 @@ def check_whole_condition(subject: Subject) -> str | None:
 
 def check_batch(subject: Subject) -> str | None:
     """Check that an item's result does not depend on the batch or its order."""
-    guidance, scene = guidance_of(subject), Scene.of()
+    guidance = guidance_of(subject)
+    _check_batch(guidance, Scene.of())
+    try:
+        # Losses of probabilities and of spectra have a sense here alone.
+        _check_batch(guidance, Scene.of((160,), measure=likely))
+    except KernelError as error:
+        return f"refused where probabilities are measured: {error}"
+    return None
+
+
+def _check_batch(guidance: Guidance, scene: Scene) -> None:
     reverse = torch.tensor([2, 1, 0])
     together = scene.results(guidance)
     turned = scene.map(lambda part: part[reverse], (2, 1, 0)).results(guidance)
@@ -128,7 +140,6 @@ def check_batch(subject: Subject) -> str | None:
     for all_three, backwards, one in zip(together, turned, alone, strict=True):
         same(backwards[reverse], all_three, "the results in reverse order and in order")
         same(all_three[1:2], one, "the result of an item in a batch and alone")
-    return None
 
 
 def check_shapes(subject: Subject) -> str | None:
@@ -157,6 +168,26 @@ def check_layout(subject: Subject) -> str | None:
     return None
 
 
+@torch.no_grad()
+def check_units(subject: Subject) -> str | None:
+    """Check that in other units, of all sigmas and of all data, it makes the same of them.
+
+    That is of its default options, as others may be sigmas. What has constants in such units lists
+    this check in its `shortfalls`.
+    """
+    fields = subject.load().model_fields
+    words = {
+        name: value
+        for name, value in subject.options.items()
+        if str in (fields[name].annotation, *get_args(fields[name].annotation))
+    }
+    guidance = guidance_of(attrs.evolve(subject, options=words))
+    usual, others = (scene.results(guidance) for scene in (Scene.of(), Scene.of().scaled(8.0)))
+    for one, other in zip(usual, others, strict=True):
+        same(other / 8.0, one, "the results in units an eighth as large, and the results", 1e-6)
+    return None
+
+
 def check_agreement(subject: Subject) -> str | None:
     """Check that results are finite where the measurement is met and gradients are zero."""
     guidance, scene = guidance_of(subject), Scene.of()
@@ -167,12 +198,25 @@ def check_agreement(subject: Subject) -> str | None:
     return None
 
 
+def _nulled(condition: Condition) -> bool:
+    """Return whether an item is told nothing."""
+    assert condition.vector is not None
+    return bool((condition.vector == 0).all(1).any())
+
+
 def check_needs(subject: Subject) -> str | None:
-    """Check that `needs` names what it uses: a gradient, a measurement."""
+    """Check that `needs` names what it uses: a gradient, a measurement, the null condition."""
     guidance, scene = guidance_of(subject), Scene.of()
     require(
         not guidance.steers or "gradient" in guidance.needs,
         "it steers, and `needs` is overridden without the word 'gradient' of the base class",
+    )
+    scene.results(guidance)
+    nulled = any(_nulled(each) for _, _, each in scene.denoiser.asked)
+    require(
+        not nulled or "null-condition" in guidance.needs,
+        "it evaluates under the null condition and does not need 'null-condition', so that it runs "
+        "with networks that never learned it",
     )
     if "measurement" in guidance.needs:
         return None
@@ -280,7 +324,7 @@ def check_options(subject: Subject) -> str | None:
 def check_choices(subject: Subject) -> str | None:
     """Check that other values of the options keep the promises."""
     chosen = list(choices(subject, whole=True))
-    near = list(numbers(subject))
+    near = [*numbers(subject), *together(subject)]
     for each in (*chosen, *near):
         holds(
             each,
@@ -304,6 +348,7 @@ CHECKS = (
     check_batch,
     check_shapes,
     check_layout,
+    check_units,
     check_agreement,
     check_needs,
     check_device,

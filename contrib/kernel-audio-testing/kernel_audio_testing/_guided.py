@@ -27,6 +27,7 @@ __all__ = [
     "distance",
     "guidance_of",
     "hear",
+    "likely",
 ]
 
 SIGMAS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0)
@@ -39,10 +40,11 @@ KNOWN = frozenset({"gradient", "measurement", "null-condition", "origin"})
 class Denoiser:
     """A smooth denoiser that depends on every part of the condition; `asked` holds its calls.
 
-    Its estimates are about `size` large.
+    Its estimates are about `size` large, in units of `unit`.
     """
 
     size: float
+    unit: float = attrs.field(default=1.0, kw_only=True)
     asked: list[tuple[Tensor, float, Condition]] = attrs.field(factory=list)
 
     def __call__(self, x: Tensor, sigma: float, condition: Condition) -> Tensor:
@@ -52,7 +54,9 @@ class Denoiser:
             raise Violation("an evaluation is made with parts of the condition missing")
         told = condition.vector.sum(1) + condition.sequence.sum((1, 2))
         shift = told.view(-1, *[1] * (x.ndim - 1)) + condition.aligned.sum(1, keepdim=True)
-        return self.size * (torch.tanh(x + 0.3 * shift) / (1 + sigma**2) + 0.1 * shift)
+        level = 1 + (sigma / self.unit) ** 2
+        estimate = torch.tanh(x / self.unit + 0.3 * shift) / level + 0.1 * shift
+        return self.size * self.unit * estimate
 
 
 @attrs.define(eq=False)
@@ -89,19 +93,45 @@ class Scene:
     denoiser: Denoiser = attrs.field(factory=lambda: Denoiser(1.0))
     weaker: Denoiser = attrs.field(factory=lambda: Denoiser(0.5))
     words: list[Condition] = attrs.field(factory=list)
+    unit: float = 1.0
+    measure: Callable[[Condition], Measurement] = attrs.field(default=lambda each: half(each))
 
     @classmethod
     def of(
-        cls, size: tuple[int, ...] = (8,), dtype: torch.dtype = torch.float64, **changes: Any
+        cls,
+        size: tuple[int, ...] = (8,),
+        dtype: torch.dtype = torch.float64,
+        measure: Callable[[Condition], Measurement] = lambda each: half(each),
+        **changes: Any,
     ) -> Scene:
-        """Return a scene of three items in which half of every origin is known."""
+        """Return a scene of three items in which half of every origin is known, or `measure`."""
         condition = condition_of(3, size, 10, dtype)
-        return cls(normal(3, 2, *size, dtype=dtype), condition, half(condition), **changes)
+        x = normal(3, 2, *size, dtype=dtype)
+        return cls(x, condition, measure(condition), measure=measure, **changes)
+
+    def scaled(self, unit: float) -> Scene:
+        """Return the scene with all latents and all sigmas `unit` times as large."""
+        assert self.condition.origin is not None
+        condition = attrs.evolve(self.condition, origin=self.condition.origin * unit)
+        return Scene(
+            self.x * unit,
+            condition,
+            half(condition),
+            denoiser=Denoiser(1.0, unit=unit),
+            weaker=Denoiser(0.5, unit=unit),
+            unit=unit,
+        )
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Return the grid of the run."""
+        return tuple(sigma * self.unit for sigma in SIGMAS)
 
     def map(self, function: Callable[[Tensor], Tensor], items: Sequence[int] = (0, 1, 2)) -> Scene:
         """Return the scene with `function` applied to every tensor."""
         condition = self.condition.map(function)
-        return Scene(function(self.x), condition, half(condition), items)
+        known = self.measure(condition)
+        return Scene(function(self.x), condition, known, items, measure=self.measure)
 
     def context(self) -> Context:
         """Return what a guidance is told."""
@@ -111,17 +141,19 @@ class Scene:
             AudioSpec(8000),
             latent.numel,
             latent,
-            lambda audio: audio.reshape(-1, *shape) * SIGMA_DATA,
-            lambda x0, samples: x0.reshape(-1, 1, latent.numel)[..., :samples] / SIGMA_DATA,
+            lambda audio: audio.reshape(-1, *shape) * SIGMA_DATA * self.unit,
+            lambda x0, samples: (
+                x0.reshape(-1, 1, latent.numel)[..., :samples] / (SIGMA_DATA * self.unit)
+            ),
             lambda spelling: hear,
             self.x.dtype,
             self.x.device,
         )
         return Context(
             self.condition,
-            SIGMAS,
+            self.sigmas,
             self.measurement,
-            SIGMA_DATA,
+            SIGMA_DATA * self.unit,
             space,
             Draws(self.x, self.items),
             self._named,
@@ -137,9 +169,11 @@ class Scene:
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return estimate(x, sigma, self.condition)
 
-        estimates = [denoise(self.x * max(1, sigma), sigma) for sigma in SIGMAS[:-1]]
+        estimates = [
+            denoise(self.x * max(1, sigma / self.unit), sigma) for sigma in self.sigmas[:-1]
+        ]
         return estimates + [
-            guidance.constrain(self.x, sigma, denoise, context) for sigma in SIGMAS[1:]
+            guidance.constrain(self.x, sigma, denoise, context) for sigma in self.sigmas[1:]
         ]
 
     def _named(self, word: str) -> Condition:
@@ -170,6 +204,14 @@ def half(condition: Condition) -> Measurement:
         return torch.cat([target.to(x0), x0.flatten(2)[..., middle:]], -1).view(x0.shape)
 
     return Measurement(lambda x0: x0.flatten(2)[..., :middle], target, distance, project)
+
+
+def likely(condition: Condition) -> Measurement:
+    """Return that half of the values of x0 are logits of known probabilities."""
+    known = half(condition)
+    return Measurement(
+        lambda x0: known.operator(x0).sigmoid(), known.target.sigmoid(), known.distance
+    )
 
 
 def distance(predicted: Tensor, target: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kernel.kinds.objective import Objective
 from kernel.values import Condition
-from kernel_audio_testing._options import every_option_acts, holds, variations
+from kernel_audio_testing._options import every_option_acts, holds, together, variations
 from kernel_audio_testing._path import check_native, check_origin, check_path, check_start
 from kernel_audio_testing._recorder import SIGMAS, Recorder, elementwise, pair
 from kernel_audio_testing._subject import Inapplicable, Subject, require
@@ -264,6 +264,7 @@ def check_values(subject: Subject) -> str | None:
         for name, values in variations(subject, near=True).items()
         for value in values
     ]
+    every += together(subject)
     for each in every:
         holds(
             each,

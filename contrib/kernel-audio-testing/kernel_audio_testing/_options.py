@@ -13,7 +13,7 @@ from torch import Tensor
 from kernel.errors import KernelError
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 
-__all__ = ["choices", "every_option_acts", "holds", "numbers", "variations"]
+__all__ = ["choices", "every_option_acts", "holds", "numbers", "together", "variations"]
 
 Observed = Sequence[Tensor | float]
 """What a component does, as numbers."""
@@ -67,6 +67,21 @@ def numbers(subject: Subject) -> Iterator[Subject]:
         if not _is_choice(annotation) and annotation is not int:
             for value in values:
                 yield attrs.evolve(subject, options={**subject.options, name: value})
+
+
+def together(subject: Subject) -> Iterator[Subject]:
+    """Yield the subject with other values of all its options at once, two times.
+
+    Options that do not go with those before them keep their values.
+    """
+    near = variations(subject, near=True)
+    for place in (0, -1):
+        options = dict(subject.options)
+        for name, values in near.items():
+            if values and _takes(subject, {**options, name: values[place]}):
+                options[name] = values[place]
+        if options != dict(subject.options):
+            yield attrs.evolve(subject, options=options)
 
 
 def holds(subject: Subject, **checks: Callable[[Subject], Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from kernel_audio_testing._schedule_draws import (
     check_order_of_draws,
     check_process,
     check_sized,
+    check_stratified,
     draws_of,
     grid_of,
     stated,
@@ -131,7 +133,7 @@ def _few_draws(subject: Subject) -> str:
 
 
 def check_draws_cover(subject: Subject) -> str | None:
-    """Check that training draws cover most of the range of a grid."""
+    """Check that training draws cover most of a grid and of the range."""
     schedule = subject.make()
     *grid, _ = grid_of(schedule, 50)
     drawn = draws_of(schedule, 20000, 0)
@@ -142,6 +144,12 @@ def check_draws_cover(subject: Subject) -> str | None:
         f"{grid[-1]:.3g} to {grid[0]:.3g}"
     )
     require(outside <= len(grid) / 4, fact)
+    spanned = math.log(high / low) / math.log(schedule.sigma_max / schedule.sigma_min)
+    require(
+        spanned > 0.6,
+        f"draws from {low:.3g} to {high:.3g} span {spanned:.0%} of the decades from "
+        f"{schedule.sigma_min:.3g} to {schedule.sigma_max:.3g}",
+    )
     return fact
 
 
@@ -260,6 +268,7 @@ CHECKS = (
     check_along,
     check_distribution,
     check_order_of_draws,
+    check_stratified,
     check_sized,
     check_process,
     check_options,

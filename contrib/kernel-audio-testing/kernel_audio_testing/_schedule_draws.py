@@ -13,7 +13,7 @@ from torch import Tensor
 from kernel.errors import KernelError
 from kernel.kinds.schedule import Schedule
 from kernel.values import LatentSpec
-from kernel_audio_testing._options import variations
+from kernel_audio_testing._options import together, variations
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "check_order_of_draws",
     "check_process",
     "check_sized",
+    "check_stratified",
     "draws_of",
     "grid_of",
     "varied",
@@ -107,12 +108,38 @@ def stated(subject: Subject) -> str:
         f"the draws are off from {where} by {_distance(many, shares, schedule):.3f} in distribution"
     )
     require(_distance(many, shares, schedule) < FAR, fact)
+    if not _normal(schedule):
+        few = torch.tensor(grid_of(schedule, 9)[-2::-1], dtype=torch.float64)
+        parts = (torch.searchsorted(many, few).double() / COUNT).diff()
+        require(
+            float(parts.max()) < 1.5 * float(parts.min()),
+            f"between neighbours in a grid of 9 steps are {float(parts.min()):.0%} to "
+            f"{float(parts.max()):.0%} of the draws",
+        )
     levels = many[torch.cat([torch.tensor([True]), many[1:] != many[:-1]])]
     if len(levels) < COUNT / 8:  # a schedule of levels: a grid takes those that are trained
         for sigma in grid_of(schedule, min(50, len(levels)))[:-1]:
             away = float((levels / sigma - 1).abs().min())
             require(away < 1e-5, f"the grid takes sigma {sigma:.6g}, which is never drawn")
     return fact
+
+
+def check_stratified(subject: Subject) -> str | None:
+    """Check that stratified draws are as even as they can be: one in each part of equal chance.
+
+    The option is the one of this name.
+    """
+    if "stratified" not in subject.load().model_fields:
+        raise Inapplicable("no option is called stratified")
+    count = 500
+    for each in (subject, *varied(subject)):
+        schedule: Schedule = attrs.evolve(each, options={**each.options, "stratified": True}).make()
+        many = draws_of(schedule, count, 0).double().sort().values
+        where, shares = _normal(schedule) or _gridded(schedule)
+        apart = _distance(many, shares, schedule)
+        told = f"with {dict(each.options)} " if each.options else ""
+        require(apart < 0.009, f"{told}{count} draws are off from {where} by {apart:.3f}")
+    return None
 
 
 def _normal(schedule: Schedule) -> tuple[str, Callable[[Tensor], Tensor]] | None:
@@ -225,13 +252,13 @@ def check_process(subject: Subject) -> str | None:
 
 
 def varied(subject: Subject) -> list[Subject]:
-    """Return the subject with other values of each option, where they leave a range."""
+    """Return the subject with other values of each option, and of all, where they leave a range."""
     changed = [
         attrs.evolve(subject, options={**subject.options, name: value})
         for name, values in variations(subject, near=True).items()
         for value in values
     ]
-    return [each for each in changed if _ranges(each.make())]
+    return [each for each in (*changed, *together(subject)) if _ranges(each.make())]
 
 
 def _ranges(schedule: Schedule) -> bool:

@@ -26,7 +26,7 @@ from kernel_audio_testing._following import (
     steps_of,
     uneven,
 )
-from kernel_audio_testing._options import choices, every_option_acts, holds, numbers
+from kernel_audio_testing._options import choices, every_option_acts, holds, numbers, together
 from kernel_audio_testing._solver_flow import check_drift, check_moved, check_seen, check_worth
 from kernel_audio_testing._solver_noise import (
     check_bounds,
@@ -291,7 +291,7 @@ def check_choices(subject: Subject) -> str | None:
         holds(each, order=check_order, law=check_law, noise_steps=check_noise_steps, nfe=check_nfe)
     for each in choices(subject):
         holds(each, variance=check_variance, worth=check_worth)
-    near = [*every, *numbers(subject)]
+    near = [*every, *numbers(subject), *together(subject)]
     for each in near:
         holds(
             each,

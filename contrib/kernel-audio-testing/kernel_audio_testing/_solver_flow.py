@@ -40,7 +40,7 @@ def check_seen(subject: Subject) -> str | None:
     for step in solver.trajectory(denoise, x, grid(7), Draws(solver, x)):
         near = min((float((step.x0 - each).abs().max()) for each in returned), default=math.inf)
         require(
-            near < 1e-6,
+            near < 1e-5,
             f"step {step.index} tells of an x0 that is {near:.2g} away from all that the denoiser "
             "returned in it",
         )
@@ -78,22 +78,25 @@ class _Turned:
 
 
 def check_worth(subject: Subject) -> str | None:
-    """Check that its error is at most Euler's on the same grid, of 12 and 24 steps."""
+    """Check that its error is at most Euler's on the same grid, of 6, 12 and 24 steps.
+
+    A quarter more is forgiven: with few steps no order is reached.
+    """
     solver = made(subject)
     if solver.stochastic:
         raise Inapplicable("the solver is stochastic; see `law`")
     mixture, x = mixture_of(), start()
-    wanted = flow()
     facts = []
-    for count in (12, 24):
-        sigmas = grid(count)
-        found = next(s.x for s in run(solver, mixture.denoise, x, sigmas) if s.sigma == sigmas[-2])
+    for sigmas in map(grid, (6, 12, 24)):
+        steps = run(solver, mixture.denoise, x, sigmas)
+        found = next(step.x for step in steps if step.sigma == sigmas[-2])
         state = x
         for sigma, following in pairwise(sigmas[:-1]):
             state = mixture.denoise(state, sigma).lerp(state, following / sigma)
-        error, euler = (float((each - wanted).abs().max()) for each in (found, state))
-        facts.append(f"{error:.2g} after {count} steps, Euler's {euler:.2g}")
-        require(error <= 1.02 * euler, f"the error is {facts[-1]}")
+        error, euler = (float((each - flow()).abs().max()) for each in (found, state))
+        fact = f"{error:.2g} after {len(sigmas) - 1} steps, Euler's {euler:.2g}"
+        require(error <= 1.25 * euler, f"the error is {fact}")
+        facts.append(fact)
     return "; ".join(facts)
 
 

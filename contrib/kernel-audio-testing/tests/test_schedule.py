@@ -139,18 +139,32 @@ class FallsAlong(Grid):
         return drawn * torch.linspace(1, 0.8, count).clamp(min=0.5) + self.sigma_min
 
 
+class Leaps(Grid):
+    """Leave out the half of the way before the end."""
+
+    def sigmas(self, steps: int) -> list[float]:
+        *inside, last = super().sigmas(2 * steps if steps > 0 else steps)
+        return [*inside[: steps - 1], inside[-1], last] if steps > 1 else [self.sigma_max, last]
+
+
+class Narrow(Grid):
+    """Train and sample in the upper decade of the range alone, but for the last step."""
+
+    sigma_min: float = Field(0.001, description="smallest")
+
+    def sigmas(self, steps: int) -> list[float]:
+        grid = [self.sigma_max * 0.1 ** (index / steps) for index in range(steps)]
+        return [*grid, 0.0] if steps > 0 else super().sigmas(steps)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.sigma_max * 0.1 ** torch.rand(count, generator=generator)
+
+
 class DrawsTheRoot(Grid):
     """Draw as uniformly in the root of sigma."""
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         return super().draw(count, generator).square() / self.sigma_max + self.sigma_min
-
-
-class AloneIsCleaner(Grid):
-    """Draw half where there is one draw alone."""
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        return super().draw(count, generator) * (0.5 if count == 1 else 1.0) + self.sigma_min
 
 
 class Normal(Grid):
@@ -165,6 +179,36 @@ class Normal(Grid):
         std = 0.7 if self.deaf == "std" else self.std
         drawn = torch.randn(count, generator=generator) * std + mean
         return drawn.exp().clamp(self.sigma_min, self.sigma_max)
+
+
+class Stratifies(Normal):
+    """Spread the draws of a batch, from an option that breaks it."""
+
+    stratified: bool = Field(False, description="spread the draws evenly")
+    together: bool = Field(True, description="whether the mean counts where they are spread")
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        parts = torch.rand(count, generator=generator).double()
+        if self.stratified:
+            parts = (torch.randperm(count, generator=generator) + parts) / count
+        normal = torch.special.ndtri(parts.clamp(1e-9, 1 - 1e-9))
+        mean = self.mean if self.together or not self.stratified else 0.5
+        return (normal * self.std + mean).exp().clamp(self.sigma_min, self.sigma_max).float()
+
+
+class Multiplies(Normal):
+    """Multiply the mean by the spread, too."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = (torch.randn(count, generator=generator) + self.mean) * self.std
+        return drawn.exp().clamp(self.sigma_min, self.sigma_max)
+
+
+class AloneIsCleaner(Grid):
+    """Draw half where there is one draw alone."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return super().draw(count, generator) * (0.5 if count == 1 else 1.0) + self.sigma_min
 
 
 class Sized(Grid):
@@ -277,6 +321,7 @@ def test_what_is_sound_passes(broken: Any) -> None:
     assert broken(Grid) == set()
     assert broken(Timed) == set()
     assert broken(Normal, deaf="none") == set()
+    assert broken(Stratifies, deaf="none", together=True) <= {"options"}
 
 
 @pytest.mark.parametrize(
@@ -296,9 +341,13 @@ def test_what_is_sound_passes(broken: Any) -> None:
         (Sorts, {}, "order_of_draws"),
         (FallsAlong, {}, "order_of_draws"),
         (DrawsTheRoot, {}, "distribution"),
+        (Leaps, {}, "distribution"),
+        (Narrow, {}, "draws_cover"),
         (AloneIsCleaner, {}, "distribution"),
         (Normal, {"deaf": "mean"}, "distribution"),
         (Normal, {"deaf": "std"}, "values"),
+        (Multiplies, {"deaf": "none"}, "values"),
+        (Stratifies, {"deaf": "none", "together": False}, "stratified"),
         (SizedTwice, {}, "sized"),
         (ForgetsThePath, {}, "sized"),
         (Idle, {}, "options"),

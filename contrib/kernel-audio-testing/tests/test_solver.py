@@ -182,7 +182,7 @@ class Seldom(Ancestral):
             first = denoise(x, sigma)
             if not self.double:
                 return first
-            return first.lerp(denoise(x, sigma) - 1e-3 * sigma**2, self.share)
+            return first.lerp(denoise(x.lerp(first, 1e-5), sigma), self.share)
 
         yield from super().steps(twice, x, sigmas, noise)
 

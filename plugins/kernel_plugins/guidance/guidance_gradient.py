@@ -38,6 +38,10 @@ class GuidanceGradient(Guidance):
     log-magnitudes at several resolutions, for targets in time.
     """
 
+    shortfalls: ClassVar[Mapping[str, str]] = {
+        "units": "the published step size is a constant, in units of the data and of the distance"
+    }
+
     strength: ClassVar[str | None] = "xi"
     neutral: ClassVar[Mapping[str, Any] | None] = {"xi": 0.0}
 

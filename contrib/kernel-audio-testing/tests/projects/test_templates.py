@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,8 @@ def test_the_observer_thins_out_but_keeps_the_last_step(tmp_path: Path) -> None:
 
 def test_the_guidance_bounds_the_estimate() -> None:
     guidance: Any = templates["guidance"](limit=2)
-    estimate = guidance.wrap(lambda x, sigma, condition: x, None)(
+    context: Any = SimpleNamespace(sigma_data=1.0)
+    estimate = guidance.wrap(lambda x, sigma, condition: x, context)(
         torch.tensor([0.1, -9.0]), 1, None
     )
     assert estimate.tolist() == pytest.approx([0.1, -2.0], abs=1e-3)
