@@ -102,7 +102,7 @@ def check_worth(subject: Subject) -> str | None:
 
 @attrs.frozen
 class Drifting:
-    """The path x_t = exp(-t) x0 + (1 - exp(-t)) y + s n with sigma^2 = e^t - 1 of it squared."""
+    """The path x_t = exp(-t) x0 + (1 - exp(-t)) y + s n with sigma = exp(t) - 1."""
 
     name: ClassVar[str] = "drifting"
     numbers: ClassVar[Mapping[str, float]] = {}
