@@ -113,11 +113,12 @@ def test_adapters_are_trained_merged_and_not_needed_to_play(
     assert np.isfinite(new).all() and error < 1e-3
 
 
+@pytest.mark.parametrize("wrapper", ["adapters", "dora"])
 def test_a_resumed_training_of_adapters_ends_where_an_uninterrupted_one_does(
-    kernel: Any, tones: Path, tmp_path: Path
+    kernel: Any, tones: Path, tmp_path: Path, wrapper: str
 ) -> None:
     whole = base(kernel, tones, tmp_path, "dit")
-    out = trained(kernel, tones, tmp_path / "on", "--model", whole / "model", "-p", "adapters")
+    out = trained(kernel, tones, tmp_path / "on", "--model", whole / "model", "-p", wrapper)
     weights = (out / "model" / "model.safetensors").read_bytes()
     shutil.rmtree(out / "model")
     shutil.rmtree(out / "checkpoints" / "00000004")

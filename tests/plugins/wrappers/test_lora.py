@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,14 +13,7 @@ from torch import nn
 from kernel import UsageError
 from kernel_plugins.wrappers.lora import Lora
 
-
-def adapted(network: nn.Module, **options: Any) -> nn.Module:
-    """Return the network with the additions of a LoRA around it."""
-    building = Lora(**options).build_backbone()
-    next(building)
-    with pytest.raises(StopIteration) as end:
-        building.send(network)
-    return end.value.value  # type: ignore[no-any-return]
+Around = Callable[[Any, nn.Module], nn.Module]
 
 
 def network() -> nn.Sequential:
@@ -31,18 +25,18 @@ def added(whole: nn.Module) -> list[str]:
     return [name for name, each in whole.named_parameters() if each.requires_grad]
 
 
-def test_it_starts_as_the_network_and_trains_thin_matrices_alone() -> None:
+def test_it_starts_as_the_network_and_trains_thin_matrices_alone(around: Around) -> None:
     x = torch.randn(2, 3, 8)
     before = network()(x)
-    whole = adapted(network(), rank=2)
+    whole = around(Lora(rank=2), network())
     torch.testing.assert_close(whole(x), before, rtol=0, atol=0)
     assert [name.split(".")[0] for name in added(whole)] == ["0", "0", "2", "2"]
     shapes = [tuple(each.shape) for each in whole.parameters() if each.requires_grad]
     assert shapes == [(2, 9), (5, 2), (2, 6), (4, 2)]
 
 
-def test_the_sum_is_that_of_the_paper() -> None:
-    whole = adapted(nn.Linear(6, 4, bias=False), rank=2, alpha=3.0)
+def test_the_sum_is_that_of_the_paper(around: Around) -> None:
+    whole = around(Lora(rank=2, alpha=3.0), nn.Linear(6, 4, bias=False))
     down, up = (each for each in whole.parameters() if each.requires_grad)
     with torch.no_grad():
         up.normal_()
@@ -51,8 +45,8 @@ def test_the_sum_is_that_of_the_paper() -> None:
     torch.testing.assert_close(whole(x), x @ frozen.T + 3 / 2 * (x @ down.T) @ up.T)
 
 
-def test_a_merged_network_does_the_same_and_has_its_own_names() -> None:
-    whole = adapted(network(), rank=2, alpha=4.0)
+def test_a_merged_network_does_the_same_and_has_its_own_names(around: Around) -> None:
+    whole = around(Lora(rank=2, alpha=4.0), network())
     with torch.no_grad():
         for each in whole.parameters():
             if each.requires_grad:
@@ -65,11 +59,11 @@ def test_a_merged_network_does_the_same_and_has_its_own_names() -> None:
     assert type(merged.get_submodule("0")) is nn.Conv1d
 
 
-def test_targets_choose_by_name_and_have_to_match() -> None:
-    whole = adapted(network(), targets="^2$")
+def test_targets_choose_by_name_and_have_to_match(around: Around) -> None:
+    whole = around(Lora(targets="^2$"), network())
     assert {name.split(".")[0] for name in added(whole)} == {"2"}
     with pytest.raises(UsageError, match=r"matches wrapper\.lora\.targets 'attention'; change"):
-        adapted(network(), targets="attention")
+        around(Lora(targets="attention"), network())
     with pytest.raises(ValidationError, match="it is not a regular expression"):
         Lora(targets="(")
 
