@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -78,16 +76,3 @@ def refuse_changes(info: PluginInfo, own: Component, changed: Component, forced:
                 f"weights; leave the option out, or add --force-options to hear what it does"
             )
     return ""
-
-
-def paths(component: Component) -> dict[str, Any]:
-    """Return the options that name places on this machine, which no model may hold."""
-    return {name: value for name, value in component.portable() if _is_path(value)}
-
-
-def _is_path(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_is_path, value.values()))
-    if isinstance(value, tuple | list | set | frozenset):
-        return any(map(_is_path, value))
-    return isinstance(value, Path)

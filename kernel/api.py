@@ -9,26 +9,26 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from kernel.assembly import assemble, configure
-from kernel.config import RESUMABLE, RunConfig, Settings, TrainConfig
+from kernel.assembly import configure
+from kernel.config import RunConfig, Settings
 from kernel.config import load as load_settings
 from kernel.errors import UsageError
-from kernel.registry import PluginInfo, Registry, Selection
-from kernel.repeat import RUN, TRAINING, Record, read_record, repeat
+from kernel.registry import PluginInfo, Registry
+from kernel.repeat import RUN, Record, read_record, repeat
 from kernel.runner.libraries import check_pair, guarded
 from kernel.runner.locked import compared
-from kernel.runner.plan import Plan, plan_run, plan_training
+from kernel.runner.plan import Plan, plan_run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kernel.kinds.command import Command
     from kernel.kinds.observer import Observer
     from kernel.kinds.schedule import Schedule
     from kernel.kinds.solver import Solver
@@ -36,6 +36,18 @@ if TYPE_CHECKING:
     from kernel.values import Denoise, Noise, Sound
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+
+ELSEWHERE = {
+    "check": "kernel-audio-testing",
+    "evaluate": "kernel-audio-plugins",
+    "export": "kernel-audio-testing",
+    "import": "kernel-audio-import",
+    "lock": "kernel-audio-plugins",
+    "new": "kernel-audio-testing",
+    "shards": "kernel-audio-plugins",
+    "train": "kernel-audio-training",
+}
+"""Commands that distributions of ours offer."""
 
 __all__ = [
     "Run",
@@ -205,6 +217,24 @@ def _of(kind: str, name: str, registry: Registry | None) -> Any:
     return component(f"{kind}.{name.removeprefix(f'{kind}.')}", registry=registry)
 
 
+def command_of(name: str, registry: Registry | None) -> Command:
+    """Return a command that a plugin offers. Raises UsageError for one that is not installed."""
+    registry = registry or Registry.scan()
+    if not registry.find(f"command.{name}"):
+        raise UsageError(absent(name) or f"no distribution offers the command {name!r}")
+    info = registry.pick(name, "command")
+    found: Command = configure(registry.load(info), info, {})
+    return found
+
+
+def absent(command: str) -> str:
+    """Return a sentence on one of our commands whose distribution is not installed, or ""."""
+    owner = ELSEWHERE.get(command)
+    return (
+        owner and f"the command {command!r} is not installed; `pip install {owner}` brings it"
+    ) or ""
+
+
 def noise_like(x: Tensor, seed: int = 0) -> Noise:
     """Return the noise of a trajectory of `x` [B, ...]: item i depends on (seed, i) alone."""
     from kernel.seeds import ItemNoise
@@ -269,86 +299,31 @@ def run(
 
 
 def train(
-    plugins: Sequence[str] = (),
-    *,
-    options: Mapping[str, Any] | None = None,
-    config: str | Path | None = None,
-    source: str | Path | None = None,
-    resume: str | Path | None = None,
-    locked: bool = False,
-    observers: Sequence[Observer] = (),
-    planned: Callable[[Plan], object] | None = None,
-    registry: Registry | None = None,
-    **settings: Any,
+    plugins: Sequence[str] = (), *, registry: Registry | None = None, **settings: Any
 ) -> Training:
-    """Train a model into the folder `out`, as `kernel train` does.
+    """Train a model into the folder `out`, as `kernel train` does, from `kernel-audio-training`.
 
-    resume: the folder of a training to go on with; of its settings `device`, `learning_rate` and
-    the others of `kernel.config.RESUMABLE` may change. settings: fields of TrainConfig. Everything
-    else is as for `run`. Processes that torchrun started, or that have a default process group,
-    train together; process 0 has the observers and writes.
+    settings: those of `kernel_audio_training.train`. Raises KernelError.
     """
-    registry = registry or Registry.scan()
-    file = None if config is None else Path(config)
-    values = settings | {"plugins": tuple(plugins) or None}
-    before: Record | None
-    if resume is not None:
-        given = {name for name, value in values.items() if value is not None}
-        strange = sorted(given - RESUMABLE)
-        if config or options or source or strange:
-            raise UsageError(
-                f"--resume takes every setting from the training's folder but "
-                f"{', '.join(sorted(RESUMABLE))}; leave {', '.join(strange) or 'the others'} out"
-            )
-        before = read_record(Path(resume), TRAINING)
-        own = before.config | {"device": "auto"} | {name: values[name] for name in given}
-        asked = load_settings(TrainConfig, None, own | {"out": Path(resume)})
-    else:
-        before = None if source is None else read_record(Path(source), TRAINING)
-        asked = settled(TrainConfig, registry, file, before, values, options)
-    plan = plan_training(asked, registry.preferring(asked.prefer))
-    plan = compared(plan, asked, file, before, locked)
-    check_pair()
-    from kernel.files import claimed
-    from kernel.runner.processes import joined
-    from kernel.runner.train import check_folder, execute, tidy
-
-    said: list[str | None] = []
-    with joined() as processes, guarded(), ExitStack() as held:
-        check_folder(asked.out, resume is not None)
-        if processes.first:
-            held.enter_context(claimed(asked.out, "being trained"))
-            tidy(asked.out)
-        if planned is not None and processes.first:
-            planned(plan)
-        watching = (*observers, *plan.assembly.observers) if processes.first else ()
-        record = execute(asked, plan, watching, said.append, processes)
-    return Training(asked.out, record, tuple(filter(None, said)), processes.rank)
+    made: Training = command_of("train", registry).call(plugins, registry=registry, **settings)
+    return made
 
 
 def evaluate(
     sounds: str | Path,
     plugins: Sequence[str],
     *,
-    reference: str | Path | None = None,
-    options: Mapping[str, Any] | None = None,
     registry: Registry | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Return the scores of a folder of sounds or of one file, as `kernel evaluate` prints them.
 
-    plugins: metrics. reference: a folder of reference sounds with the same names, or a file for a
-    file. settings: fields of Settings, such as `device`. Raises KernelError.
+    plugins: metrics. settings: `reference`, a folder of reference sounds with the same names, or a
+    file for a file; `options`; `device` and the other fields of Settings. Raises KernelError.
     """
-    config = load_settings(Settings, None, {"plugins": tuple(plugins), **settings}, options)
-    registry = (registry or Registry.scan()).preferring(config.prefer)
-    picked = tuple(dict.fromkeys(registry.pick(name, "metric") for name in plugins))
-    kinds = ("encoder", "metric")
-    assembly, _ = assemble(registry, Selection(picked), kinds, config.options)
-    check_pair()
-    from kernel.runner.evaluate import execute
-
-    return execute(config, assembly, Path(sounds), None if reference is None else Path(reference))
+    scorer = command_of("evaluate", registry)
+    record: dict[str, Any] = scorer.call(sounds, plugins, registry=registry, **settings)
+    return record
 
 
 def settled(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from kernel.checkpoint import load_weights
 from kernel.errors import MisfitError, PluginError, UsageError
 from kernel.kinds.codec import TrainedCodec
 from kernel.kinds.recipe import Recipe
 from kernel.models import ModelPack, find_pack
 from kernel.provenance import content_hash
+from kernel.tensors import load_weights
 
 if TYPE_CHECKING:
     from torch import nn

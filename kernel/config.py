@@ -1,11 +1,11 @@
-"""One validated description of a run or a training, from a TOML file and the command line."""
+"""One validated description of what is to be done, from a TOML file and the command line."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,16 +19,10 @@ from pydantic import (
 
 from kernel.errors import InputError, UsageError, did_you_mean
 
-__all__ = ["RESUMABLE", "RunConfig", "Settings", "TrainConfig", "explain", "load", "parse_option"]
-
-RESUMABLE = frozenset(
-    {
-        *("average", "checkpoint_every", "compile", "device", "keep", "learning_rate"),
-        *("precision", "sample_count", "sample_every", "sample_inputs", "steps"),
-        *("validate_every", "validate_items", "workers"),
-    }
-)
-"""The settings of a training that may change when it is resumed."""
+__all__ = [
+    *("Count", "Model", "Place", "RunConfig", "Settings"),
+    *("explain", "load", "parse_option"),
+]
 
 ConfigT = TypeVar("ConfigT", bound="Settings")
 
@@ -47,7 +41,7 @@ Model = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name
 
 
 class Settings(BaseModel):
-    """The settings that runs and trainings share."""
+    """The settings that every command shares."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -71,6 +65,17 @@ class Settings(BaseModel):
     )
     compile: bool = Field(False, description="compile the network with torch.compile")
 
+    command: ClassVar[str] = "run"
+    """The command whose settings they are."""
+
+    resumable: ClassVar[frozenset[str]] = frozenset()
+    """The settings that may change when what was begun is gone on with."""
+
+    @classmethod
+    def table(cls, kind: str) -> tuple[str, ...]:
+        """Return the place of the table in which an option `KIND.OPTION` stands."""
+        return "options", kind
+
 
 class RunConfig(Settings):
     """The settings of `kernel run`."""
@@ -91,104 +96,6 @@ class RunConfig(Settings):
         None, description="the run's folder, e.g. night", pattern=r"^[\w+-][\w.+-]*$"
     )
     cuda_graph: bool = Field(False, description="replay the network's evaluation as a CUDA graph")
-
-
-class GroupConfig(BaseModel):
-    """The settings of one group of a recipe's parameters, where they differ from the training's."""
-
-    model_config = Settings.model_config
-
-    learning_rate: float | None = Field(None, gt=0, description="peak learning rate")
-    weight_decay: float | None = Field(None, ge=0, description="weight decay")
-    betas: tuple[float, float] | None = Field(None, description="decays of Adam's two moments")
-    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-
-
-class TrainConfig(Settings):
-    """The settings of `kernel train`."""
-
-    model: Model | None = Field(
-        None, description="a model to go on from with its parts, e.g. digits-edm"
-    )
-    init: Model | None = Field(
-        None, description="a model whose weights a new network starts from where they fit"
-    )
-    freeze: tuple[str, ...] = Field(
-        (), description="parameters that stay as they are, e.g. blocks.0.* (may be repeated)"
-    )
-    out: Place = Field(Path("trainings/latest"), description="folder to make")
-    steps: int = Field(1500, ge=1, le=1_000_000_000, description="optimizer steps, e.g. 4000")
-    batch: Count = Field(32, description="items in a step, e.g. 8")
-    micro_batch: Count | None = Field(
-        None, description="items of a step computed at once, all if not given; saves memory"
-    )
-    workers: int | None = Field(
-        None,
-        ge=0,
-        le=1024,
-        description="processes that read data ahead, e.g. 8, or 0 for none; changes no result",
-    )
-    latent_cache: Place | None = Field(
-        None, description="folder of latents, each encoded once and kept, e.g. /tmp/latents"
-    )
-    optimizer: str = Field("AdamW", description="a name in torch.optim, e.g. RAdam")
-    optimizer_options: dict[str, Any] = Field(
-        {}, description="options of the optimizer besides its rate and weight decay, e.g. betas"
-    )
-    shard: bool = Field(
-        False, description="share weights, averages and moments out among the processes (FSDP2)"
-    )
-    learning_rate: float = Field(5e-4, gt=0, description="peak learning rate, e.g. 1e-4")
-    weight_decay: float = Field(0.01, ge=0, description="weight decay, as the optimizer takes it")
-    warmup: int = Field(100, ge=0, description="steps over which the learning rate rises")
-    decay: Literal["constant", "cosine", "inverse-sqrt"] = Field(
-        "cosine", description="the learning rate after the warm-up"
-    )
-    decay_from: int | None = Field(
-        None, ge=1, description="step from which inverse-sqrt falls; the last of the warm-up"
-    )
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    groups: dict[str, GroupConfig] = Field(
-        {}, description="settings of a group of the recipe's parameters, by name"
-    )
-    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
-    averages: tuple[str, ...] = Field(
-        (), description="more averages to keep: half-life-STEPS or power-LENGTH, e.g. power-0.1"
-    )
-    snapshot_every: int = Field(
-        0, ge=0, description="steps between snapshots of power averages, 0 for none"
-    )
-    average: str = Field(
-        "ema", description="the model's average: ema, a kept one, or power-LENGTH of snapshots"
-    )
-    condition_dropout: float = Field(
-        0.1, ge=0, le=1, description="fraction of items that are trained without their condition"
-    )
-    validate_every: int | None = Field(
-        None, ge=0, description="steps between validations, 0 for none; those of checkpoints"
-    )
-    validate_items: int = Field(
-        64, ge=1, description="items of the valid split that are validated on at most"
-    )
-    sample_every: int = Field(
-        0, ge=0, description="steps between sounds made with the averaged weights, 0 for none"
-    )
-    sample_count: Count = Field(4, description="sounds made each time")
-    sample_inputs: tuple[Place, ...] = Field(
-        (), description="audio to make them from, for tasks that take any"
-    )
-    checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
-    keep: int = Field(2, ge=1, description="checkpoints that are kept")
-    sampling_steps: Count | None = Field(
-        None, description="solver steps that the model will recommend; 16, or as `model` does"
-    )
-    tasks: tuple[str, ...] = Field(
-        (), description="tasks besides its own that the model will be offered for"
-    )
-    title: str = Field("", description="title in the trained model's manifest")
-    description: str = Field("", description="description in the trained model's manifest")
-    licence: str = Field("", description="licence of the trained weights")
-    attribution: str = Field("", description="who is to be named with the trained weights")
 
 
 def load(
@@ -213,15 +120,11 @@ def load(
                 raise UsageError(
                     f"option {path!r} is not of the form KIND.OPTION, e.g. solver.predictor_order"
                 )
-            if kind == "optimizer":
-                table = settings.get("optimizer_options", {})
-                settings["optimizer_options"] = {**table, option: value}
-                continue
-            # The groups of a recipe's parameters are settings, in a table of their own.
-            field, _, group = kind.partition(".")
-            field, kind = (field, group) if field == "groups" else ("options", kind)
-            table = settings.get(field, {})
-            settings[field] = {**table, kind: {**table.get(kind, {}), option: value}}
+            table = settings
+            for name in schema.table(kind):
+                table[name] = dict(table.get(name, {}))
+                table = table[name]
+            table[option] = value
         return schema.model_validate(settings) if options else config
     except ValidationError as error:
         raise UsageError(explain(error, schema, "setting")) from None

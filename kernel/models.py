@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 
-from kernel.checkpoint import load_weights
 from kernel.errors import InputError, KernelError, PluginError
 from kernel.kinds import model_kinds
 from kernel.kinds.model import Manifest
 from kernel.provenance import content_hash, folder_hash, origin
 from kernel.record import read_as
 from kernel.registry import PluginInfo, Registry, Selection, locate
+from kernel.tensors import load_weights
 from kernel.values import ConditionSpec
 
 __all__ = ["CODEC", "FOLDER", "MANIFEST", "WEIGHTS", "ModelPack", "find_pack", "survey"]

@@ -19,8 +19,6 @@ __all__ = ["installed", "main"]
 
 COMMANDS = {
     "run": "Generate audio with a trained model.",
-    "train": "Train a model, or go on with a training.",
-    "evaluate": "Score sounds, alone or against references.",
     "plugins": "List the installed plugins, or explain one.",
     "models": "List the installed models, or explain one.",
 }

@@ -9,15 +9,6 @@ import click
 from kernel.errors import UsageError, did_you_mean
 from kernel.registry import PluginInfo, Registry, first_line
 
-ELSEWHERE = {
-    "check": "kernel-audio-testing",
-    "export": "kernel-audio-testing",
-    "import": "kernel-audio-import",
-    "lock": "kernel-audio-plugins",
-    "new": "kernel-audio-testing",
-}
-"""Commands that distributions of ours offer."""
-
 
 def listing(registry: Registry, own: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
     """Return each distribution's commands: their names, and the first lines of their modules.
@@ -66,8 +57,10 @@ def _shadow(info: PluginInfo) -> str:
 
 
 def _unknown(registry: Registry, name: str, own: Mapping[str, str]) -> str:
-    if name in ELSEWHERE:
-        return f"the command {name!r} is not installed; `pip install {ELSEWHERE[name]}` brings it"
+    from kernel.api import absent
+
+    if sentence := absent(name):
+        return sentence
     names = [info.name for info in registry.plugins if info.kind == "command"]
     near = did_you_mean(name, [*own, *names]) or "; `kernel --help` lists them"
     return f"there is no command {name!r}{near}"

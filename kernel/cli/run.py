@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kernel.cli._settings import configured, repeatable
+from kernel.cli.settings import configured, repeatable
 from kernel.cli.table import scores, to_json
 from kernel.config import RunConfig
 
@@ -33,9 +33,9 @@ that was trained with the named components is taken.
 def command(plugins: tuple[str, ...] | None, as_json: bool, **values: Any) -> None:
     """Generate sounds: WAV files, spectrograms, a page to listen on and a record."""
     from kernel.api import run
-    from kernel.cli._header import show
-    from kernel.cli._progress import Bar
     from kernel.cli._user import installed
+    from kernel.cli.header import show
+    from kernel.cli.progress import Bar
 
     with closing(Bar(what="sampling")) as bar:
         told = None if as_json else show

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from kernel.errors import UsageError
 from kernel.kinds._component import Component
 
 if TYPE_CHECKING:
@@ -23,3 +25,17 @@ class Command(Component):
     def build(self) -> click.Command:
         """Return the command for click; its help and its options are click's."""
         raise NotImplementedError
+
+    def call(self, *given: Any, **settings: Any) -> Any:
+        """Do from Python what the command does, and return what it made.
+
+        Raises UsageError by default, for a command that is for the shell alone.
+        """
+        raise UsageError(f"the command {type(self).__name__} cannot be called from Python")
+
+    def plan(self, file: Path, registry: Any) -> tuple[Any, Any]:
+        """Return the Settings in a file for the command, and their Plan: what `kernel lock` locks.
+
+        registry: the installed plugins. Raises UsageError by default, for a command without.
+        """
+        raise UsageError(f"the command {type(self).__name__} has no settings to lock")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from kernel.config import RESUMABLE, Settings, TrainConfig
+from kernel.config import Settings
 from kernel.errors import Difference, InputError, LockError, UsageError
 from kernel.lock import Lock, differences, lock_path, read_lock
 from kernel.repeat import Record
@@ -17,6 +17,8 @@ from kernel.runner.plan import Plan
 
 if TYPE_CHECKING:
     from kernel.runner.processes import Processes
+
+PlanT = TypeVar("PlanT", bound=Plan)
 
 __all__ = ["check_alike", "compared", "refuse", "relock", "snapshot"]
 
@@ -30,8 +32,8 @@ def snapshot(plan: Plan, settings: Settings) -> Lock:
 
 
 def compared(
-    plan: Plan, settings: Settings, config: Path | None, before: Record | None, locked: bool
-) -> Plan:
+    plan: PlanT, settings: Settings, config: Path | None, before: Record | None, locked: bool
+) -> PlanT:
     """Return the plan with a note for everything that is not as recorded.
 
     With `locked`, raise LockError instead, for what differs from the record, any earlier segment of
@@ -45,7 +47,7 @@ def compared(
     elif not locked:
         return plan
     elif config is not None:
-        remedy = relock(config, isinstance(settings, TrainConfig))
+        remedy = relock(config, settings.command)
         place, lock = lock_path(config), read_lock(config, remedy)
     else:
         raise UsageError("--locked needs something to compare with: --from DIR, or -c FILE")
@@ -53,9 +55,9 @@ def compared(
     found = differences(lock, now)
     for segment in before.segments if before else ():
         earlier = differences(Lock.of(segment), now)
-        # On purpose a resumed training may have had others before.
-        going_on = isinstance(settings, TrainConfig) and settings.out == place
-        changed = RESUMABLE | {"precision of the network"} if going_on else frozenset()
+        # On purpose what is gone on with may have had others before.
+        going_on = settings.resumable and getattr(settings, "out", None) == place
+        changed = settings.resumable | {"precision of the network"} if going_on else frozenset()
         found += [each for each in earlier if each not in found and each.what not in changed]
     if locked:
         refuse(found, place, remedy)
@@ -72,9 +74,9 @@ def refuse(found: list[Difference], place: Path, remedy: str) -> None:
     raise LockError(f"not everything is as in {place} ({names}{more}); {remedy}", found)
 
 
-def relock(config: Path, train: bool) -> str:
+def relock(config: Path, command: str) -> str:
     """Return what to type for a lock that is missing or out of date."""
-    return f"`kernel lock {config}{' --train' if train else ''}` writes it anew"
+    return f"`kernel lock {config}{f' --{command}' * (command != 'run')}` writes it anew"
 
 
 def check_alike(record: dict[str, Any], processes: Processes) -> None:

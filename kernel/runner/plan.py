@@ -1,4 +1,4 @@
-"""Plans of runs and trainings: every check that needs no computation."""
+"""Plans: every check that needs no computation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from kernel._identity import paths
 from kernel.assembly import Assembly, assemble
 from kernel.codecs import furnish
-from kernel.config import RunConfig, Settings, TrainConfig
+from kernel.config import RunConfig, Settings
 from kernel.errors import MisfitError, UsageError
-from kernel.kinds import base, model_kinds, run_kinds, training_kinds
+from kernel.kinds import model_kinds, run_kinds, training_kinds
 from kernel.kinds.backbone import Backbone
 from kernel.kinds.objective import Objective
-from kernel.kinds.recipe import Recipe
 from kernel.models import ModelPack, find_pack, survey
 from kernel.provenance import (
     content_hash,
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
     from kernel.runner.device import Machine
 
-__all__ = ["Plan", "plan_run", "plan_training"]
+__all__ = ["Plan", "assembled", "check_task", "drift_of", "named_pack", "plan_run"]
 
 
 @attrs.frozen
@@ -51,10 +49,6 @@ class Plan:
     """The notes on parts that changed since the training, which `--locked` refuses."""
     codec: ModelPack | None = None
     """The pack that has the weights of a trained codec, which may be the model itself."""
-    start: ModelPack | None = None
-    """The pack whose weights a new network starts from where they fit."""
-    started: Sequence[str] = ()
-    """What is new in the network and what was not taken, known when it was built."""
 
     @property
     def model(self) -> ModelPack:
@@ -88,16 +82,6 @@ class Plan:
                 )
         return whole.objective, whole.backbone, whole.build_network(pack.condition)
 
-    @property
-    def origins(self) -> dict[str, dict[str, str]]:
-        """Return version and hash of the backbone and the codec, for a model's manifest."""
-        return {
-            part.info.kind: {"version": part.info.version, "hash": found}
-            for part in self.assembly.parts
-            if part.info.kind in ("backbone", "codec")
-            and (found := describe(part.info, self.registry)["hash"])
-        }
-
     def facts(self, config: Settings, machine: Machine) -> dict[str, Any]:
         """Return the facts of a record that are known before anything is computed.
 
@@ -123,13 +107,13 @@ class Plan:
             "wrapped": self.assembly.wrapped,
             "inputs": {
                 name: {"path": str(path.absolute()), "hash": content_hash(path)}
-                for name, path in self._read().items()
+                for name, path in self.read().items()
             },
             "requirements": requirements(owners),
             **({"model": pack.describe()} if pack else {}),
         }
 
-    def _read(self) -> dict[str, Path]:
+    def read(self) -> dict[str, Path]:
         """Return the files and folders that are read, by the setting or option that names them.
 
         A path in an observer's options is a place to write.
@@ -137,8 +121,6 @@ class Plan:
         found = {f"inputs.{number}": path for number, path in enumerate(self.inputs)}
         if self.pack and not self.pack.info:
             found["model"] = self.pack.folder
-        if self.start:
-            found["init"] = self.start.folder
         if self.codec and self.codec is not self.pack:
             option = f"{self.assembly.spelling('codec')}.pack"
             place, folder = ("codec weights", self.codec.codec), (option, self.codec.folder)
@@ -167,7 +149,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     if more:
         also = ", ".join(each.name for each in more)
         notes.append(f"model {pack.name} was taken; {also} would fit too (--model)")
-    assembly, selection = _assembled(config, registry, selection, run_kinds(), pack)
+    assembly, selection = assembled(config, registry, selection, run_kinds(), pack)
     for part in assembly.parts:
         if not part.component.played and part.info.name not in pack.manifest.names(part.info.kind):
             raise UsageError(
@@ -175,9 +157,9 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
                 f"weights of it; leave it out, or `kernel train` with it and run what comes out"
             )
     codec, changed = furnish(assembly, registry, pack)
-    notes += (*assembly.notes, *(drift := (*_drift(assembly, pack, registry), *changed)))
+    notes += (*assembly.notes, *(drift := (*drift_of(assembly, pack, registry), *changed)))
     trained = pack.manifest.trained
-    _check_task(assembly, pack, codec)
+    check_task(assembly, pack, codec)
     offered = set() if config.cuda_graph else {"gradient"}
     if trained.condition_dropout and assembly.condition:
         offered.add("null-condition")
@@ -206,45 +188,7 @@ def plan_run(config: RunConfig, registry: Registry) -> Plan:
     )
 
 
-def plan_training(config: TrainConfig, registry: Registry) -> Plan:
-    """Return the plan of a training, from nothing or from the weights of a model.
-
-    The training does not use a solver or guidances; the trained model recommends those named here.
-    Raises UsageError, MisfitError or PluginError.
-    """
-    selection = registry.select(config.plugins)
-    pack = None if config.model is None else _named_pack(config.model, registry, selection)
-    notes = [f"{new.qualified} replaces {old.qualified}" for old, new in selection.replaced]
-    start = None
-    if config.init is not None:
-        if pack is not None:
-            raise UsageError("a training starts from --model or from --init; leave one of them out")
-        start = find_pack(registry, config.init)
-        if not start.manifest.network:
-            raise UsageError(f"model {start.name} is a trained codec and has no network to start")
-    started: list[str] = []
-
-    def load(network: nn.Module) -> None:
-        from kernel.runner.start import start_from
-
-        started[:] = start_from(start, network) if start else []
-
-    assembly, selection = _assembled(config, registry, selection, training_kinds(), pack, load)
-    for kind in (*next(iter(assembly.all(Recipe)), Recipe).requires, "recipe"):
-        if (required := base(kind)) is not None:
-            assembly.get(required)
-    codec, drift = furnish(assembly, registry, pack)
-    _check_task(assembly, pack, codec)
-    if pack is not None:
-        drift = (*_drift(assembly, pack, registry), *drift)
-    notes += (*assembly.notes, *drift)
-    assembly.check(frozenset({"gradient", "null-condition", "measurement", "reference"}))
-    _refuse_paths(assembly)
-    more = (tuple(notes), (), drift, codec, start, started)
-    return Plan(registry, selection, assembly, config.steps, pack, *more)
-
-
-def _assembled(
+def assembled(
     config: Settings,
     registry: Registry,
     selection: Selection,
@@ -252,12 +196,16 @@ def _assembled(
     pack: ModelPack | None,
     load: Callable[[nn.Module], None] | None = None,
 ) -> tuple[Assembly, Selection]:
+    """Return the parts of some kinds, fitted together, and what was selected.
+
+    load: gives a network without a model its first weights.
+    """
     manifest, load = (None, load) if pack is None else (pack.manifest, pack.load)
     asked = (config.without, config.force_options)
     return assemble(registry, selection, kinds, config.options, manifest, load, *asked)
 
 
-def _drift(assembly: Assembly, pack: ModelPack, registry: Registry) -> tuple[str, ...]:
+def drift_of(assembly: Assembly, pack: ModelPack, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each part that is not as it was when the model was trained with it."""
     return tuple(
         f"{part.info.qualified} {now['version']} is not what {pack.name} was trained with "
@@ -268,22 +216,7 @@ def _drift(assembly: Assembly, pack: ModelPack, registry: Registry) -> tuple[str
     )
 
 
-def _refuse_paths(assembly: Assembly) -> None:
-    """Raise UsageError for an option with a path of this machine, which a model cannot hold.
-
-    An observer is no part of a model; the paths of encoders and wrappers are left out of it.
-    """
-    for part in assembly.parts:
-        if part.info.kind not in ("encoder", "observer", "wrapper"):
-            for name, value in paths(part.component).items():
-                raise UsageError(
-                    f"{part.info.kind}.{name} is {str(value)!r}, a path of this machine, which the "
-                    f"trained model cannot hold; leave it out, or have the author of "
-                    f"{part.info.qualified} clear it in portable()"
-                )
-
-
-def _check_task(assembly: Assembly, pack: ModelPack | None, codec: ModelPack | None) -> None:
+def check_task(assembly: Assembly, pack: ModelPack | None, codec: ModelPack | None) -> None:
     """Raise MisfitError when the task's audio or condition differs from the model's."""
     for each in filter(None, (pack, codec)):
         for field, unit in (("sample_rate", " Hz"), ("channels", " channels")):
@@ -309,7 +242,7 @@ def _choose_pack(
 ) -> tuple[ModelPack, list[ModelPack]]:
     """Return the pack of a run, and those that would do as well where none was named."""
     if config.model is not None:
-        return _named_pack(config.model, registry, selection, played=True), []
+        return named_pack(config.model, registry, selection, played=True), []
     every = [pack for pack in survey(registry)[0] if pack.manifest.network]
     if not every:
         raise UsageError(
@@ -329,7 +262,7 @@ def _choose_pack(
     return pack, others
 
 
-def _named_pack(
+def named_pack(
     name: str, registry: Registry, selection: Selection, played: bool = False
 ) -> ModelPack:
     """Return a pack.

@@ -11,23 +11,31 @@ from torch import Tensor, nn
 
 from kernel.assembly import Assembly
 from kernel.denoiser import Denoiser, Routed
+from kernel.errors import UsageError
 from kernel.items import Item, Request
 from kernel.kinds.backbone import Backbone, NetworkModule
 from kernel.kinds.objective import Objective
 from kernel.kinds.observer import Observer
 from kernel.models import ModelPack
-from kernel.runner.batches import collated, latent_space
 from kernel.runner.device import Machine
 from kernel.runner.encoders import encoders
 from kernel.runner.grid import grid
 from kernel.runner.guide import guided
 from kernel.runner.health import check_measurement, check_trajectory, size
-from kernel.runner.parts import Companion, alone
 from kernel.runner.scheduling import Answer, Scheduler, Seat, each
+from kernel.runner.space import collated, latent_space
 from kernel.seeds import ItemNoise
 from kernel.values import Condition, ConditionSpec, Context, LatentSpace, Sound
 
-__all__ = ["Sampler"]
+__all__ = ["Companion", "Sampler", "alone"]
+
+Companion = Callable[[str], tuple[Objective, Backbone, nn.Module]]
+"""Loads another model by its name."""
+
+
+def alone(name: str) -> tuple[Objective, Backbone, nn.Module]:
+    """Raise UsageError for a model that is asked for by its name where no other can be loaded."""
+    raise UsageError(f"model {name!r} is asked for where there is only one")
 
 
 class Sampler:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from kernel.config import RunConfig, TrainConfig
+from kernel.config import RunConfig
 from kernel.registry import Registry
-from kernel.runner.plan import Plan, plan_run, plan_training
-from kernel.runner.train import execute
+from kernel.runner.plan import Plan, plan_run
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.execution import execute
+from kernel_audio_training.plan import plan_training
 
 RATE = 8000
 TINY = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kernel.checkpoint import checkpoints
+from kernel_audio_training.checkpoints import checkpoints
 from kernel_plugins.recipes._balance import Balance
 
 Train = Callable[..., Path]

@@ -29,13 +29,14 @@ from kernel import (
     Window,
 )
 from kernel.assembly import Assembly, Part
-from kernel.config import RunConfig, TrainConfig
+from kernel.config import RunConfig
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel.runner.sampling import Sampler
-from kernel.runner.training import Trainer
 from kernel.seeds import ItemNoise
 from kernel_audio_testing.exact import Gaussian
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.trainer import Trainer
 from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.bbed import Bbed
 from kernel_plugins.objectives.ouve import Ouve

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from kernel.checkpoint import checkpoints
+from kernel_audio_training.checkpoints import checkpoints
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 import kernel
-from kernel.config import TrainConfig
 from kernel.registry import Registry
 from kernel.runner.plan import Plan
+from kernel_audio_training.config import TrainConfig
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:

@@ -25,12 +25,14 @@ from kernel import (
     UsageError,
 )
 from kernel.assembly import Assembly, Part
-from kernel.checkpoint import checkpoints, read_tensors
-from kernel.config import RunConfig, TrainConfig, load, parse_option
+from kernel.config import RunConfig, load, parse_option
 from kernel.errors import PluginError
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
-from kernel.runner.training import Trainer
+from kernel.tensors import read_tensors
+from kernel_audio_training.checkpoints import checkpoints
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.trainer import Trainer
 from kernel_plugins.backbones.dit import Dit
 from kernel_plugins.codecs.waveform import Waveform
 from kernel_plugins.objectives.edm import Edm

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import kernel
-from kernel.config import TrainConfig
 from kernel.errors import LockError, OutputError, UsageError
 from kernel.files import claimed
+from kernel_audio_training.config import TrainConfig
 
 Training = Callable[..., TrainConfig]
 

@@ -14,16 +14,18 @@ import torch
 
 from kernel import AudioSpec, Metric, UsageError
 from kernel.assembly import Assembly, Part
-from kernel.config import RunConfig, TrainConfig
+from kernel.config import RunConfig
 from kernel.errors import DeviceError, MisfitError, NumericalError, OutputError
 from kernel.kinds.observer import Observer
 from kernel.registry import PluginInfo, Registry
-from kernel.runner.batches import complete
 from kernel.runner.device import Machine
-from kernel.runner.plan import Plan, plan_run, plan_training
+from kernel.runner.plan import Plan, plan_run
 from kernel.runner.run import execute, folder_for
 from kernel.runner.sampling import Sampler
+from kernel.runner.space import complete
 from kernel.values import Condition, ConditionSpec, LatentSpec, Sound
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.plan import plan_training
 
 Planned = Callable[..., tuple[RunConfig, Plan]]
 

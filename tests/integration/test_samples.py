@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from kernel import Sound, read_audio
-from kernel.checkpoint import checkpoints
-from kernel.config import RunConfig, TrainConfig
+from kernel.config import RunConfig
 from kernel.errors import NumericalError, UsageError
 from kernel.registry import Registry
-from kernel.runner.plan import plan_run, plan_training
+from kernel.runner.plan import plan_run
 from kernel.runner.run import execute as play
 from kernel.runner.run import folder_for
-from kernel.runner.samples import Samples
-from kernel.runner.train import execute
+from kernel_audio_training.checkpoints import checkpoints
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.execution import execute
+from kernel_audio_training.plan import plan_training
+from kernel_audio_training.samples import Samples
 
 Train = Callable[..., Path]
 

@@ -16,14 +16,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kernel.checkpoint import checkpoints, load_weights, read_tensors
-from kernel.config import TrainConfig
 from kernel.errors import InputError, MisfitError, NumericalError, OutputError, UsageError
 from kernel.registry import Registry
 from kernel.repeat import TRAINING, read_record
-from kernel.runner.plan import plan_training
-from kernel.runner.train import check_folder, execute
-from kernel.runner.training import Trainer
+from kernel.tensors import load_weights, read_tensors
+from kernel_audio_training.checkpoints import checkpoints
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.execution import check_folder, execute
+from kernel_audio_training.plan import plan_training
+from kernel_audio_training.trainer import Trainer
 
 Train = Callable[..., Path]
 

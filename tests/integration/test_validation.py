@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kernel import LatentSpec, Schedule, component
-from kernel.checkpoint import checkpoints
+from kernel_audio_training.checkpoints import checkpoints
 from kernel_plugins.recipes._denoise import BANDS, bands
 
 Train = Callable[..., Path]

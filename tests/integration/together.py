@@ -22,8 +22,7 @@ import torch._dynamo
 import torch.distributed as dist
 import torchaudio  # noqa: F401
 
-import kernel.runner.run
-import kernel.runner.train  # noqa: F401
+import kernel_audio_training.execution  # noqa: F401
 from kernel.cli import main
 from kernel.registry import Registry
 

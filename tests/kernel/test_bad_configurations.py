@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from kernel.config import RunConfig, Settings, TrainConfig, load, parse_option
+from kernel.config import RunConfig, Settings, load, parse_option
 from kernel.errors import InputError, KernelError, UsageError
 from kernel.registry import Registry
-from kernel.runner.plan import plan_run, plan_training
+from kernel.runner.plan import plan_run
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.plan import plan_training
 
 CASES = 500
 

@@ -11,7 +11,7 @@ import pytest
 from kernel.assembly import Assembly, assemble
 from kernel.errors import PluginError
 from kernel.registry import Registry
-from kernel.runner.model import check_merge
+from kernel_audio_training.model import check_merge
 
 PARTS = """
 import kernel

@@ -12,11 +12,11 @@ import tomli_w
 import torch
 
 from kernel.assembly import assemble
-from kernel.checkpoint import read_tensors, write_tensors
 from kernel.errors import PluginError
 from kernel.kinds import KINDS
 from kernel.kinds.model import Manifest
 from kernel.registry import PluginInfo, Registry, Selection
+from kernel.tensors import read_tensors, write_tensors
 from kernel.values import ConditionSpec
 from kernel_audio_testing import Outcome, run_checks
 

@@ -54,8 +54,8 @@ def write(path: Path, tensors: dict[str, Tensor], registry: Registry) -> bool:
     Returns whether the tensors were tried in the network of a `model.toml` beside the file. Raises
     InputError when they do not fit it, and OutputError when `path` exists or cannot be written.
     """
-    from kernel.checkpoint import write_tensors
     from kernel.models import MANIFEST, WEIGHTS
+    from kernel.tensors import write_tensors
 
     if os.path.lexists(path):
         raise OutputError(f"{path} exists already; choose another name or remove it first")
@@ -83,8 +83,8 @@ def write_pack(
     configuration: the importer's content of `model.toml`. Raises InputError when it is not a
     manifest, or when the tensors do not fit the network.
     """
-    from kernel.checkpoint import write_tensors
     from kernel.models import MANIFEST, WEIGHTS
+    from kernel.tensors import write_tensors
 
     with staged(folder) as stage:
         write_tensors(stage / WEIGHTS, tensors)
@@ -119,10 +119,10 @@ def _fit(
 ) -> tuple[nn.Module, dict[str, str]]:
     """Return a manifest's network with its weights, and the distribution of each of its parts."""
     from kernel.assembly import assemble
-    from kernel.checkpoint import load_weights
     from kernel.kinds import model_kinds
     from kernel.models import ModelPack
     from kernel.registry import Selection
+    from kernel.tensors import load_weights
 
     pack = ModelPack(None, weights.parent, manifest)
     assembly, _ = assemble(registry, Selection(), (*model_kinds(), "task"), {}, manifest)

@@ -20,7 +20,6 @@ from kernel.kinds.schedule import Schedule
 from kernel.kinds.task import Task
 from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
-from kernel.runner.parts import provide
 from kernel.seeds import generator
 from kernel.values import (
     AudioSpec,
@@ -31,6 +30,7 @@ from kernel.values import (
 )
 from kernel_audio_testing._subject import Subject
 from kernel_audio_testing._tools import normal
+from kernel_audio_training.parts import provide
 
 __all__ = ["FRAMES", "STEPS", "Bench", "Tiled"]
 

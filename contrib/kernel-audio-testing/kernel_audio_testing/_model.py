@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from kernel.assembly import Assembly, assemble
-from kernel.checkpoint import read_tensors
 from kernel.codecs import furnish
 from kernel.config import RunConfig
 from kernel.errors import KernelError
@@ -17,6 +16,7 @@ from kernel.models import ModelPack, find_pack
 from kernel.registry import Selection
 from kernel.runner.device import Machine
 from kernel.runner.sampling import Sampler
+from kernel.tensors import read_tensors
 from kernel_audio_testing._sounds import tones
 from kernel_audio_testing._subject import Subject, Violation, require
 from kernel_audio_testing._tools import finite

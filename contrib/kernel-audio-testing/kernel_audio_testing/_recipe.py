@@ -9,13 +9,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from kernel.config import TrainConfig
 from kernel.errors import PluginError
-from kernel.runner.groups import Groups
 from kernel_audio_testing import _step
 from kernel_audio_testing._bench import FRAMES, STEPS, Bench
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import finite, generator_untouched, normal, same
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.groups import Groups
 
 __all__ = ["CHECKS"]
 

@@ -28,25 +28,25 @@ paths and no times.
 )
 def lock(file: Path, train: bool, check: bool) -> None:
     """Write the exact components of the configuration FILE into a lock beside it (.lock)."""
-    from kernel.api import settled
+    from kernel.api import command_of, settled
     from kernel.cli import installed
-    from kernel.config import RunConfig, TrainConfig
+    from kernel.config import RunConfig, Settings
     from kernel.lock import differences, lock_path, read_lock
     from kernel.record import write_json
     from kernel.runner.locked import refuse, relock, snapshot
-    from kernel.runner.plan import plan_run, plan_training
+    from kernel.runner.plan import Plan, plan_run
 
     path, registry = lock_path(file), installed()
-    settings: RunConfig | TrainConfig
+    settings: Settings
+    plan: Plan
     if train:
-        settings = settled(TrainConfig, registry, file)
-        plan = plan_training(settings, registry.preferring(settings.prefer))
+        settings, plan = command_of("train", registry).plan(file, registry)
     else:
         settings = settled(RunConfig, registry, file)
         plan = plan_run(settings, registry.preferring(settings.prefer))
     lock = snapshot(plan, settings)
     if check:
-        remedy = relock(file, train)
+        remedy = relock(file, settings.command)
         refuse(differences(read_lock(file, remedy), lock), path, remedy)
         click.echo(f"{path} is up to date")
         return
@@ -54,7 +54,7 @@ def lock(file: Path, train: bool, check: bool) -> None:
     owners = {part.info.distribution for part in plan.assembly.parts}
     click.echo(
         f"{path} locks {len(plan.assembly.parts)} components of {', '.join(sorted(owners))}; "
-        f"try: kernel {'train' if train else 'run'} -c {file} --locked"
+        f"try: kernel {settings.command} -c {file} --locked"
     )
 
 

@@ -77,8 +77,9 @@ def test_a_prompt_has_the_scale_of_the_latent(
     from kernel.assembly import assemble
     from kernel.config import RunConfig
     from kernel.registry import Registry
-    from kernel.runner.batches import collated, latent_space, sounds
     from kernel.runner.device import Machine
+    from kernel.runner.space import collated, latent_space
+    from kernel_audio_training.batches import sounds
 
     options = {"task": {"path": str(tones), "sample_rate": RATE, "seconds": SAMPLES / RATE}}
     options["codec"] = {"std": 0.1}

@@ -12,11 +12,11 @@ import soundfile
 import torch
 
 from kernel import Batch
-from kernel.config import TrainConfig
 from kernel.registry import Registry
 from kernel.runner.device import Machine
-from kernel.runner.plan import plan_training
-from kernel.runner.training import Trainer
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.plan import plan_training
+from kernel_audio_training.trainer import Trainer
 
 RATE, SECONDS = 8000, 0.25
 CODECS = {

@@ -15,11 +15,12 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from kernel.config import TrainConfig
 from kernel.registry import Registry
-from kernel.runner.batches import Feed, latent_space
 from kernel.runner.device import Machine
-from kernel.runner.plan import plan_training
+from kernel.runner.space import latent_space
+from kernel_audio_training.batches import Feed
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.plan import plan_training
 
 PARTS = "edm,dit,codec.conv,labelled,euler"
 TINY = ("backbone.width=32", "backbone.depth=1", "backbone.heads=2", "schedule.sigma_max=10")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel.cli import _progress
-from kernel.cli._progress import Bar
+from kernel.cli import progress
+from kernel.cli.progress import Bar
 
 
 def test_counts_are_shown_whole_and_measures_with_three_digits(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_lines_tell_of_the_progress_where_there_is_no_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     bar = Bar(what="training")
     bar.started(tmp_path, {})
     monkeypatch.setattr(bar._progress, "get_time", lambda: now)

@@ -7,8 +7,9 @@ from torch import Tensor
 from kernel import AudioSpec, Condition, ConditionSpec, Item, LatentSpace, LatentSpec, Task
 from kernel.config import RunConfig
 from kernel.errors import PluginError
-from kernel.runner.batches import collated, sounds
 from kernel.runner.device import Machine
+from kernel.runner.space import collated
+from kernel_audio_training.batches import sounds
 from kernel_plugins.tasks.unconditional import Unconditional
 
 SAMPLES = 6

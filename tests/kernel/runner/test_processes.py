@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernel.checkpoint import checksum
-from kernel.config import TrainConfig
 from kernel.errors import DeviceError, UsageError
 from kernel.runner import device
 from kernel.runner.device import Machine
-from kernel.runner.groups import Groups
 from kernel.runner.processes import ALONE, Processes, _messages
-from kernel.runner.training import Trainer
+from kernel_audio_training.checkpoints import checksum
+from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.groups import Groups
+from kernel_audio_training.trainer import Trainer
 
 
 @pytest.mark.parametrize(("batch", "count"), [(8, 1), (8, 4), (5, 2), (7, 7), (100, 13)])

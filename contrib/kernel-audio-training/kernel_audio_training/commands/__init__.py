@@ -1,0 +1,1 @@
+"""The subcommand of `kernel` that this distribution offers."""

@@ -1,0 +1,226 @@
+"""The items of a training: drawn ahead by worker processes, in an order that the seed decides."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from kernel.errors import KernelError
+from kernel.items import Item
+from kernel.kinds.task import Dataset
+from kernel.runner.processes import ALONE, Processes
+from kernel.seeds import generator, shuffled
+from kernel.trees import mapped
+from kernel_audio_training.config import TrainConfig
+
+__all__ = ["Loader", "micro_batches", "one_thread"]
+
+_ALIGNED = 64  # bytes; tensors in a buffer start at their multiples, which suits every dtype
+
+Asked = tuple[int, range]
+"""A step and the rows of it that are computed together."""
+
+
+def micro_batches(config: TrainConfig, processes: Processes = ALONE) -> list[range]:
+    """Return the rows of a step, out of range(batch), that this process computes together."""
+    own = processes.rows(config.batch)
+    size = config.micro_batch or len(own)
+    return [own[first : first + size] for first in range(0, len(own), size)]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as worker processes do: how sums are rounded depends on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Loader:
+    """Draws the items of a training's steps, ahead of time where there are worker processes.
+
+    Item `step * batch + row` of an endless sequence of shuffled epochs depends on the data, the
+    seed and that place alone. parts: the rows that each step asks for, in order. `skipped` counts
+    the sentences on items that others stood in for.
+    """
+
+    def __init__(self, data: Dataset, config: TrainConfig, parts: Sequence[range]) -> None:
+        self._items = _Items(data, config)
+        self._parts = tuple(parts)
+        self._steps = config.steps
+        self._workers = _usual_workers() if config.workers is None else config.workers
+        self._ahead: Iterator[Any] | None = None
+        self._due: Iterator[Asked] = iter(())
+        self._next: Asked | None = None
+        self._waited, self._since = 0.0, time.perf_counter()
+        self.skipped: Counter[str] = Counter()
+
+    def items(self, step: int, rows: range) -> list[Item]:
+        """Return the items of a step that stand in `rows`.
+
+        The first call begins the sequence of steps; what is asked for out of turn is drawn in this
+        process. Raises what the data set raises.
+        """
+        began = time.perf_counter()
+        if self._workers and self._ahead is None and rows == self._parts[0]:
+            self._begin(step)
+        if self._ahead is not None and self._next == (step, rows):
+            self._next = next(self._due, None)
+            drawn = next(self._ahead)
+            found = drawn.items() if isinstance(drawn, _Packed) else drawn
+        else:
+            with one_thread():
+                found = self._items.draw((step, rows))
+        self._waited += time.perf_counter() - began
+        if isinstance(found, KernelError):
+            raise found
+        items = cast("list[Item]", found)
+        self.skipped.update(each for item in items for each in item.skipped)
+        return items
+
+    def indices(self, step: int) -> list[int]:
+        """Return the indices in the data set of all items of a step."""
+        return self._items.indices(step)
+
+    def waiting(self) -> float:
+        """Return the share of the time since the last call that was spent in `items`."""
+        now = time.perf_counter()
+        share = self._waited / max(now - self._since, 1e-9)
+        self._waited, self._since = 0.0, now
+        return share
+
+    def close(self) -> None:
+        """End the worker processes."""
+        # torch's iterator ends them when it is deleted.
+        self._ahead = self._next = None
+
+    def _begin(self, step: int) -> None:
+        from torch.utils.data import DataLoader
+
+        def asked() -> Iterator[Asked]:
+            return ((each, rows) for each in range(step, self._steps) for rows in self._parts)
+
+        # A fork shares the sounds in memory; elsewhere the data set is pickled.
+        forks = "fork" in multiprocessing.get_all_start_methods()
+        loader: Any = DataLoader(
+            cast("Any", self._items),
+            batch_size=None,
+            sampler=asked(),
+            num_workers=self._workers,
+            collate_fn=_same,
+            worker_init_fn=_begin_worker,
+            multiprocessing_context="fork" if forks else "spawn",
+            # By default it would draw from the generator of the networks' dropout.
+            generator=torch.Generator(),
+        )
+        self._due = asked()
+        self._next = next(self._due, None)
+        self._ahead = iter(loader)
+
+
+class _Items:
+    """A map from a step and its rows to their items, packed for the way between processes."""
+
+    def __init__(self, data: Dataset, config: TrainConfig) -> None:
+        self._data = data
+        self._seed, self._batch = config.seed, config.batch
+
+    def __getitem__(self, asked: Asked) -> _Packed | KernelError:
+        try:
+            return _Packed(self.draw(asked))
+        except KernelError as error:
+            # torch would raise it with a traceback for its message.
+            return error
+
+    def draw(self, asked: Asked) -> list[Item]:
+        step, rows = asked
+        return [self._item(step * self._batch + row) for row in rows]
+
+    def indices(self, step: int) -> list[int]:
+        return [self._index(step * self._batch + row) for row in range(self._batch)]
+
+    def _index(self, place: int) -> int:
+        epoch, index = divmod(place, len(self._data))
+        return shuffled(index, len(self._data), self._seed, "epoch", epoch)
+
+    def _item(self, place: int) -> Item:
+        return self._data.item(
+            self._index(place),
+            generator(self._seed, "example", place),
+        )
+
+
+class _Packed:
+    """Items with all their tensors in one buffer: one piece of shared memory for a batch."""
+
+    def __init__(self, items: list[Item]) -> None:
+        found: list[Tensor] = []
+
+        def taken(tensor: Tensor) -> Tensor:
+            found.append(tensor.contiguous())
+            return tensor.new_empty(tensor.shape, device="meta")
+
+        self._items = mapped(taken, items)
+        self._buffer = torch.empty(sum(map(_room, found)), dtype=torch.uint8)
+        start = 0
+        for each in found:
+            self._buffer[start : start + each.nbytes] = each.reshape(-1).view(torch.uint8)
+            start += _room(each)
+
+    def items(self) -> list[Item]:
+        start = 0
+
+        def given(meta: Tensor) -> Tensor:
+            nonlocal start
+            flat = self._buffer[start : start + meta.nbytes].view(meta.dtype)
+            start += _room(meta)
+            return flat.view(meta.shape)
+
+        return cast("list[Item]", mapped(given, self._items))
+
+
+def _room(tensor: Tensor) -> int:
+    return -(-tensor.nbytes // _ALIGNED) * _ALIGNED
+
+
+def _usual_workers() -> int:
+    """Return half of the cores that this process may use, at most 4.
+
+    A daemon, such as a process of a pool, may not have children.
+    """
+    if multiprocessing.current_process().daemon:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(4, (cores or 1) // 2)
+
+
+def _same(packed: Any) -> Any:
+    return packed
+
+
+def _begin_worker(number: int) -> None:
+    """Leave the signals to the training, which may need a batch to end a step.
+
+    They go to all processes of a terminal or a job. A second SIGTERM ends a worker.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, once)
