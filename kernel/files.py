@@ -94,7 +94,7 @@ def claimed(folder: Path, doing: str) -> Iterator[None]:
         raise output_error(folder, error) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # workers would inherit a flock
         except BlockingIOError:
             file.seek(0)
             raise OutputError(

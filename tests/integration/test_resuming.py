@@ -81,9 +81,10 @@ def test_what_may_not_change_is_named(begun: Path) -> None:
 
 def test_a_folder_that_another_process_holds_is_refused(begun: Path) -> None:
     hold = (
-        "import sys, pathlib; from kernel.files import claimed\n"
+        "import os, sys, pathlib; from kernel.files import claimed\n"
         "with claimed(pathlib.Path(sys.argv[1]), 'being trained'):\n"
-        "    print('held', flush=True); sys.stdin.read()"
+        "    if os.fork(): print('held', flush=True)\n"
+        "    sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", hold, str(begun)],
@@ -98,13 +99,14 @@ def test_a_folder_that_another_process_holds_is_refused(begun: Path) -> None:
     with pytest.raises(OutputError, match=rf"is being trained by process {other.pid} on .*; wait"):
         kernel.train(resume=begun)
     assert half.exists()
-    # The lock of a process that is killed is free.
+    # The lock of a process that is killed is free, even while its workers live.
     other.kill()
-    other.communicate()
+    other.wait()
     assert (begun / ".lock").exists()
     kernel.train(resume=begun)
     assert not (begun / ".lock").exists()
     assert not half.exists()
+    other.communicate()
 
 
 def test_a_folder_that_was_made_to_be_held_goes_again(tmp_path: Path) -> None:
