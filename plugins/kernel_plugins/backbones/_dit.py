@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
@@ -47,17 +47,17 @@ class Block(nn.Module):
         modulation: Tensor,
         rotary: tuple[Tensor, Tensor],
         heard: Tensor | None,
-        memories: Iterator[Memory],
+        memory: Memory | None,
         mask: Tensor | None,
     ) -> Tensor:
         """Return the next tokens. x, result: [B, N, width]; modulation: [6, B, 1, width].
 
-        heard: true for tokens to attend to, bool [B, 1, 1, N]; memories, mask: the sequence's.
+        heard: true for tokens to attend to, bool [B, 1, 1, N]; memory, mask: the sequence's.
         """
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = modulation.unbind(0)
         x = x + gate * self._drop(self.attention(modulate(x, shift, scale), rotary, heard))
         if self.cross is not None:
-            x = x + self._drop(self.cross(normalise(x), next(memories), mask))
+            x = x + self._drop(self.cross(normalise(x), memory, mask))
         hidden = F.gelu(self.expand(modulate(x, shift_mlp, scale_mlp)), approximate="tanh")
         return x + gate_mlp * self._drop(self.contract(hidden))
 
@@ -118,8 +118,8 @@ class DitNetwork(Conditioned):
         rotary, attended = self.rotary(grid), heard(condition.padding(1), grid)
         memories = iter(condition.memories)
         for index, block in enumerate(self.blocks):
-            six = modulation[6 * index : 6 * index + 6]
-            tokens = block(tokens, six, rotary, attended, memories, condition.mask)
+            six, memory = modulation[6 * index : 6 * index + 6], next(memories, None)
+            tokens = block(tokens, six, rotary, attended, memory, condition.mask)
         shift, scale = modulation[-2:].unbind(0)
         return self._latent(self.out(modulate(tokens, shift, scale)), x.shape).type_as(x)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -82,7 +82,7 @@ class Attention(nn.Module):
         self.cross = CrossAttention(channels, options.heads, memory) if memory else None
 
     def forward(
-        self, x: Tensor, padding: Tensor | None, memories: Iterator[Memory], mask: Tensor | None
+        self, x: Tensor, padding: Tensor | None, memory: Memory | None, mask: Tensor | None
     ) -> Tensor:
         """Return `x` plus the attended values. x, result: [B, channels, *S]."""
         audible = heard(padding, x.shape[2:])
@@ -90,7 +90,7 @@ class Attention(nn.Module):
         x = x + attended.transpose(1, 2).reshape(x.shape)
         if self.cross is None or self.norm_cross is None:
             return x
-        told: Tensor = self.cross(tokens(self.norm_cross(x, padding)), next(memories), mask)
+        told: Tensor = self.cross(tokens(self.norm_cross(x, padding)), memory, mask)
         return x + told.transpose(1, 2).reshape(x.shape)
 
 
@@ -112,12 +112,12 @@ class Stage(nn.Module):
         x: Tensor,
         embedded: Tensor,
         padding: Tensor | None,
-        memories: Iterator[Memory],
+        memory: Memory | None,
         mask: Tensor | None,
     ) -> Tensor:
         """Return [B, outputs, *S]. x: [B, inputs, *S]; embedded: [B, embedding]."""
         x = self.block(x, embedded, padding)
-        return x if self.attention is None else self.attention(x, padding, memories, mask)
+        return x if self.attention is None else self.attention(x, padding, memory, mask)
 
 
 class Up(nn.Module):
@@ -200,22 +200,28 @@ class UnetNetwork(Conditioned):
         embedded = self.noise(c_noise, condition.vector)
         first = self.embed(self.patches(silenced(x, condition.padding(0))))
         h = add_beside(first, x, condition)
-        sequence, skips = (iter(condition.memories), condition.mask), []
+        memories, skips = iter(condition.memories), []
+
+        def pass_on(stage: nn.Module, h: Tensor, padding: Tensor | None) -> Tensor:
+            memory = None if stage.attention is None else next(memories, None)
+            following: Tensor = stage(h, embedded, padding, memory, condition.mask)
+            return following
+
         for level, stages in enumerate(self.down):
             if level > 0:
                 h = self.shrink[level - 1](silenced(h, condition.padding(level)))
             padding = condition.padding(1 + level)
             for stage in cast(nn.ModuleList, stages):
-                h = stage(h, embedded, padding, *sequence)
+                h = pass_on(stage, h, padding)
                 skips.append(h * 0.5**0.5)
         for stage in self.middle:
-            h = stage(h, embedded, padding, *sequence)
+            h = pass_on(stage, h, padding)
         for level, stages in enumerate(self.up):
             padding = condition.padding(len(self.up) - level)
             if level > 0:
                 h = self.grow[level - 1](h, padding)
             for stage in cast(nn.ModuleList, stages):
-                h = stage(torch.cat([h, skips.pop()], dim=1), embedded, padding, *sequence)
+                h = pass_on(stage, torch.cat([h, skips.pop()], dim=1), padding)
         h = self.out(silenced(F.silu(self.norm(h, padding)), padding))
         return crop(unfolded(h, self.patch), x.shape[2:]).type_as(x)
 

@@ -181,6 +181,18 @@ def test_a_cache_encodes_each_recording_once_and_leaves_no_trace(
     assert "wrapper" not in manifest(cached)["plugins"]
 
 
+def test_checkpointed_activations_change_no_weight_and_leave_no_trace(
+    kernel: Any, tones: Path, tmp_path: Path
+) -> None:
+    weights = []
+    for plugins in ((), ("activation-checkpointing",)):
+        whole = base(kernel, tones, tmp_path, "dit", *plugins)
+        weights.append((whole / "model" / "model.safetensors").read_bytes())
+        assert "wrapper" not in manifest(whole)["plugins"]
+        shutil.rmtree(whole)
+    assert weights[0] == weights[1]
+
+
 def test_a_wrapper_that_wraps_nothing_is_refused(kernel: Any, tones: Path, tmp_path: Path) -> None:
     whole = base(kernel, tones, tmp_path, "plain")
     words = ("train", "--model", whole / "model", "--out", tmp_path / "none", "--plugins")
