@@ -97,6 +97,10 @@ def _link_libraries(site: Path) -> None:
             (site / place.name).symlink_to(place)
 
 
+TOOLS = [ROOT / "contrib" / name for name in ("kernel-audio-training", "kernel-audio-testing")]
+"""The trainer, and the conformance kit, which needs it."""
+
+
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Environment]:
     """Return a function that makes an environment with nothing of ours."""
@@ -105,9 +109,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Env
 
 @pytest.fixture(scope="session")
 def clean(environment: Callable[[str], Environment]) -> Environment:
-    """Return an environment with kernel-audio and its conformance kit, and nothing else of ours."""
+    """Return an environment with kernel-audio, trainer and conformance kit, and nothing else."""
     made = environment("clean")
-    made.pip("install", *made.wheels(ROOT, ROOT / "contrib" / "kernel-audio-testing"))
+    made.pip("install", *made.wheels(ROOT, *TOOLS))
     return made
 
 

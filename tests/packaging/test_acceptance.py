@@ -17,6 +17,8 @@ import pytest
 import soundfile
 from packaging.requirements import Requirement
 
+from tests.packaging.conftest import TOOLS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,8 +106,7 @@ def small(line: str, name: str) -> list[str]:
 def typed(environment: Callable[[str], Any]) -> tuple[Any, dict[str, list[Path]]]:
     """Return an environment in which all commands were typed, and the runs of each section."""
     fresh = environment("examples")
-    kit = ROOT / "contrib" / "kernel-audio-testing"
-    fresh.pip("install", *fresh.wheels(ROOT, kit, ROOT / "plugins"))
+    fresh.pip("install", *fresh.wheels(ROOT, *TOOLS, ROOT / "plugins"))
     (fresh.work / "tests").symlink_to(ROOT / "tests")
     (fresh.work / "driver.py").write_text(DRIVER, "utf-8")
     sounds(fresh.work)

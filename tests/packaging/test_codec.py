@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.packaging.conftest import TOOLS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +43,7 @@ def test_a_codec_is_installed_elsewhere_and_so_are_networks_that_were_trained_on
     environment: Callable[[str], Any], tones: Path
 ) -> None:
     first, second = map(environment, ("first", "second"))
-    ours = first.wheels(ROOT, ROOT / "plugins", ROOT / "contrib" / "kernel-audio-testing")
+    ours = first.wheels(ROOT, ROOT / "plugins", *TOOLS)
     first.pip("install", *ours)
     labs = []
     for name, kind in (("vae", "codec"), ("elbo", "recipe")):
