@@ -21,7 +21,7 @@ class Item:
     samples are not padding, None for all. vector: [V]. sequence: [L, W], any number of rows.
     aligned, origin: audio [C, samples], brought into the latent space with the clean sound, so that
     all three have the same scale. `Task.collate` makes the condition of a batch from its items.
-    skipped: sentences on items that could not be read, in whose place this one is.
+    skipped: sentences on unreadable items that this one stands in for. name: its file, in messages.
     """
 
     samples: int
@@ -32,6 +32,7 @@ class Item:
     aligned: Tensor | None = None
     origin: Tensor | None = None
     skipped: tuple[str, ...] = ()
+    name: str | None = None
 
 
 @attrs.frozen(eq=False)
@@ -78,9 +79,8 @@ class Request:
 
         sample_rate: the model's, which is that of the audio where the request names none.
         """
-        rate = self.sample_rate or sample_rate
-        told = (self.text, self.given, self.reference, self.spans)
-        return Sound(self.name, audio, rate, *told, subtype=self.subtype, notes=notes)
+        told = (self.sample_rate or sample_rate, self.text, self.given, self.reference, self.spans)
+        return Sound(self.name, audio, *told, subtype=self.subtype, notes=notes)
 
 
 Making = Generator[list[Window], list["Tensor"], list[Sound]]

@@ -15,6 +15,7 @@ import kernel
 from kernel.errors import LockError, OutputError, UsageError
 from kernel.files import claimed
 from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.execution import HALF, check_folder
 
 Training = Callable[..., TrainConfig]
 
@@ -107,6 +108,22 @@ def test_a_folder_that_another_process_holds_is_refused(begun: Path) -> None:
     assert not (begun / ".lock").exists()
     assert not half.exists()
     other.communicate()
+
+
+def test_what_a_killed_process_left_half_written_goes(begun: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    halves = [
+        begun / f".model{HALF}1a2b3c4d" / "model.toml",
+        begun / f".history.jsonl{HALF}1a2b3c4d",
+        begun / "samples" / f".00000002{HALF}1a2b3c4d" / "00.wav",
+        other / f".train.json{HALF}1a2b3c4d",
+    ]
+    for each in halves:
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_text("ha")
+    kernel.train(resume=begun)
+    assert not list(begun.rglob(f"*{HALF}*"))
+    check_folder(other, resume=False)
 
 
 def test_a_folder_that_was_made_to_be_held_goes_again(tmp_path: Path) -> None:

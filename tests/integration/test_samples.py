@@ -73,12 +73,17 @@ def test_samples_change_nothing_and_are_those_of_a_run_of_the_model(
         assert (sample - sound).abs().max() < 0.02 * sound.abs().max()
 
 
-def test_a_resumed_training_makes_the_same_samples(train: Train, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["checkpoint", "sound"])
+def test_a_resumed_training_makes_the_same_samples(
+    train: Train, tmp_path: Path, moment: str
+) -> None:
     given = {"sample_every": 2, "sample_count": 1, "sampling_steps": 2, "checkpoint_every": 2}
     whole = train(tmp_path / "whole", steps=4, **given)
     cut = tmp_path / "cut"
     with pytest.raises(ZeroDivisionError):
-        train(cut, [Fails()], steps=4, **given)
+        train(cut, [Fails(moment)], steps=4, **given)
+    assert (cut / "checkpoints" / "00000004").is_dir()
+    assert (cut / "samples" / "00000004").is_dir() == (moment == "sound")
     train(cut, steps=4, **given)
     one, other = (
         [path.read_bytes() for path in sorted(each.glob("samples/*/*.wav"))]
@@ -89,7 +94,15 @@ def test_a_resumed_training_makes_the_same_samples(train: Train, tmp_path: Path)
 
 
 class Fails(Ears):
-    """An observer that ends the training at a sound of step 4, as a crash would."""
+    """An observer that ends the training at step 4, as a crash would."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__()
+        self.moment = moment
+
+    def checkpoint(self, path: Path) -> None:
+        if self.moment == "checkpoint" and path.name == "00000004":
+            raise ZeroDivisionError
 
     def sound(self, sound: Sound, entry: dict[str, Any]) -> None:
         if entry["step"] == 4:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,8 @@ import torch
 from kernel import InputError, Item
 from kernel.errors import DeviceError
 from kernel.runner.libraries import guarded
+from kernel.runner.processes import Processes
+from kernel.seeds import derive
 from kernel_audio_training.config import TrainConfig
 from kernel_audio_training.loading import Loader, _Packed, micro_batches
 
@@ -146,6 +149,41 @@ def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
     drawn(loader(Data(), workers=1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Named(Data):
+    def item(self, index: int, generator: torch.Generator) -> Item:
+        return attrs.evolve(super().item(index, generator), name=f"take-{index}.wav")
+
+
+def test_items_of_a_step_are_known_by_their_names_or_their_numbers() -> None:
+    here = [len(item.sequence) for item in drawn(loader(Data(), workers=0))]
+    assert loader(Data()).names(2, range(3)) == [str(index) for index in here[8:11]]
+    tested = loader(Named(), workers=1)
+    tested.items(0, range(3))
+    assert tested.names(2, range(3)) == [f"take-{index}.wav" for index in here[8:11]]
+    tested.close()
+    # An item that has become unreadable hides no name of another.
+    assert loader(Bad()).names(0, range(4)) == [str(index) for index in here[:4]]
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers"), [("abcd", 4), ("aabb", 4), ("aaaa", 3), ("aaab", 4)]
+)
+def test_processes_of_a_machine_share_its_cores(
+    monkeypatch: pytest.MonkeyPatch, machines: str, workers: int
+) -> None:
+    class Among(Processes):
+        def sum(self, tensors: Sequence[torch.Tensor]) -> None:
+            for rank, name in enumerate(machines):
+                tensors[0][rank] = derive(0, name)
+
+    cores = "kernel_audio_training.loading.os.sched_getaffinity"
+    monkeypatch.setattr(cores, lambda process: set(range(24)), raising=False)
+    monkeypatch.setattr("kernel_audio_training.loading.platform.node", lambda: machines[3])
+    settings = config()
+    tested = Loader(Data(), settings, micro_batches(settings), Among(rank=3, count=4))
+    assert tested._workers == workers
 
 
 def test_waiting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import threading
@@ -63,7 +64,7 @@ class Data:
     def item(self, index: int, generator: torch.Generator) -> Item:
         audio = torch.ones(1, SAMPLES)
         audio[:, SAMPLES // 2 :] = 1000
-        return Item(SAMPLES, audio, SAMPLES // 2, torch.ones(2))
+        return Item(SAMPLES, audio, SAMPLES // 2, torch.ones(2), name=f"take-{index}.wav")
 
 
 class Slope(Recipe):
@@ -193,6 +194,9 @@ def test_an_interrupted_step_is_finished_and_kept(tmp_path: Path, number: signal
     finally:
         signal.signal(number, usual)
     assert kept(tmp_path) == ["2", "3"]
+    told = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in told] == [2, 3]
+    assert all("loss" in entry for entry in told)
     resumed, whole = trainer(checkpoint_every=2), trainer(checkpoint_every=2)
     resumed.resume(tmp_path)
     resumed.run(tmp_path)
@@ -281,12 +285,13 @@ def test_the_first_checkpoint_is_early(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_names_its_step_and_its_items(tmp_path: Path) -> None:
     tested: Any = trainer(steps=20, batch=12, checkpoint_every=3)
     tested.module.before = lambda k: k == 7 and tested.module.net.weight.data.fill_(torch.nan)
-    indices = [tested._feed.indices(7)[row] for row in range(8)]
+    names = tested._feed.names(7, range(8))
+    assert set(names) <= {"take-0.wav", "take-1.wav", "take-2.wav"}
     with pytest.raises(NumericalError) as caught:
         tested.run(tmp_path)
     assert str(caught.value).startswith(
         f"loss is not finite at step 8, which learnt from the items "
-        f"{', '.join(map(str, indices))} and 4 more of the data; the last good checkpoint is "
+        f"{', '.join(names)} and 4 more of the data; the last good checkpoint is "
         f"{tmp_path}/checkpoints/00000006; go on from there with kernel train --resume"
     )
 

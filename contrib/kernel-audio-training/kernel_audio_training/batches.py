@@ -64,8 +64,8 @@ class Feed:
         self._space = latent_space(
             assembly, assembly.task.samples, codec, machine, encoders(assembly, machine)
         )
-        self._loader = Loader(data, config, micro_batches(config, processes))
-        self.skipped, self.indices = self._loader.skipped, self._loader.indices
+        self._loader = Loader(data, config, micro_batches(config, processes), processes)
+        self.skipped, self.names = self._loader.skipped, self._loader.names
 
     def scalars(self) -> dict[str, float]:
         """Return what is reported of the time since the last call."""

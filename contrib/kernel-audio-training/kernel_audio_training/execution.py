@@ -35,6 +35,9 @@ from kernel_audio_training.trainer import Trainer
 HEARD = 4096
 """Items at most that a codec is fitted to before the first step."""
 
+HALF = ".partial-"
+"""A part of the name of what is not yet written whole."""
+
 
 def check_folder(folder: Path, resume: bool) -> None:
     """Check that a training may go to a folder, or go on in it.
@@ -43,7 +46,7 @@ def check_folder(folder: Path, resume: bool) -> None:
     """
     if not (folder / TRAINING).exists():
         found = sorted(folder.iterdir()) if folder.is_dir() else [folder] * folder.exists()
-        found = [each for each in found if each.name != CLAIM]
+        found = [each for each in found if each.name != CLAIM and HALF not in each.name]
         if found:
             raise OutputError(
                 f"{folder} is no folder of a training and {found[0]} is there already; choose "
@@ -59,8 +62,11 @@ def check_folder(folder: Path, resume: bool) -> None:
 
 def tidy(folder: Path) -> None:
     """Remove what a killed training left half written in a folder that this process holds."""
-    for partial in (*folder.glob(".*.partial-*"), *folder.glob("checkpoints/.*.partial-*")):
-        shutil.rmtree(partial, ignore_errors=True)
+    for partial in list(folder.rglob(f".*{HALF}*")):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def execute(

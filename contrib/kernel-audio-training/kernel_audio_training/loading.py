@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from kernel.errors import KernelError
 from kernel.items import Item
 from kernel.kinds.task import Dataset
 from kernel.runner.processes import ALONE, Processes
-from kernel.seeds import generator, shuffled
+from kernel.seeds import derive, generator, shuffled
 from kernel.trees import mapped
 from kernel_audio_training.config import TrainConfig
 
@@ -53,15 +54,22 @@ class Loader:
     """Draws the items of a training's steps, ahead of time where there are worker processes.
 
     Item `step * batch + row` of an endless sequence of shuffled epochs depends on the data, the
-    seed and that place alone. parts: the rows that each step asks for, in order. `skipped` counts
-    the sentences on items that others stood in for.
+    seed and that place alone. parts: the rows that each step asks for, in order. processes: those
+    that read beside this one. `skipped` counts the sentences on items that others stood in for.
     """
 
-    def __init__(self, data: Dataset, config: TrainConfig, parts: Sequence[range]) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        config: TrainConfig,
+        parts: Sequence[range],
+        processes: Processes = ALONE,
+    ) -> None:
         self._items = _Items(data, config)
         self._parts = tuple(parts)
         self._steps = config.steps
-        self._workers = _usual_workers() if config.workers is None else config.workers
+        usual = _usual_workers(_neighbours(processes))
+        self._workers = usual if config.workers is None else config.workers
         self._ahead: Iterator[Any] | None = None
         self._due: Iterator[Asked] = iter(())
         self._next: Asked | None = None
@@ -91,9 +99,13 @@ class Loader:
         self.skipped.update(each for item in items for each in item.skipped)
         return items
 
-    def indices(self, step: int) -> list[int]:
-        """Return the indices in the data set of all items of a step."""
-        return self._items.indices(step)
+    def names(self, step: int, rows: range) -> list[str]:
+        """Return the names of the items of a step that stand in `rows`, as they are drawn anew.
+
+        An item without a name has its index in the data set.
+        """
+        with one_thread():
+            return [self._items.name(step, row) for row in rows]
 
     def waiting(self) -> float:
         """Return the share of the time since the last call that was spent in `items`."""
@@ -149,8 +161,12 @@ class _Items:
         step, rows = asked
         return [self._item(step * self._batch + row) for row in rows]
 
-    def indices(self, step: int) -> list[int]:
-        return [self._index(step * self._batch + row) for row in range(self._batch)]
+    def name(self, step: int, row: int) -> str:
+        place = step * self._batch + row
+        with suppress(KernelError):
+            if name := self._item(place).name:
+                return name
+        return str(self._index(place))
 
     def _index(self, place: int) -> int:
         epoch, index = divmod(place, len(self._data))
@@ -196,15 +212,23 @@ def _room(tensor: Tensor) -> int:
     return -(-tensor.nbytes // _ALIGNED) * _ALIGNED
 
 
-def _usual_workers() -> int:
-    """Return half of the cores that this process may use, at most 4.
+def _neighbours(processes: Processes) -> int:
+    """Return how many of the processes run on this machine."""
+    machines = torch.zeros(processes.count, dtype=torch.int64)
+    machines[processes.rank] = derive(0, platform.node())
+    processes.sum([machines])
+    return int((machines == machines[processes.rank]).sum())
 
-    A daemon, such as a process of a pool, may not have children.
+
+def _usual_workers(processes: int = 1) -> int:
+    """Return half of this process's share of the cores that it may use, at most 4.
+
+    processes: how many share them. A daemon, such as a process of a pool, may not have children.
     """
     if multiprocessing.current_process().daemon:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(4, (cores or 1) // 2)
+    return min(4, (cores or 1) // (2 * processes))
 
 
 def _same(packed: Any) -> Any:

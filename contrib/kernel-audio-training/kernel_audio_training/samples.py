@@ -66,6 +66,10 @@ class Samples:
             assembly, assembly.condition, network, codec, machine, companion=companion
         )
 
+    def there(self, folder: Path, step: int) -> bool:
+        """Return whether the samples of a step were made."""
+        return (folder / FOLDER / f"{step:08d}").exists()
+
     def make(self, folder: Path, step: int, exports: Mapping[str, Tensor]) -> None:
         """Write the sounds of the `backbone` into `samples/STEP`, in place of any there.
 

@@ -48,6 +48,9 @@ from kernel_audio_training.watch import Validation, watching
 EARLY = 10
 """The step of the first checkpoint, so that whatever is wrong with checkpoints is known early."""
 
+NAMED = 8
+"""How many items of a batch are named at most."""
+
 
 class Trainer:
     """Trains what an assembly's recipe builds, from step 0 or from a checkpoint.
@@ -189,9 +192,13 @@ class Trainer:
         # The steps after a resumed checkpoint are written anew.
         history = [each for each in map(json.loads, lines) if each["step"] <= self.step]
         began, saved, whole = time.monotonic(), self.step, True
+        # A kill may come between a checkpoint and its samples.
+        lost = self._due(config.sample_every) and not self._samples.there(folder, self.step)
         self._restart()
         self._check_equal(folder)
         try:
+            if self.step and lost:
+                self._sample(folder)
             while self.step < config.steps:
                 whole = False
                 with _uninterrupted():
@@ -210,8 +217,7 @@ class Trainer:
                         with _uninterrupted():
                             scalars |= self._validated(folder)
                             whole = True
-                    seconds = round(time.monotonic() - began, 2)
-                    history.append({"step": self.step, **scalars, "seconds": seconds})
+                    history.append(self._entry(scalars, began))
                     for observer in self._observers:
                         observer.step(self.step, config.steps, scalars)
                 if self._due(config.snapshot_every):
@@ -220,13 +226,13 @@ class Trainer:
                     self._save(folder, history)
                     saved = self.step
                 if sampled:
-                    weights = sharded.whole(self._kept.watched or self.exports.state_dict())
-                    if self._processes.first:
-                        self._samples.make(folder, self.step, weights)
+                    self._sample(folder)
                 if reported:
                     self._restart()
         except KeyboardInterrupt:
             if whole and self.step > saved:
+                if not history or history[-1]["step"] < self.step:
+                    history.append(self._entry(self._scalars(folder), began))
                 self._save(folder, history)
                 saved = self.step
             raise KeyboardInterrupt(
@@ -276,6 +282,16 @@ class Trainer:
         """Begin to measure what the next report says."""
         self._report.restart()
         self._feed.scalars()
+
+    def _entry(self, scalars: Mapping[str, float], began: float) -> dict[str, float]:
+        """Return the line of the history on this step."""
+        return {"step": self.step, **scalars, "seconds": round(time.monotonic() - began, 2)}
+
+    def _sample(self, folder: Path) -> None:
+        """Make the samples of this step."""
+        weights = sharded.whole(self._kept.watched or self.exports.state_dict())
+        if self._processes.first:
+            self._samples.make(folder, self.step, weights)
 
     def _validated(self, folder: Path) -> dict[str, float]:
         with watching(self.module, self.exports, self._kept.watched):
@@ -334,9 +350,9 @@ class Trainer:
     def _diverged(self, what: str, folder: Path, step: int | None = None) -> NumericalError:
         learnt = ""
         if step is not None:
-            indices = self._feed.indices(step - 1)
-            items = ", ".join(map(str, indices[:8]))
-            more = f" and {len(indices) - 8} more" * (len(indices) > 8)
+            batch = self._config.batch
+            items = ", ".join(self._feed.names(step - 1, range(min(batch, NAMED))))
+            more = f" and {batch - NAMED} more" * (batch > NAMED)
             learnt = f", which learnt from the items {items}{more} of the data"
         rate = f"--learning-rate {self._config.learning_rate / 2:g}"
         whole = " --precision float32" * (self._config.precision != "float32")

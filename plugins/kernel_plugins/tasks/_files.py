@@ -52,9 +52,10 @@ class Files:
     paths: Sequence[Path]
     labels: Sequence[str] | None = None
     facts: None = None
+    names: list[str] = attrs.field(init=False)
 
-    @property
-    def names(self) -> list[str]:
+    @names.default
+    def _below(self) -> list[str]:
         """Return the path of each file relative to the folder, or its whole path outside of it."""
         folder = self.place
         return [

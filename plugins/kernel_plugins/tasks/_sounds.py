@@ -99,7 +99,7 @@ class Sounds:
         valid = length if self._task.mask_padding else None
         vectors = self._vectors
         vector = None if vectors is None else vectors[self._codes[number]].clone()
-        return Item(wanted, audio, valid, vector)
+        return Item(wanted, audio, valid, vector, name=self._source.names[number])
 
     def _load(self, number: int) -> tuple[Tensor, float, int]:
         """Return a sound at the task's rate and level, and the seconds and the rate of its file."""

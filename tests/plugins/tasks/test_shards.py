@@ -72,6 +72,15 @@ def test_shards_give_the_items_of_the_folder(folder: Path, size: int) -> None:
     )
 
 
+def test_items_have_the_names_of_their_files(folder: Path) -> None:
+    task(folder).shard(folder.parent / "shards", 10_000)
+    table = folder.parent / "t.csv"
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.flac"))
+    table.write_text("\n".join(["path,label", *(f"{path},x" for path in paths)]))
+    for made in (task(folder), task(folder, manifest=table), task(folder.parent / "shards")):
+        assert [item.name for item in items(made)] == paths
+
+
 def test_shards_are_tar_files_like_any_others_and_may_be_indexed_again(folder: Path) -> None:
     out = folder.parent / "shards"
     task(folder).shard(out, 5000)
