@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
@@ -223,8 +223,7 @@ def command_of(name: str, registry: Registry | None) -> Command:
     if not registry.find(f"command.{name}"):
         raise UsageError(absent(name) or f"no distribution offers the command {name!r}")
     info = registry.pick(name, "command")
-    found: Command = configure(registry.load(info), info, {})
-    return found
+    return cast("Command", configure(registry.load(info), info, {}))
 
 
 def absent(command: str) -> str:
@@ -305,8 +304,8 @@ def train(
 
     settings: those of `kernel_audio_training.train`. Raises KernelError.
     """
-    made: Training = command_of("train", registry).call(plugins, registry=registry, **settings)
-    return made
+    trainer = command_of("train", registry)
+    return cast(Training, trainer.call(plugins, registry=registry, **settings))
 
 
 def evaluate(
@@ -322,8 +321,7 @@ def evaluate(
     file for a file; `options`; `device` and the other fields of Settings. Raises KernelError.
     """
     scorer = command_of("evaluate", registry)
-    record: dict[str, Any] = scorer.call(sounds, plugins, registry=registry, **settings)
-    return record
+    return cast("dict[str, Any]", scorer.call(sounds, plugins, registry=registry, **settings))
 
 
 def settled(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from kernel._scan import distribution
@@ -29,10 +28,13 @@ def preferences() -> dict[str, str]:
     """
     file = user_file()
     try:
-        given = tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        import tomllib
+
+        given = tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # bad TOML and bad UTF-8 too
         raise InputError(f"{file} cannot be read ({error}); mend it or remove it") from None
     prefer = given.pop("prefer", {})
     if given or not all(isinstance(each, str) for each in prefer.values()):
