@@ -95,7 +95,7 @@ def trained(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     cut = place / "cut.toml"
     cut.write_text(f"micro_batch = 1\n{settings.read_text()}")
     parts = place / "parts.toml"
-    parts.write_text(f"shard = true\n{settings.read_text()}")
+    parts.write_text(f'shard = "blocks"\n{settings.read_text()}')
     files = {"one": (1, settings), "two": (2, settings), "four": (4, settings), "three": (3, cut)}
     files["parts"] = (2, parts)
     folders = {name: place / name for name in files}
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_four_is_read_by_one_and_by_two(
     for folder in (second, third):
         shutil.copytree(first, folder)
     record = json.loads((third / "train.json").read_text())
-    record["config"]["shard"] = True
+    record["config"]["shard"] = "whole"
     (third / "train.json").write_text(json.dumps(record))
     words = "train", "--device", "cpu", "--resume"
     jobs = job(1, *words, first), job(2, *words, second), job(2, *words, third)

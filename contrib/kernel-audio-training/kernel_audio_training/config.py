@@ -63,8 +63,10 @@ class TrainConfig(Settings):
     optimizer_options: dict[str, Any] = Field(
         {}, description="options of the optimizer besides its rate and weight decay, e.g. betas"
     )
-    shard: bool = Field(
-        False, description="share weights, averages and moments out among the processes (FSDP2)"
+    shard: Literal["none", "whole", "blocks"] = Field(
+        "none",
+        description="share weights, averages and moments out among the processes (FSDP2); gather "
+        "the whole network at a time, or each block of it",
     )
     learning_rate: float = Field(5e-4, gt=0, description="peak learning rate, e.g. 1e-4")
     weight_decay: float = Field(0.01, ge=0, description="weight decay, as the optimizer takes it")

@@ -1,8 +1,8 @@
 """Weights, gradients, moments and averages shared out among processes by FSDP2.
 
-Each process holds a part of every parameter along its first axis. The recipe's module is one unit:
-its parameters are gathered before a forward or a backward pass and set free after it. Everything
-that is written is gathered first, so files are those of one process.
+Each process holds a part of every parameter along its first axis. The parameters of a unit are
+gathered before a forward or a backward pass of it and set free after that. Everything that is
+written is gathered first, so files are those of one process.
 """
 
 from __future__ import annotations
@@ -17,21 +17,38 @@ from kernel.runner.processes import Processes
 __all__ = ["common", "part", "shard", "whole"]
 
 
-def shard(module: nn.Module, device: str, processes: Processes) -> None:
+def shard(module: nn.Module, device: str, processes: Processes, blocks: bool = False) -> None:
     """Share out the parameters of a module among the processes, in place.
 
-    device: the kind of device that the module is on. Gradients are summed, not averaged.
+    device: the kind of device that the module is on. blocks: whether the members of its lists of
+    modules are units of their own, which have to be called as modules; the rest is one unit.
+    Gradients are summed, not averaged.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh(device, (processes.count,))
-    unit: Any = fully_shard(module, mesh=mesh, reshard_after_forward=True)
-    unit.set_gradient_divide_factor(1.0)
-    unit.set_force_sum_reduction_for_comms(True)
+    # Of nested units the inner ones come first.
+    for each in (*reversed(_blocks(module) if blocks else []), module):
+        unit: Any = fully_shard(each, mesh=mesh, reshard_after_forward=True)
+        unit.set_gradient_divide_factor(1.0)
+        unit.set_force_sum_reduction_for_comms(True)
     for name in ("prepare", "watch"):
         if callable(getattr(module, name, None)):
             register_fsdp_forward_method(module, name)
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    """Return the members of all lists of modules that have parameters, the outer ones first."""
+    found = [
+        member
+        for listed in module.modules()
+        if isinstance(listed, nn.ModuleList)
+        for member in listed
+        if not isinstance(member, nn.ModuleList | nn.ModuleDict)
+        and next(member.parameters(), None) is not None
+    ]
+    return list(dict.fromkeys(found))
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

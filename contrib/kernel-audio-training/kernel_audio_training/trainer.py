@@ -160,7 +160,7 @@ class Trainer:
         """
         if self._processes.count == 1:
             return self._run(folder)
-        if self._config.shard:
+        if self._config.shard != "none":
             self._share()
         with _uninterrupted(deliver=False) as self._signals:
             return self._run(folder)
@@ -178,7 +178,8 @@ class Trainer:
             # What FSDP2 has changed cannot be changed back.
             self._unshared = deepcopy(self.exports).cpu()
         moments = self._groups.moments()
-        sharded.shard(self.module, self._machine.device.type, self._processes)
+        blocks = self._config.shard == "blocks"
+        sharded.shard(self.module, self._machine.device.type, self._processes, blocks)
         self._groups = Groups(self._owner, self.module, self._config, parts=True)
         if self.step:
             self._groups.load(moments)
