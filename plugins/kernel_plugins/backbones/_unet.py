@@ -185,9 +185,12 @@ class UnetNetwork(Conditioned):
         self.out = zeroed(convolution(dims, width, latent.channels * area))
 
     def rates(self, padding: Tensor) -> Sequence[Tensor]:
-        """Return the padding at every level."""
-        whole = F.pad(padding, (0, -padding.shape[-1] % self.multiples[-1]), value=True)
-        levels = [coarser(whole, self.patch)]
+        """Return the padding at every level.
+
+        Every item ends with a whole position of the deepest level, as it does by itself.
+        """
+        deepest = coarser(padding, self.multiples[-1])
+        levels = [deepest.repeat_interleave(self.multiples[-1] // self.patch, -1)]
         for _ in self.shrink:
             levels.append(coarser(levels[-1], 2))
         return levels

@@ -103,14 +103,15 @@ def test_an_item_depends_neither_on_its_padding_nor_on_the_others(
 
 @each_backbone
 @each_latent
+@pytest.mark.parametrize("length", [14, 13])
 def test_whatever_holds_something_everywhere_is_as_without_a_mask(
-    backbone: str, bins: tuple[int, ...]
+    backbone: str, bins: tuple[int, ...], length: int
 ) -> None:
     network = build(backbone, (*bins, 14), SPEC)
     x, c_noise, padded_ones = padded(bins, 14)
-    item = alone(padded_ones, 2, 14)
-    found = call(network, x[2:], c_noise[2:], item)
-    plain = call(network, x[2:], c_noise[2:], attrs.evolve(item, valid=None))
+    item = alone(padded_ones, 2, length)
+    found = call(network, x[2:, ..., :length], c_noise[2:], item)
+    plain = call(network, x[2:, ..., :length], c_noise[2:], attrs.evolve(item, valid=None))
     torch.testing.assert_close(found, plain)
 
 
