@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, cast
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -21,7 +22,6 @@ from kernel.items import Item
 from kernel.kinds.task import Dataset
 from kernel.runner.processes import ALONE, Processes
 from kernel.seeds import derive, generator, shuffled
-from kernel.trees import mapped
 from kernel_audio_training.config import TrainConfig
 
 __all__ = ["Loader", "micro_batches", "one_thread"]
@@ -179,33 +179,43 @@ class _Items:
         )
 
 
+_Place = tuple[int, int, torch.dtype, tuple[int, ...]]
+"""Where a tensor lies in a buffer: its first byte and their number, its dtype and its shape."""
+
+
 class _Packed:
     """Items with all their tensors in one buffer: one piece of shared memory for a batch."""
 
     def __init__(self, items: list[Item]) -> None:
+        self._items: list[tuple[Item, dict[str, _Place]]] = []
         found: list[Tensor] = []
-
-        def taken(tensor: Tensor) -> Tensor:
-            found.append(tensor.contiguous())
-            return tensor.new_empty(tensor.shape, device="meta")
-
-        self._items = mapped(taken, items)
-        self._buffer = torch.empty(sum(map(_room, found)), dtype=torch.uint8)
         start = 0
-        for each in found:
-            self._buffer[start : start + each.nbytes] = each.reshape(-1).view(torch.uint8)
-            start += _room(each)
+        for item in items:
+            own: dict[str, _Place] = {}
+            for field in attrs.fields(type(item)):
+                value = getattr(item, field.name)
+                if isinstance(value, Tensor):
+                    found.append(value.contiguous())
+                    own[field.alias] = start, value.nbytes, value.dtype, tuple(value.shape)
+                    start += _room(value)
+            without: dict[str, Any] = dict.fromkeys(own)
+            self._items.append((attrs.evolve(item, **without), own))
+        self._buffer = torch.empty(start, dtype=torch.uint8)
+        for place, each in zip(self._places(), found, strict=True):
+            self._buffer[place[0] : place[0] + place[1]] = each.reshape(-1).view(torch.uint8)
 
     def items(self) -> list[Item]:
-        start = 0
+        found = []
+        for item, own in self._items:
+            tensors: dict[str, Any] = {name: self._at(*place) for name, place in own.items()}
+            found.append(attrs.evolve(item, **tensors))
+        return found
 
-        def given(meta: Tensor) -> Tensor:
-            nonlocal start
-            flat = self._buffer[start : start + meta.nbytes].view(meta.dtype)
-            start += _room(meta)
-            return flat.view(meta.shape)
+    def _places(self) -> Iterator[_Place]:
+        return (place for _, own in self._items for place in own.values())
 
-        return cast("list[Item]", mapped(given, self._items))
+    def _at(self, start: int, size: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+        return self._buffer[start : start + size].view(dtype).view(shape)
 
 
 def _room(tensor: Tensor) -> int:
