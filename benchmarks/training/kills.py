@@ -34,9 +34,7 @@ import torch
 import kernel
 
 PLUGINS = ("edm", "dit", "mel", "labelled", "euler")
-STEPS = 60
 SETTINGS: dict[str, Any] = {
-    "steps": STEPS,
     "batch": 4,
     "checkpoint_every": 4,
     "sample_every": 20,
@@ -91,8 +89,8 @@ def digests(folder: Path) -> dict[str, str]:
 class Forked:
     """Trainings by this process's children, for which torch is imported once."""
 
-    def __init__(self, data: Path, workers: int) -> None:
-        self._data, self._workers = data, workers
+    def __init__(self, data: Path, steps: int, workers: int) -> None:
+        self._data, self._settings = data, {**SETTINGS, "steps": steps, "workers": workers}
 
     def start(self, out: Path) -> int:
         """Begin or resume a training in a session of its own, and return its process."""
@@ -105,11 +103,11 @@ class Forked:
             os.dup2(log, 1)
             os.dup2(log, 2)
             if (out / "train.json").exists():
-                kernel.train(resume=out, workers=self._workers)
+                kernel.train(resume=out)
             else:
                 given = {f"{k}.{n}": v for k, own in OPTIONS.items() for n, v in own.items()}
                 given["task.path"] = str(self._data)
-                kernel.train(PLUGINS, options=given, out=out, workers=self._workers, **SETTINGS)
+                kernel.train(PLUGINS, options=given, out=out, **self._settings)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -121,10 +119,11 @@ class Forked:
 class Torchrun:
     """Trainings by two processes that torchrun starts."""
 
-    def __init__(self, data: Path, place: Path) -> None:
+    def __init__(self, data: Path, steps: int, place: Path) -> None:
         options = {**OPTIONS, "task": {**OPTIONS["task"], "path": str(data)}}
         lines = [f"plugins = {json.dumps(PLUGINS)}"]
-        lines += [f"{name} = {json.dumps(value)}" for name, value in SETTINGS.items()]
+        settings = {**SETTINGS, "steps": steps}
+        lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
         for kind, own in options.items():
             lines += [f"[options.{kind}]", *(f"{n} = {json.dumps(v)}" for n, v in own.items())]
         self._file = place / "settings.toml"
@@ -141,15 +140,16 @@ class Torchrun:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True).pid
 
 
-def members(session: int) -> list[int]:
-    """Return the living processes of a session, the first one first."""
-    found = []
+def family(pid: int) -> list[int]:
+    """Return a process and all processes below it, the first one first."""
+    parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            state, _, _, own = path.read_text().rpartition(")")[2].split()[:4]
-            if int(own) == session and state != "Z":
-                found.append(int(path.parent.name))
-    return sorted(found)
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:
+        found += sorted(child for child, parent in parents.items() if parent == each)
+    return found
 
 
 def ended(pid: int) -> int | None:
@@ -216,13 +216,10 @@ class Killer:
                 began = time.monotonic()
             time.sleep(0.0005)
         time.sleep(draws.uniform(0, WRITING) * aimed)
-        every = members(pid)
-        if self._several:
-            # Torchrun itself goes on, and has to end the other process.
-            ranks = [each for each in every if each != pid]
-            every = [draws.choice(ranks)] if first and ranks else every
-        elif first:
-            every = every[:1]
+        every = family(pid)
+        if first:
+            # Torchrun, the first of several, goes on and has to end what is left.
+            every = [draws.choice(every[1:] or every)] if self._several else every[:1]
         for each in every:
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
@@ -238,9 +235,9 @@ class Killer:
 def cases(given: argparse.Namespace, data: Path, place: Path) -> Iterator[tuple[str, Any, int]]:
     """Yield the name of each case, what starts its trainings, and its kills."""
     for workers in given.workers:
-        yield f"{workers} workers", Forked(data, workers), given.kills
+        yield f"{workers} workers", Forked(data, given.steps, workers), given.kills
     if given.torchrun:
-        yield "torchrun, 2 processes", Torchrun(data, place), given.torchrun
+        yield "torchrun, 2 processes", Torchrun(data, given.steps, place), given.torchrun
 
 
 def main() -> None:
@@ -248,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="for each number of workers")
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--torchrun", type=int, default=0, help="kills of two processes")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

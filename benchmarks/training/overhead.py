@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any, NamedTuple
 
 import soundfile
@@ -224,7 +224,7 @@ def whole(
 ) -> list[dict[str, Any]]:
     """Return the figures of whole trainings and loops with each number of workers."""
     ours: dict[int | None, list[float]] = {each: [] for each in workers}
-    theirs: dict[int, list[float]] = {each: [] for each in workers if each is not None}
+    theirs: dict[int | None, list[float]] = {each: [] for each in workers}
     waits: dict[int | None, list[float]] = {each: [] for each in workers}
     for _ in range(rounds):
         for each in workers:
@@ -237,8 +237,8 @@ def whole(
         {
             "workers": each,
             "kernel_ms": 100 * median(ours[each]),
-            "plain_ms": 100 * median(theirs[each]) if each is not None else None,
-            "data_wait": mean(waits[each]),
+            "plain_ms": 100 * median(theirs[each]) if theirs[each] else None,
+            "data_wait": median(waits[each]),
             "largest_wait": max(waits[each]),
         }
         for each in workers

@@ -1,18 +1,22 @@
 """Measure a training on shards of many tiny sounds: the time to its first step, and its memory.
 
-python benchmarks/shards.py /tmp/shards --items 1000000 --workers 2
+    python benchmarks/training/shards.py /tmp/shards --items 1000000 --workers 0 2
+
+The first training takes one step. The others have to end with the same weights, whatever the number
+of workers. The CPU time includes the import of the libraries.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import resource
-import shutil
 import tarfile
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy
 import soundfile
@@ -21,7 +25,7 @@ import kernel
 from kernel_plugins.tasks.unconditional import Unconditional
 
 RATE, SAMPLES, A_SHARD = 8000, 200, 50_000
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "task": {"sample_rate": RATE, "seconds": SAMPLES / RATE},
     "codec": {"n_fft": 64, "window": 64, "bands": 8, "hop": 16},
     "backbone": {"width": 32, "depth": 1, "heads": 2},
@@ -54,48 +58,61 @@ def make(folder: Path, items: int) -> None:
 
 
 class Watch(kernel.Observer):
-    """Prints the time and the memory at each report."""
+    """Prints the time and the memory at the reports of some steps."""
 
     began: float
+    every: int
 
     def step(self, index: int, total: int, scalars: dict[str, float]) -> None:
         """Print a line."""
+        if index % self.every:
+            return
         own, workers = (
             resource.getrusage(who).ru_maxrss / 1024
             for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
-        cpu = time.process_time()
+        seconds, cpu = time.monotonic() - self.began, time.process_time()
         print(
-            f"step {index}: {time.monotonic() - self.began:.1f} s, {cpu:.1f} s of CPU, "
+            f"  step {index}: {seconds:.1f} s, {cpu:.1f} s of CPU, "
             f"{own:.0f} MB, workers {workers:.0f} MB, waiting {scalars['data_wait']:.1%}"
         )
 
 
+def trained(folder: Path, out: Path, steps: int, workers: int) -> str:
+    """Train, and return a digest of the weights."""
+    options: dict[str, Any] = {
+        f"{kind}.{n}": value for kind, own in OPTIONS.items() for n, value in own.items()
+    }
+    options["task.path"] = str(folder)
+    print(f"{steps} steps, {workers} workers")
+    made = kernel.train(
+        ["edm", "dit", "mel", "labelled"],
+        options=options,
+        steps=steps,
+        workers=workers,
+        device="cpu",
+        out=out / f"{steps}-{workers}",
+        observers=[Watch(began=time.monotonic(), every=max(1, steps // 4))],
+    )
+    return hashlib.sha256((made.model / "model.safetensors").read_bytes()).hexdigest()
+
+
 def main() -> None:
     """Make the shards where they are not there, and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--steps", type=int, default=200)
     given = parser.parse_args()
     if not given.folder.exists():
         make(given.folder, given.items)
-    out = Path(tempfile.mkdtemp()) / "training"
-    options = {f"{kind}.{n}": value for kind, own in OPTIONS.items() for n, value in own.items()}
-    options["task.path"] = str(given.folder)
-    for steps in (1, given.steps):
-        watch = Watch(began=time.monotonic())
-        kernel.train(
-            ["edm", "dit", "mel", "labelled"],
-            options=options,
-            steps=steps,
-            workers=given.workers,
-            device="cpu",
-            out=out / str(steps),
-            observers=[watch],
-        )
-    shutil.rmtree(out.parent)
+    with tempfile.TemporaryDirectory() as out:
+        trained(given.folder, Path(out), 1, given.workers[0])
+        found = {
+            trained(given.folder, Path(out), given.steps, workers) for workers in given.workers
+        }
+    print("equal weights" if len(found) == 1 else "the weights differ")
 
 
 if __name__ == "__main__":
