@@ -2,12 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -349,52 +344,6 @@ def test_damaged_weights_are_one_sentence(tmp_path: Path, content: bytes | None)
         path.write_bytes(content)
     with pytest.raises(InputError, match="w.safetensors (are missing|cannot be read)"):
         read_tensors(path)
-
-
-@pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_weights(
-    train: Train, tones: Path, tmp_path: Path
-) -> None:
-    settings = tmp_path / "t.toml"
-    settings.write_text(
-        f"""
-        plugins = ["edm", "dit", "mel", "labelled"]
-        steps = 60
-        batch = 2
-        checkpoint_every = 5
-        device = "cpu"
-        [options.task]
-        path = {str(tones)!r}
-        sample_rate = 8000
-        seconds = 0.25
-        [options.codec]
-        bands = 12
-        n_fft = 256
-        window = 256
-        [options.backbone]
-        width = 32
-        depth = 1
-        heads = 2
-        """
-    )
-    kernel = Path(sys.executable).with_name("kernel")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    cut = tmp_path / "cut"
-    started = [kernel, "train", "-c", settings, "--out", cut]
-    process = subprocess.Popen(started, env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 90
-    while not checkpoints(cut) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    killed_at = int(checkpoints(cut)[-1].name)
-    assert 0 < killed_at < 60
-    assert not (cut / "model").exists()
-    subprocess.run([kernel, "train", "--resume", cut], check=True, env=environment)
-    whole = tmp_path / "whole"
-    subprocess.run([kernel, "train", "-c", settings, "--out", whole], check=True, env=environment)
-    assert same(weights(whole), weights(cut))
-    assert same(weights(whole, "optimizer"), weights(cut, "optimizer"))
 
 
 def test_a_training_starts_from_a_model_with_a_new_condition_and_frozen_parts(
