@@ -354,8 +354,11 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_good_checkpoint(
         return written(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match=r"^cannot write .*: no space is left on the device; f"):
+    with pytest.raises(OutputError, match=r"^cannot write .*: no space is left on ") as caught:
         tested.run(tmp_path)
+    assert str(caught.value).endswith(
+        f"; then kernel train --resume {tmp_path} goes on from step 2"
+    )
     assert OutputError.exit_code == 5
     assert [each.name for each in (tmp_path / "checkpoints").iterdir()] == ["00000002"]
     resumed = trainer(checkpoint_every=2)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from kernel.assembly import Assembly
-from kernel.errors import InputError, NumericalError, PluginError, UsageError
+from kernel.errors import InputError, NumericalError, OutputError, PluginError, UsageError
 from kernel.files import write_atomic
 from kernel.kinds.observer import Observer
 from kernel.kinds.recipe import RecipeModule
@@ -240,6 +240,10 @@ class Trainer:
                 f"at step {self.step} of {config.steps}; kernel train --resume {folder} goes on "
                 f"from step {saved}"
             ) from None
+        except OutputError as error:
+            raise OutputError(
+                f"{error}; then kernel train --resume {folder} goes on from step {saved}"
+            ) from error
         finally:
             self._feed.close()
         return next((each["loss"] for each in reversed(history) if "loss" in each), None)
