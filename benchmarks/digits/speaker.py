@@ -6,6 +6,7 @@ python benchmarks/digits/speaker.py nicolas runs/before runs/after --data ../sha
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import attrs
@@ -26,7 +27,8 @@ NEARLY, PERIODIC = 0.9, 0.6
 
 def timbre(spectra: Tensor) -> Tensor:
     """Return mean and deviation of each band over the active frames: [N, B, T] -> [N, 2 B]."""
-    level = torch.logsumexp(spectra * 0.23, 1, keepdim=True) / 0.23
+    decibel = 10 / math.log(10)
+    level = decibel * torch.logsumexp(spectra / decibel, 1, keepdim=True)
     active = level > level.amax(-1, keepdim=True) - ACTIVE
     count = active.sum(-1)
     mean = (spectra * active).sum(-1) / count
