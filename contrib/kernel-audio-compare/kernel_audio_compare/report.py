@@ -1,0 +1,320 @@
+"""What became of a grid: one record of every cell, as JSON, CSV and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import attrs
+
+from kernel.audio import read_audio
+from kernel.cli.table import table
+from kernel.files import write_atomic
+from kernel.record import write_json
+from kernel_audio_compare.figures import FEW, front, interval, mel_distance
+from kernel_audio_compare.grid import Cell, Grid, Group, Job
+
+__all__ = ["report", "tabulated", "written"]
+
+WIDTH = 80
+
+
+def written(grid: Grid) -> dict[str, Any]:
+    """Write `comparison.json` and `comparison.csv` into the folder of a grid; return the record."""
+    record = report(grid)
+    write_json(grid.folder / "comparison.json", record)
+    write_atomic(grid.folder / "comparison.csv", _csv(record).encode())
+    return record
+
+
+def report(grid: Grid) -> dict[str, Any]:
+    """Return the record of a grid, of the runs that are there.
+
+    name, axes   of the grid; axes: [{name, values}]
+    settings     that the cells share
+    cells        [{number, name, folder, values, group, status, sentence, ...}]; `status` is
+                 done, failed or missing. Of one that is done: steps, nfe, network_items,
+                 gradients, seconds, audio_seconds, real_time_factor (seconds of sampling for
+                 one of sound), stochastic, device, scores, distance, pareto, items
+    scores       [{name, scope, value, low, high, count, higher_is_better}]
+    distance     {value, low, high, count} in dB to the converged sounds, or None
+    groups       [{number, values, converged, note}]; converged: {name, steps, nfe, seconds,
+                 within}; `within` is the distance of the same with half of the steps
+    warnings     [sentence]
+    """
+    groups = {group.number: _converged(group) for group in grid.groups}
+    cells = [_cell(grid, cell, groups[cell.group]) for cell in grid.cells]
+    for group in grid.groups:
+        within = (groups[group.number].told or {}).get("within") or 0.0
+        members = [each for each in cells if each["group"] == group.number and each["distance"]]
+        points = [(each["nfe"], max(each["distance"]["value"], within)) for each in members]
+        for each, best in zip(members, front(points), strict=True):
+            each["pareto"] = best
+    return {
+        "name": grid.folder.resolve().name,
+        **grid.identity,
+        "cells": cells,
+        "groups": [
+            {
+                "number": group.number,
+                "values": dict(group.values),
+                "converged": groups[group.number].told,
+                "note": group.note or groups[group.number].note,
+            }
+            for group in grid.groups
+        ],
+        "warnings": _warnings(cells),
+    }
+
+
+@attrs.frozen
+class _Sounds:
+    """The converged sounds of a group in order, with their rate, and what the record says."""
+
+    audio: Sequence[tuple[Any, int]] = ()
+    told: Mapping[str, Any] | None = None
+    note: str = ""
+
+
+def _converged(group: Group) -> _Sounds:
+    if not group.runs:
+        return _Sounds()
+    records = [_record(run) for run in group.runs]
+    for run, record in zip(group.runs, records, strict=True):
+        if record is None:
+            why = _sentence(run) or "it is not made yet"
+            return _Sounds(note=f"the converged run {run.name} is missing: {why}")
+    best, half = (
+        [_audio(run, item) for item in told["items"]]
+        for run, told in zip(group.runs, records, strict=True)
+        if told
+    )
+    sampling = records[0]["sampling"] if records[0] else {}
+    told = {
+        "name": group.runs[0].name,
+        "steps": sampling["steps"],
+        "nfe": sampling["nfe"],
+        "seconds": sum(each["sampling"]["seconds"] for each in records if each),
+        "within": fmean(_distances(half, best)),
+    }
+    return _Sounds(best, told)
+
+
+def _cell(grid: Grid, cell: Cell, converged: _Sounds) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "number": cell.number,
+        "name": cell.name,
+        "folder": cell.folder.relative_to(grid.folder).as_posix(),
+        "values": dict(cell.values),
+        "group": cell.group,
+        "status": "missing",
+        "sentence": None,
+        "distance": None,
+        "pareto": None,
+        "scores": [],
+    }
+    record = _record(cell)
+    if record is None:
+        why = _sentence(cell)
+        return told | ({"status": "failed", "sentence": why} if why else {})
+    sampling, items = record["sampling"], record["items"]
+    audio_seconds = sum(item["seconds"] for item in items)
+    names = ("steps", "nfe", "network_items", "gradients", "seconds", "count")
+    told |= {name: sampling[name] for name in names}
+    told |= {
+        "status": "done",
+        "audio_seconds": round(audio_seconds, 4),
+        "real_time_factor": sampling["seconds"] / audio_seconds if audio_seconds else None,
+        "stochastic": cell.stochastic,
+        "device": " ".join(filter(None, (record["device"]["device"], record["device"]["name"]))),
+        "hashes": {_owner(each): each["hash"] for each in record["plugins"]},
+        "scores": [*_scores(record), *_scores(_afterwards(grid, cell))],
+        "items": [{key: item[key] for key in ("name", "file", "label")} for item in items],
+        "notes": record["warnings"],
+    }
+    if converged.audio and not cell.stochastic:
+        sounds = [_audio(cell, item) for item in items[: len(converged.audio)]]
+        told["distance"] = _mean(_distances(sounds, converged.audio))
+    return told
+
+
+def _record(job: Job) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads((job.folder / "run.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return told
+
+
+def _sentence(job: Job) -> str:
+    """Return why there is no run, "" where it is not made yet."""
+    if job.misfit or not job.failed.exists():
+        return job.misfit
+    return str(json.loads(job.failed.read_text("utf-8"))["sentence"])
+
+
+def _audio(job: Job, item: Mapping[str, Any]) -> tuple[Any, int]:
+    """Return a sound as it was made: a file that was too loud is scaled back up."""
+    audio, rate = read_audio(job.folder / item["file"])
+    return audio / item["gain"], rate
+
+
+def _distances(
+    sounds: Sequence[tuple[Any, int]], converged: Sequence[tuple[Any, int]]
+) -> list[float]:
+    return [
+        mel_distance(ours, theirs, rate)
+        for (ours, rate), (theirs, _) in zip(sounds, converged, strict=False)
+    ]
+
+
+def _mean(values: Sequence[float]) -> dict[str, Any]:
+    low, high = interval(values) or (None, None)
+    return {"value": fmean(values), "low": low, "high": high, "count": len(values)}
+
+
+def _afterwards(grid: Grid, cell: Cell) -> dict[str, Any]:
+    """Return the scores that a cell was given when it was made; none where it has none."""
+    if not grid.scoring.metrics or not grid.scores(cell).is_file():
+        return {"scores": [], "items": []}
+    scored: dict[str, Any] = json.loads(grid.scores(cell).read_text("utf-8"))["scored"]
+    return scored
+
+
+def _scores(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the scores of a record, those of items with intervals over the items."""
+    rows = []
+    for row in record["scores"]:
+        found = [item["scores"].get(row["name"]) for item in record["items"]]
+        values = [value for value in found if value is not None]
+        bounds = interval(values) if row["scope"] == "item" else None
+        low, high = bounds or (None, None)
+        keys = ("name", "scope", "value", "count", "higher_is_better")
+        rows.append({key: row[key] for key in keys} | {"low": low, "high": high})
+    return rows
+
+
+def _owner(plugin: Mapping[str, Any]) -> str:
+    return f"{plugin['kind']}.{plugin['name']}@{plugin['distribution']}"
+
+
+def _warnings(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    done = [each for each in cells if each["status"] == "done"]
+    said = []
+    devices = sorted({each["device"] for each in done})
+    if len(devices) > 1:
+        said.append(
+            f"the cells were made on {' and '.join(devices)}; their seconds cannot be compared"
+        )
+    hashes: dict[str, set[str]] = {}
+    for each in done:
+        for owner, digest in each["hashes"].items():
+            hashes.setdefault(owner, set()).add(digest)
+    for owner, found in sorted(hashes.items()):
+        if len(found) > 1:
+            said.append(f"{owner} changed between the cells; remove the older ones and start again")
+    counts = [each["distance"]["count"] for each in done if each["distance"]]
+    counts += [row["count"] for each in done for row in each["scores"] if row["scope"] == "item"]
+    if counts and min(counts) < FEW:
+        said.append(
+            f"{min(counts)} sounds are few: intervals of fewer than {FEW} are too narrow, and "
+            f"fewer than 5 have none; take more with --count"
+        )
+    return said
+
+
+def _columns(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of the columns and a value of each cell for each, for programs."""
+    axes = [axis["name"] for axis in record["axes"]]
+    plain = ["steps", "nfe", "network_items", "gradients", "seconds", "audio_seconds"]
+    plain += ["real_time_factor", "count", "stochastic", "pareto"]
+    scores = list(dict.fromkeys(s["name"] for cell in record["cells"] for s in cell["scores"]))
+    head = ["number", *axes, "status", "sentence", "folder", *plain]
+    head += ["distance_db", "distance_db.low", "distance_db.high"]
+    head += [f"{name}{end}" for name in scores for end in ("", ".low", ".high")]
+    rows = []
+    for cell in record["cells"]:
+        row = {key: cell.get(key) for key in ("number", "status", "sentence", "folder", *plain)}
+        measured = {"distance_db": cell["distance"] or {}}
+        measured |= {score["name"]: score for score in cell["scores"]}
+        for name, found in measured.items():
+            row |= {name: found.get("value")}
+            row |= {f"{name}.{end}": found.get(end) for end in ("low", "high")}
+        rows.append(row | cell["values"])
+    return head, rows
+
+
+def _csv(record: Mapping[str, Any]) -> str:
+    head, rows = _columns(record)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def tabulated(record: Mapping[str, Any]) -> str:
+    """Return a table of the cells that fits a terminal, with what did not fit named below."""
+    axes = [axis["name"] for axis in record["axes"]]
+    within = {
+        group["number"]: (group["converged"] or {}).get("within", 0) for group in record["groups"]
+    }
+    columns: list[tuple[str, list[str]]] = []
+    cells = record["cells"]
+    for name in axes:
+        columns.append((name.rpartition(".")[2], [str(cell["values"][name]) for cell in cells]))
+    columns.append(("NFE", [_number(cell.get("nfe")) for cell in cells]))
+    if any(cell["distance"] for cell in cells):
+        texts = [_measured(cell["distance"], within[cell["group"]]) for cell in cells]
+        front = ["*" if cell["pareto"] else "" for cell in cells]
+        columns.append(("distance dB", [f"{a} {b}" for a, b in zip(texts, front, strict=True)]))
+    columns.append(("seconds", [_number(cell.get("seconds")) for cell in cells]))
+    columns.append(("s/s", [_number(cell.get("real_time_factor")) for cell in cells]))
+    names = dict.fromkeys(score["name"] for cell in cells for score in cell["scores"])
+    for name in names:
+        found = [{score["name"]: score for score in cell["scores"]} for cell in cells]
+        columns.append((name, [_measured(each.get(name)) for each in found]))
+    shown, left = _fitting(columns, len(axes) + 1)
+    rows = [list(row) for row in zip(*(texts for _, texts in shown), strict=True)]
+    lines = [table([name for name, _ in shown], rows)]
+    if left:
+        lines.append(f"in comparison.csv as well: {', '.join(left)}")
+    if any(cell["pareto"] for cell in cells):
+        lines.append("* no other is nearer to the converged sounds with as few evaluations")
+    lines += [f"{cell['name']}: {cell['sentence']}" for cell in cells if cell["sentence"]]
+    return "\n".join(lines)
+
+
+def _fitting(
+    columns: Sequence[tuple[str, list[str]]], kept: int
+) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """Return the columns that fit, the first `kept` in any case, and the names of the others."""
+    shown: list[tuple[str, list[str]]] = []
+    left: list[str] = []
+    room = WIDTH
+    for index, (name, texts) in enumerate(columns):
+        room -= max(map(len, (name, *texts))) + 2
+        if room < -2 and index >= kept:
+            left.append(name)
+        else:
+            shown.append((name, texts))
+    return shown, left
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _measured(found: Mapping[str, Any] | None, within: float = 0.0) -> str:
+    if not found or found["value"] is None:
+        return ""
+    if found["value"] <= within:
+        return f"<{_number(within)}"
+    text = _number(found["value"])
+    if found["low"] is None:
+        return text
+    return f"{text} ({_number(found['low'])} to {_number(found['high'])})"
