@@ -9,7 +9,7 @@ of their distribution, beside `euler` with eta 1. Writes a part of docs/solvers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 import torch
@@ -57,14 +57,15 @@ def schedules() -> dict[str, Schedule]:
     return {name: schedule for name, schedule in found.items() if name != "optimised"}
 
 
-def deterministic(flow: Flow, steps: int) -> list[Cell]:
-    """Return the cells of the solvers without noise, Euler's first."""
+def deterministic(flow: Flow, steps: int, chosen: Mapping[str, Solver] | None = None) -> list[Cell]:
+    """Return the cells of the chosen solvers, of all without noise by default, Euler's first."""
     cells = []
+    chosen = chosen or solvers(stochastic=False)
     for grid, schedule in schedules().items():
         sigmas = schedule.sigmas(steps)
         euler, _ = flow.measure(Euler(), sigmas)
         cells.append(Cell("euler", grid, steps, euler, 1.0, 1.0))
-        for name, solver in solvers(stochastic=False).items():
+        for name, solver in chosen.items():
             error, calls = flow.measure(solver, sigmas)
             other = euler
             if calls != steps:

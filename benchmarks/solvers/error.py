@@ -12,7 +12,7 @@ float64. Writes docs/solvers.png and two parts of docs/solvers.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import attrs
@@ -49,17 +49,24 @@ class Result:
 
 
 class Flow:
-    """A mixture, noises over it at SIGMA_MAX, and where each ends."""
+    """Data, noises over it at SIGMA_MAX, and where each ends: by default five normal distributions.
 
-    def __init__(self, items: int = 64, tolerance: float = 1e-11) -> None:
+    The `tolerance` is that of a mixture's flow; a normal distribution's is exact.
+    """
+
+    def __init__(
+        self, data: Gaussian | Mixture | None = None, items: int = 64, tolerance: float = 1e-11
+    ) -> None:
         generator = torch.Generator().manual_seed(0)
         options: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
-        means = torch.randn(5, 2, 3, **options)
-        stds, weights = 0.3 + torch.rand(5, **options) / 2, torch.rand(5, **options)
-        self.mixture = Mixture(means, stds, weights)
-        noises = torch.randn(items, 2, 3, **options)
-        x = self.mixture.sample(items, generator) + SIGMA_MAX * noises
-        self.start = cache(lambda sigma: self.mixture.flow(x, SIGMA_MAX, sigma, tolerance))
+        self.data = data or five(generator)
+        shape = self.data.sample(1, torch.Generator()).shape[1:]
+        noises = torch.randn(items, *shape, **options)
+        x = self.data.sample(items, generator) + SIGMA_MAX * noises
+        flow = self.data.flow
+        if isinstance(self.data, Mixture):
+            flow = partial(self.data.flow, tolerance=tolerance)
+        self.start = cache(lambda sigma: flow(x, SIGMA_MAX, sigma))
         self.truth = self.start(0.0)
 
     def measure(self, solver: Solver, sigmas: Sequence[float]) -> tuple[float, int]:
@@ -69,10 +76,18 @@ class Flow:
         def denoise(x: Tensor, sigma: float) -> Tensor:
             nonlocal calls
             calls += 1
-            return self.mixture.denoise(x, sigma)
+            return self.data.denoise(x, sigma)
 
         end = follow(solver, denoise, self.start(sigmas[0]), sigmas)
         return float((end - self.truth).norm() / self.truth.norm()), calls
+
+
+def five(generator: torch.Generator) -> Mixture:
+    """Return the mixture that most figures are measured on, of values [2, 3]."""
+    options: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
+    means = torch.randn(5, 2, 3, **options)
+    stds, weights = 0.3 + torch.rand(5, **options) / 2, torch.rand(5, **options)
+    return Mixture(means, stds, weights)
 
 
 def moments(

@@ -56,7 +56,7 @@ def flow(error):
 
 @pytest.fixture(scope="module")
 def posed(flow, optimise):
-    return optimise.Problem(DpmPP2M(), flow.mixture.denoise, flow.start(80.0), flow.truth)
+    return optimise.Problem(DpmPP2M(), flow.data.denoise, flow.start(80.0), flow.truth)
 
 
 def test_every_solver_without_needs_and_every_usual_schedule_is_measured():
@@ -90,7 +90,7 @@ def test_errors_of_paths_are_relative_and_evaluations_are_counted(error, flow):
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.2)
     nothing, _ = flow.measure(Euler(), [80.0, 0.0])
     assert nothing == pytest.approx(
-        float((flow.mixture.denoise(flow.start(80.0), 80.0) - flow.truth).norm())
+        float((flow.data.denoise(flow.start(80.0), 80.0) - flow.truth).norm())
         / float(flow.truth.norm())
     )
 

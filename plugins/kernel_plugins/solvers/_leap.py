@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-__all__ = ["LeapRatio", "LongRatio", "carried", "late_share", "leaps"]
+__all__ = ["LeapRatio", "LongRatio", "carried", "late", "leaps"]
 
 LeapRatio = Annotated[
     float | None,
@@ -80,6 +80,15 @@ def leaps(share: float, node: float, leap_ratio: float | None) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def late_share(share: float, node: float, leap_ratio: float | None) -> float:
-    """Return `share`, or in a leap the share of the half rule for x0."""
-    return 1 / (2 * node) if leaps(share, node, leap_ratio) else share
+def late(
+    share: float, inner: float, sigma: float, following: float, leap_ratio: float | None
+) -> tuple[float, float]:
+    """Return the sigma and the share of the later evaluation of a step from sigma to following.
+
+    That is `inner` and `share`, or in a leap the middle in ln sigma and 1: the half rule for x0
+    at the node 1/2, a step of `dpmpp-2s`.
+    """
+    node = math.log(inner / sigma) / math.log(following / sigma)
+    if leaps(share, node, leap_ratio):
+        return math.sqrt(sigma * following), 1.0
+    return inner, share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._leap import LongRatio, late_share
+from kernel_plugins.solvers._leap import LongRatio, late
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +49,9 @@ class Alpha(Solver):
             ratio = following / sigma
             if following > 0:
                 part = 1 + self.alpha * (ratio - 1)
-                node = math.log(part) / math.log(ratio)
-                share = late_share(0.5 / (self.alpha * part), node, self.leap_ratio)
-                average = x0.lerp(denoise(x0.lerp(x, part), part * sigma), share)
+                share = 0.5 / (self.alpha * part)
+                inner, share = late(share, part * sigma, sigma, following, self.leap_ratio)
+                average = x0.lerp(denoise(x0.lerp(x, inner / sigma), inner), share)
             x = average.lerp(x, ratio)
             x = yield Step(index, following, x, x0)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._leap import LongRatio, late_share
+from kernel_plugins.solvers._leap import LongRatio, late
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,8 @@ class Heun(Solver):
 
     Karras et al. 2022, algorithm 1; with `s_churn` > 0 algorithm 2, which first raises the noise of
     each step to sigma^ = (1 + gamma) sigma, gamma = min(s_churn / steps, sqrt(2) - 1), and steps
-    down from sigma^. Order 2 (with churn: of the distribution), two evaluations a step.
+    down from sigma^. Order 2 (with churn: of the distribution), two evaluations a step. A step that
+    `leap_ratio` takes for too long is one of `dpmpp-2s`.
     """
 
     s_churn: float = Field(0.0, ge=0, description="noise added over all steps; 0 is deterministic")
@@ -66,8 +67,8 @@ class Heun(Solver):
             x0 = average = denoise(x, sigma)
             ratio = following / sigma
             if following > 0:
-                share = late_share(0.5 / ratio, 1.0, self.leap_ratio)
-                average = x0.lerp(denoise(x0.lerp(x, ratio), following), share)
+                inner, share = late(0.5 / ratio, following, sigma, following, self.leap_ratio)
+                average = x0.lerp(denoise(x0.lerp(x, inner / sigma), inner), share)
             x = average.lerp(x, ratio)
             x = yield Step(index, following, x, x0)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from kernel import Denoise, Noise, Solver, Step, hookimpl
-from kernel_plugins.solvers._leap import LongRatio, late_share
+from kernel_plugins.solvers._leap import LongRatio, late
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,8 +86,8 @@ class Restart(Solver):
         x0 = average = denoise(x, sigma)
         ratio = following / sigma
         if following > 0:
-            share = late_share(0.5 / ratio, 1.0, self.leap_ratio)
-            average = x0.lerp(denoise(x0.lerp(x, ratio), following), share)
+            inner, share = late(0.5 / ratio, following, sigma, following, self.leap_ratio)
+            average = x0.lerp(denoise(x0.lerp(x, inner / sigma), inner), share)
         return average.lerp(x, ratio), x0
 
     def _grid(self, high: float, low: float) -> list[float]:

@@ -11,7 +11,7 @@ from kernel_plugins.schedules.edm import EdmSchedule
 from kernel_plugins.schedules.rf import RfSchedule
 from kernel_plugins.schedules.ve import VeSchedule
 from kernel_plugins.schedules.vp import VpSchedule
-from kernel_plugins.solvers._leap import GROWTH, carried, late_share
+from kernel_plugins.solvers._leap import GROWTH, carried, late
 from kernel_plugins.solvers._multistep import Interval, adams_bashforth
 from kernel_plugins.solvers.alpha import Alpha
 from kernel_plugins.solvers.deis import Deis
@@ -20,6 +20,7 @@ from kernel_plugins.solvers.dpm_2s import Dpm2S
 from kernel_plugins.solvers.dpm_3m import Dpm3M
 from kernel_plugins.solvers.dpm_3s import Dpm3S
 from kernel_plugins.solvers.dpmpp_2m import DpmPP2M
+from kernel_plugins.solvers.dpmpp_2s import DpmPP2S
 from kernel_plugins.solvers.dpmpp_3m import DpmPP3M
 from kernel_plugins.solvers.euler import Euler
 from kernel_plugins.solvers.euler_maruyama import EulerMaruyama
@@ -120,9 +121,10 @@ def test_unipc_is_unchanged_on_the_grids_of_the_packs(schedule, steps):
 def test_a_late_evaluation_is_extrapolated_so_far(ratio, node):
     """With R the errors may grow to 1 + R, or to (1 + R) / 2 of what they do in short steps."""
     most = (1 + max(1 + ratio, (1 / node - 1) * (1 + ratio) / 2)) / 2
-    assert late_share(most, node, ratio) == most
-    assert late_share(1.01 * most, node, ratio) == 1 / (2 * node)
-    assert late_share(1.01 * most, node, None) == 1.01 * most
+    inner = 4.0 * 16.0**-node
+    assert late(0.99 * most, inner, 4.0, 0.25, ratio) == (inner, 0.99 * most)
+    assert late(1.01 * most, inner, 4.0, 0.25, ratio) == (1.0, 1.0)
+    assert late(1.01 * most, inner, 4.0, 0.25, None) == (inner, 1.01 * most)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,15 @@ def test_a_step_of_several_evaluations_that_leaps_is_better_than_eulers(solver, 
     short = [50.0, 45.0, 0.0]
     same = [drive(each, mixture.denoise, x, short)[0].x for each in (solver, off(solver))]
     assert torch.equal(*same)
+
+
+@pytest.mark.parametrize("solver", [Heun(), Alpha(alpha=1.0)], ids=repr)
+def test_a_leap_of_heun_is_a_step_of_dpmpp_2s(solver, mixture, drive):
+    x = 50.0 * torch.randn(8, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    found, expected = (
+        drive(each, mixture.denoise, x, [50.0, 0.5, 0.0])[0].x for each in (solver, DpmPP2S())
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_heun_with_the_steps_of_its_paper_has_no_leap(mixture, drive):
