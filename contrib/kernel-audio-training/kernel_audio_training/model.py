@@ -154,6 +154,12 @@ def _manifest(
         }
     if parent:
         trained["parent"] = parent.heritage
+        # What watches a training is not what the model recommends.
+        if observers := parent.manifest.names("observer"):
+            plugins["observer"] = list(observers)
+            spelt = (f"observer.{name}" for name in observers)
+            known = parent.manifest.distributions
+            owners |= {each: known[each] for each in spelt if each in known}
     if pack:
         trained["codec"] = pack.manifest.trained.codec if pack is parent else pack.codec_heritage
     return Manifest(

@@ -75,6 +75,21 @@ def sound(kernel: Any, training: Path, *words: object) -> tuple[Any, dict[str, A
     return np.concatenate(audio), record
 
 
+def test_a_model_recommends_the_observers_of_the_one_it_was_trained_from(
+    kernel: Any, tones: Path, tmp_path: Path
+) -> None:
+    whole = base(kernel, tones, tmp_path, "dit")
+    file = whole / "model" / "model.toml"
+    told = file.read_text().replace("[plugins]\n", '[plugins]\nobserver = ["page"]\n')
+    owned = '[distributions]\n"observer.page" = "kernel-audio-plugins"\n'
+    file.write_text(told.replace("[distributions]\n", owned))
+    merged = trained(
+        kernel, tones, tmp_path / "merged", "--model", whole / "model", "--plugins", "adapters"
+    )
+    assert manifest(merged)["plugins"]["observer"] == ["page"]
+    assert manifest(merged)["distributions"]["observer.page"] == "kernel-audio-plugins"
+
+
 @pytest.mark.parametrize("backbone", sorted(SIZES))
 def test_adapters_are_trained_merged_and_not_needed_to_play(
     kernel: Any, tones: Path, tmp_path: Path, backbone: str
