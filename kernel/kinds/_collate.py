@@ -51,8 +51,6 @@ def _encoded(parts: Sequence[Tensor | None], space: LatentSpace) -> Tensor | Non
     if not rows:
         return None
     found = space.encode(torch.stack([part for part in parts if part is not None]))
-    if len(rows) == len(parts):
-        return found
     whole = found.new_zeros(len(parts), *found.shape[1:])
     whole[rows] = found
     return whole

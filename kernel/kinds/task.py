@@ -63,6 +63,13 @@ class Task(Component):
         """Return sentences on what a data set of this task holds, told when a training begins."""
         return (f"{len(data)} items",)
 
+    def lengths(self, data: Dataset) -> Sequence[int] | None:
+        """Return the largest number of valid samples of each item, None where it is not known.
+
+        No item is read. A training with `buckets` cuts a batch to the longest that it has.
+        """
+        return None
+
     def collate(self, items: Sequence[Item], space: LatentSpace) -> Condition:
         """Return the condition of a batch of items, in a training as in a run.
 

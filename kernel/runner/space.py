@@ -18,8 +18,6 @@ from kernel.runner.device import Machine
 from kernel.standardised import parted
 from kernel.values import Condition, ConditionSpec, LatentSpace, LatentSpec
 
-__all__ = ["collated", "complete", "latent_space", "sigma_data"]
-
 
 def latent_space(
     assembly: Assembly,
@@ -65,13 +63,10 @@ def complete(
 ) -> Condition:
     """Return the condition with the parts that the network takes and the task lacks made null."""
     lacking: dict[str, Tensor] = {}
-    if spec.vector and condition.vector is None:
-        lacking["vector"] = torch.zeros(batch, spec.vector)
+    for name, size in (("vector", ()), ("aligned", latent.size), ("origin", latent.size)):
+        if (width := getattr(spec, name)) and getattr(condition, name) is None:
+            lacking[name] = torch.zeros(batch, width, *size)
     if spec.sequence and condition.sequence is None:
         lacking["sequence"] = torch.zeros(batch, 1, spec.sequence)
         lacking["mask"] = torch.zeros(batch, 1, dtype=torch.bool)
-    if spec.aligned and condition.aligned is None:
-        lacking["aligned"] = torch.zeros(batch, spec.aligned, *latent.size)
-    if spec.origin and condition.origin is None:
-        lacking["origin"] = torch.zeros(batch, spec.origin, *latent.size)
     return attrs.evolve(condition, **lacking)

@@ -18,12 +18,13 @@ import pytest
 import torch
 
 from kernel import InputError, Item
-from kernel.errors import DeviceError
+from kernel.errors import DeviceError, PluginError
 from kernel.runner.libraries import guarded
 from kernel.runner.processes import Processes
-from kernel.seeds import derive
+from kernel.seeds import derive, generator
 from kernel_audio_training.config import TrainConfig
 from kernel_audio_training.loading import Loader, _Packed, micro_batches
+from kernel_audio_training.order import Buckets
 
 
 class Data:
@@ -144,6 +145,16 @@ def test_closing_ends_the_processes() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_closing_ends_the_processes_where_a_traceback_holds_their_iterator() -> None:
+    """An interruption comes while a batch is waited for, and the frames of its traceback stay."""
+    tested = loader(Data(), workers=2)
+    tested.items(0, range(3))
+    held = tested._ahead
+    tested.close()
+    assert held is not None
+    assert not multiprocessing.active_children()
+
+
 def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -184,6 +195,61 @@ def test_processes_of_a_machine_share_its_cores(
     settings = config()
     tested = Loader(Data(), settings, micro_batches(settings), Among(rank=3, count=4))
     assert tested._workers == workers
+
+
+class Ragged(Data):
+    """Sounds of at most a known number of samples, with all that is as long."""
+
+    def item(self, index: int, generator: torch.Generator) -> Item:
+        item = super().item(index, generator)
+        beside = {"aligned": item.audio[:1], "origin": 2 * item.audio}  # type: ignore[index]
+        return attrs.evolve(item, valid=KNOWN[index] - 5, **beside)
+
+
+KNOWN = [100, 900, 350, 120, 40_000, 880, 340, 11_000, 110, 330]
+
+
+def cut(data: Data, known: list[int], lengths: list[int], workers: int = 0) -> list[Item]:
+    settings = config(workers=workers)
+    order = Buckets(settings, known, lengths)
+    return drawn(Loader(data, settings, micro_batches(settings), order=order))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_items_of_a_batch_are_cut_to_one_of_a_few_lengths(workers: int) -> None:
+    items = cut(Ragged(), KNOWN, [200, 500, 10_000, 40_000], workers)
+    for first in range(0, 24, 4):
+        batch = items[first : first + 4]
+        (samples,) = {item.samples for item in batch}
+        assert samples in (200, 500, 10_000, 40_000)
+        assert max(KNOWN[len(item.sequence)] for item in batch) <= samples  # type: ignore[arg-type]
+        for item in batch:
+            for part in (item.audio, item.aligned, item.origin):
+                assert part is not None
+                assert part.shape[-1] == samples
+            assert item.valid == KNOWN[len(item.sequence)] - 5  # type: ignore[arg-type]
+    assert len({item.samples for item in items}) > 1
+    # What is left of an item is what it is without buckets.
+    index = [len(item.sequence) for item in items].index(3)  # type: ignore[arg-type]
+    whole = Ragged().item(3, generator(0, "example", index))
+    assert torch.equal(items[index].audio, whole.audio[:, : items[index].samples])  # type: ignore
+
+
+def test_an_item_that_is_longer_than_its_task_says_is_one_sentence() -> None:
+    with pytest.raises(PluginError, match=r"^an item has 30 valid samples, .* more than 20; the "):
+        cut(Data(), [20] * 10, [20])
+    with pytest.raises(PluginError, match=r"^take-\d.wav has 30 valid samples"):
+        cut(Named(), [20] * 10, [20])
+
+
+def test_an_item_that_stands_in_for_a_shorter_one_is_cut() -> None:
+    class Gone(Data):
+        def item(self, index: int, generator: torch.Generator) -> Item:
+            return attrs.evolve(super().item(index, generator), skipped=("gone",))
+
+    for item in cut(Gone(), [20] * 10, [20]):
+        assert item.audio is not None
+        assert (item.samples, item.valid, item.audio.shape[-1]) == (20, 20, 20)
 
 
 def test_waiting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

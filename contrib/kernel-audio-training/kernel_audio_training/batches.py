@@ -24,6 +24,7 @@ from kernel.standardised import parted
 from kernel_audio_training.config import TrainConfig
 from kernel_audio_training.latents import Latents
 from kernel_audio_training.loading import Loader, micro_batches
+from kernel_audio_training.order import Order
 
 __all__ = ["Feed", "sounds"]
 
@@ -43,6 +44,7 @@ class Feed:
     """Makes the batch of a step, or some rows of it, from a data set; a step is always the same.
 
     codec: placed on the machine's device. latents: encodes in its place, those that it has not.
+    order: that of the items, by default shuffled epochs.
     """
 
     def __init__(
@@ -54,17 +56,16 @@ class Feed:
         codec: nn.Module,
         processes: Processes = ALONE,
         latents: Latents | None = None,
+        order: Order | None = None,
     ) -> None:
         self._latents = latents
         self._assembly = assembly
         self._data = data
         self._config = config
         self._machine = machine
-        self._codec = cast(CodecModule, codec)
-        self._space = latent_space(
-            assembly, assembly.task.samples, codec, machine, encoders(assembly, machine)
-        )
-        self._loader = Loader(data, config, micro_batches(config, processes), processes)
+        self._codec = codec
+        self._encoder = encoders(assembly, machine)
+        self._loader = Loader(data, config, micro_batches(config, processes), processes, order)
         self.skipped, self.names = self._loader.skipped, self._loader.names
 
     def scalars(self) -> dict[str, float]:
@@ -111,11 +112,13 @@ class Feed:
     ) -> Batch:
         """Return a batch of items, each beside the generator that it draws from."""
         assembly, put = self._assembly, self._machine.put
-        condition = collated(assembly.task, items, self._space, assembly.condition, self._machine)
+        heard = sounds(items)
+        space = latent_space(assembly, heard.shape[-1], self._codec, self._machine, self._encoder)
+        condition = collated(assembly.task, items, space, assembly.condition, self._machine)
         if not condition.empty:
             lots = torch.stack([torch.rand((), generator=each) for each in draws])
             condition = condition.drop(put(lots < dropout))
-        audio = put(heard := sounds(items))
+        audio = put(heard)
         x0 = None if "codec" in assembly.recipe.trains else self._encode(heard, audio, draws)
         valid = condition.valid if x0 is not None else held(items, audio.shape[-1])
         return Batch(
@@ -135,8 +138,8 @@ class Feed:
 
         heard: the audio on the CPU, by whose content latents are kept.
         """
-        latents = self._latents
-        mean, std = parted(latents.encode(heard) if latents else self._codec.encode(audio))
+        latents, codec = self._latents, cast("CodecModule", self._codec)
+        mean, std = parted(latents.encode(heard) if latents else codec.encode(audio))
         if std is not None:
             noise = normal(draws, mean.shape[1:], self._machine.put)
             mean = mean + std * noise.to(mean.dtype)

@@ -50,6 +50,12 @@ class TrainConfig(Settings):
     micro_batch: Count | None = Field(
         None, description="items of a step computed at once, all if not given; saves memory"
     )
+    buckets: int | None = Field(
+        None,
+        ge=2,
+        le=64,
+        description="number of lengths that batches of similar items are cut to, e.g. 4",
+    )
     workers: int | None = Field(
         None,
         ge=0,

@@ -59,7 +59,9 @@ def latent_cache(
     options = assembly.codec.model_dump(mode="json")
     told = repr((assembly.spelling("codec"), options, machine.device.type))
     name = _digest([told.encode(), *map(_bytes, (*codec.state_dict().values(), *heard))])
-    return Latents(config.latent_cache.expanduser() / name, codec, machine, len(data))
+    # A sound that is cut to several lengths is several ones.
+    room = len(data) * (config.buckets or 1)
+    return Latents(config.latent_cache.expanduser() / name, codec, machine, room)
 
 
 class Latents:

@@ -17,12 +17,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from kernel.errors import KernelError
+from kernel.errors import KernelError, PluginError
 from kernel.items import Item
 from kernel.kinds.task import Dataset
 from kernel.runner.processes import ALONE, Processes
-from kernel.seeds import derive, generator, shuffled
+from kernel.seeds import derive, generator
 from kernel_audio_training.config import TrainConfig
+from kernel_audio_training.order import Order
 
 __all__ = ["Loader", "micro_batches", "one_thread"]
 
@@ -53,9 +54,10 @@ def one_thread() -> Iterator[None]:
 class Loader:
     """Draws the items of a training's steps, ahead of time where there are worker processes.
 
-    Item `step * batch + row` of an endless sequence of shuffled epochs depends on the data, the
-    seed and that place alone. parts: the rows that each step asks for, in order. processes: those
-    that read beside this one. `skipped` counts the sentences on items that others stood in for.
+    The item in a place, `step * batch + row`, depends on the data, the seed and that place alone.
+    parts: the rows that each step asks for, in order. processes: those that read beside this one.
+    order: by default that of shuffled epochs. `skipped` counts the sentences on items that others
+    stood in for.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class Loader:
         config: TrainConfig,
         parts: Sequence[range],
         processes: Processes = ALONE,
+        order: Order | None = None,
     ) -> None:
-        self._items = _Items(data, config)
+        self._items = _Items(data, config, order or Order(len(data), config))
         self._parts = tuple(parts)
         self._steps = config.steps
         usual = _usual_workers(_neighbours(processes))
@@ -116,7 +119,9 @@ class Loader:
 
     def close(self) -> None:
         """End the worker processes."""
-        # torch's iterator ends them when it is deleted.
+        if self._ahead is not None:
+            # Where an interruption's traceback holds torch's iterator, to forget it is not enough.
+            cast("Any", self._ahead).__del__()
         self._ahead = self._next = None
 
     def _begin(self, step: int) -> None:
@@ -146,8 +151,8 @@ class Loader:
 class _Items:
     """A map from a step and its rows to their items, packed for the way between processes."""
 
-    def __init__(self, data: Dataset, config: TrainConfig) -> None:
-        self._data = data
+    def __init__(self, data: Dataset, config: TrainConfig, order: Order) -> None:
+        self._data, self._order = data, order
         self._seed, self._batch = config.seed, config.batch
 
     def __getitem__(self, asked: Asked) -> _Packed | KernelError:
@@ -159,24 +164,39 @@ class _Items:
 
     def draw(self, asked: Asked) -> list[Item]:
         step, rows = asked
-        return [self._item(step * self._batch + row) for row in rows]
+        items = [self._item(step * self._batch + row) for row in rows]
+        samples = self._order.samples(step)
+        return items if samples is None else [_cut(item, samples) for item in items]
 
     def name(self, step: int, row: int) -> str:
         place = step * self._batch + row
         with suppress(KernelError):
             if name := self._item(place).name:
                 return name
-        return str(self._index(place))
-
-    def _index(self, place: int) -> int:
-        epoch, index = divmod(place, len(self._data))
-        return shuffled(index, len(self._data), self._seed, "epoch", epoch)
+        return str(self._order.index(place))
 
     def _item(self, place: int) -> Item:
-        return self._data.item(
-            self._index(place),
-            generator(self._seed, "example", place),
+        draws = generator(self._seed, "example", place)
+        return self._data.item(self._order.index(place), draws)
+
+
+def _cut(item: Item, samples: int) -> Item:
+    """Return the first samples of an item, which has no valid ones beyond them.
+
+    One that stands in for another is cut even so. Raises PluginError for any other.
+    """
+    valid = item.samples if item.valid is None else item.valid
+    if valid > samples and not item.skipped:
+        raise PluginError(
+            f"{item.name or 'an item'} has {valid} valid samples, and the task's lengths say that "
+            f"none of its batch has more than {samples}; the task's author has to make them agree"
         )
+    cut: dict[str, Any] = {
+        name: part[:, :samples]
+        for name in ("audio", "aligned", "origin")
+        if (part := getattr(item, name)) is not None
+    }
+    return attrs.evolve(item, samples=samples, valid=min(valid, samples), **cut)
 
 
 _Place = tuple[int, int, torch.dtype, tuple[int, ...]]

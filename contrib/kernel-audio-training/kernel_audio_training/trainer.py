@@ -39,6 +39,7 @@ from kernel_audio_training.groups import Groups
 from kernel_audio_training.latents import latent_cache
 from kernel_audio_training.loading import micro_batches
 from kernel_audio_training.optimizers import factor
+from kernel_audio_training.order import order
 from kernel_audio_training.parts import Average, provide
 from kernel_audio_training.report import Diverged, Report
 from kernel_audio_training.samples import Samples
@@ -80,7 +81,16 @@ class Trainer:
         if "codec" not in recipe.trains:
             self.codec.eval().requires_grad_(False)
         latents = latent_cache(config, assembly, data, self.codec, machine)
-        self._feed = Feed(assembly, data, config, machine, self.codec, processes, latents)
+        self._feed = Feed(
+            assembly,
+            data,
+            config,
+            machine,
+            self.codec,
+            processes,
+            latents,
+            order(assembly, data, config),
+        )
         self._samples = Samples(assembly, config, machine, self.codec, observers, companion)
         self._validation = Validation(assembly, held, config, machine, self.codec)
         self._averages: list[Average] = []

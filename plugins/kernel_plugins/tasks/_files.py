@@ -43,6 +43,9 @@ class Source(Protocol):
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
         """Return audio [channels, L] at its own rate, and the rate. Raises InputError."""
 
+    def lengths(self, rate: int) -> Sequence[int] | None:
+        """Return the samples of each sound at a rate, or None if its file must be read for them."""
+
 
 @attrs.frozen
 class Files:
@@ -66,6 +69,9 @@ class Files:
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
         """Return the audio of a file and its rate. Raises InputError with the file's name."""
         return read_audio(self.paths[index], channels=channels)
+
+    def lengths(self, rate: int) -> None:
+        """Return None: a data set reads the files."""
 
 
 @attrs.define

@@ -194,6 +194,15 @@ class FolderTask(AugmentedTask):
         """Return sentences on the data: number, length and rates of the sounds; refused files."""
         return cast("Sounds", data).found()
 
+    def lengths(self, data: Dataset) -> Sequence[int]:
+        """Return the largest number of samples of each sound. Raises UsageError without a mask."""
+        if not self.mask_padding:
+            raise UsageError(
+                "the padding of sounds is learnt as silence, so that no batch is shorter than"
+                " others; set -o task.mask_padding=true"
+            )
+        return cast("Sounds", data).lengths()
+
 
 def check_requests(name: str, inputs: Sequence[Path], count: int) -> None:
     """Raise UsageError when a task without inputs gets some, or `count` is below 1."""

@@ -1,7 +1,8 @@
 """Sounds in tar files with an index: millions of sounds in little memory, in any order.
 
 The tar files are those of webdataset. `shards.json` has their sizes and the facts of their making;
-`shards.index` has a row of numbers for each sound, `shards.names` its name.
+`shards.index` has a row of numbers for each sound, `shards.names` its name. `shards.lengths` has
+its samples and its rate; the file is missing if no sound was read.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from kernel_plugins.tasks._files import Files
 
-FACTS, INDEX, NAMES = "shards.json", "shards.index", "shards.names"
+FACTS, INDEX, NAMES, LENGTHS = "shards.json", "shards.index", "shards.names", "shards.lengths"
 _ROW = [("shard", "<u4"), ("size", "<u4"), ("start", "<u8"), ("name", "<u8")]
+_LENGTH = [("samples", "<u8"), ("rate", "<u4")]
 _BLOCK = 512  # bytes of a tar file, which its members are padded to
 
 
@@ -48,19 +50,30 @@ class Shards:
             self._shards = [(str(each["name"]), int(each["bytes"])) for each in facts["shards"]]
             self._index = numpy.memmap(folder / INDEX, _ROW, "r")
             self.names = Names(self._index, numpy.memmap(folder / NAMES, "u1", "r"))
+            known = (folder / LENGTHS).exists()
+            self._lengths = numpy.memmap(folder / LENGTHS, _LENGTH, "r") if known else None
             rates = Counter({int(rate): int(n) for rate, n in facts["rates"].items()})
             self.facts = Facts(folder, float(facts["seconds"]), rates, list(facts["refused"]))
             count = int(facts["items"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the index of {folder} is damaged ({error}); {remedy}") from error
-        if len(self._index) != count:
-            raise InputError(
-                f"the index of {folder} is damaged ({len(self._index)} of {count} rows); {remedy}"
-            )
+        for rows in (self._index, self._lengths):
+            if rows is not None and len(rows) != count:
+                raise InputError(
+                    f"the index of {folder} is damaged ({len(rows)} of {count} rows); {remedy}"
+                )
         for name, size in self._shards:
             there = (folder / name).stat().st_size if (folder / name).is_file() else None
             if there != size:
                 raise self._cut(name, "missing" if there is None else f"{there} bytes long")
+
+    def lengths(self, rate: int) -> Sequence[int] | None:
+        """Return the samples of each sound at a rate, or None if the index lacks them."""
+        if self._lengths is None:
+            return None
+        samples, own = (self._lengths[name].astype("i8") for name in ("samples", "rate"))
+        found: list[int] = (-(-samples * rate // own)).tolist()
+        return found
 
     def load(self, index: int, channels: int) -> tuple[Tensor, int]:
         """Return the audio of a sound and its rate. Raises InputError with the sound's name."""
@@ -130,6 +143,7 @@ class Writer:
     facts: Facts
     rows: list[tuple[int, int, int, int]] = attrs.Factory(list)
     names: bytearray = attrs.Factory(bytearray)
+    lengths: list[tuple[int, int]] = attrs.Factory(list)
     shards: list[str] = attrs.Factory(list)
 
     def add(self, name: str, start: int, size: int) -> None:
@@ -154,6 +168,9 @@ class Writer:
         }
         (folder / INDEX).write_bytes(numpy.array(self.rows, _ROW).tobytes())
         (folder / NAMES).write_bytes(self.names)
+        (folder / LENGTHS).unlink(missing_ok=True)
+        if self.lengths:
+            (folder / LENGTHS).write_bytes(numpy.array(self.lengths, _LENGTH).tobytes())
         (folder / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
         return f"sounds: {len(self.rows)}; shards: {len(sizes)}, together {sum(sizes) / 1e6:.4g} MB"
 
@@ -204,6 +221,7 @@ def _put(writer: Writer, tar: tarfile.TarFile, name: str, path: Path, skip: bool
     entry.size = len(data)
     tar.addfile(entry, io.BytesIO(data))
     writer.add(name.lstrip("/"), tar.offset - -(-len(data) // _BLOCK) * _BLOCK, len(data))
+    writer.lengths.append((audio.shape[-1], rate))
     writer.facts.add(audio.shape[-1] / rate, rate)
 
 

@@ -46,6 +46,7 @@ class Sounds:
         self._task, self._source, self._chosen = task, source, array("q", chosen)
         self._codes, self._vectors = array("q", codes or ()), vectors
         self._kept: dict[int, Tensor] = {}
+        self._read = array("q")
         self._augmenter = Augmenter(task, task.extensions)
         self._facts = source.facts or Facts(source.place)
         if source.facts is None:
@@ -77,6 +78,22 @@ class Sounds:
     def found(self) -> tuple[str, ...]:
         """Return sentences on the sounds: their number, length and rates; refused files."""
         return self._facts.sentences(len(self))
+
+    def lengths(self) -> Sequence[int]:
+        """Return the largest number of samples of each item: a slower sound is a longer one.
+
+        Raises InputError if the sounds were not read and their source has no lengths.
+        """
+        task, found = self._task, self._read
+        if self._source.facts is not None:
+            if (every := self._source.lengths(task.sample_rate)) is None:
+                raise InputError(
+                    f"the index of {self._source.place} lacks the lengths of the sounds; put them"
+                    " into new shards with kernel shards --out"
+                )
+            found = array("q", (every[number] for number in self._chosen))
+        slowest = 100 - task.augment_speed
+        return array("q", (min(task.samples, -(-each * 100 // slowest)) for each in found))
 
     def counts(self) -> Counter[int]:
         """Return the number of sounds of each vector, by the place of its 1."""
@@ -128,6 +145,7 @@ class Sounds:
                 problems.append(str(error))
                 continue
             good.append(number)
+            self._read.append(sound.shape[-1])
             self._facts.add(seconds, rate)
             room -= sound.nbytes
             if room >= 0:

@@ -133,6 +133,10 @@ class Sum:
             r"^the shard .*000001\.tar is missing, and it had .* bytes .*; copy it again$",
         ),
         ("index", r"^the index of .* is damaged \(11 of 12 rows\); write it .* shards --index /"),
+        (
+            "lengths",
+            r"^the index of .* is damaged \(10 of 12 rows\); write it anew with kernel sha",
+        ),
         ("facts", r"^the index of .* is damaged \(.*\); write it anew with kernel shards --index"),
         ("names", r"^the index of .* is damaged \(.*No such file.*\); write it anew"),
     ],
@@ -148,6 +152,8 @@ def test_shards_that_are_not_whole_are_one_sentence(
         (out / "000001.tar").unlink()
     elif damage == "index":
         (out / "shards.index").write_bytes((out / "shards.index").read_bytes()[:-24])
+    elif damage == "lengths":
+        (out / "shards.lengths").write_bytes((out / "shards.lengths").read_bytes()[:-24])
     elif damage == "names":
         (out / "shards.names").unlink()
     else:
@@ -227,3 +233,41 @@ def test_the_command_makes_shards_and_indexes_them(folder: Path) -> None:
     for wrong in ((folder,), (folder, "--index", "--out", out)):
         with pytest.raises(UsageError, match="takes either --out FOLDER or --index; name one"):
             run(*wrong)
+
+
+@pytest.mark.parametrize("given", [{}, {"augment_speed": 20}, {"trim": 20.0}, {"seconds": 0.06}])
+@pytest.mark.parametrize("fraction", [0.0, 0.4])
+def test_the_length_of_an_item_is_known_before_it_is_read(
+    folder: Path, given: dict[str, float], fraction: float
+) -> None:
+    out = folder.parent / "shards"
+    task(folder).shard(out, 10_000)
+    for place in (folder, out):
+        made = task(place, mask_padding=True, valid_fraction=fraction, **given)
+        data = made.dataset("train")
+        known = made.lengths(data)
+        assert len(known) == len(data)
+        for index, most in enumerate(known):
+            found = [data.item(index, seeded(draw)).valid for draw in range(8)]
+            assert all(each is not None and each <= most for each in found)
+            if "trim" not in given:
+                assert max(filter(None, found)) > 0.8 * most
+
+
+def test_the_length_of_padding_that_is_learnt_is_no_length(folder: Path) -> None:
+    made = task(folder)
+    with pytest.raises(
+        UsageError, match=r"^the padding of sounds is learnt as silence, so .*=true$"
+    ):
+        made.lengths(made.dataset("train"))
+
+
+def test_an_index_of_sounds_that_were_not_read_has_no_lengths(folder: Path) -> None:
+    out = folder.parent / "shards"
+    task(folder).shard(out, 10_000)
+    task(out).shard(None, 0)
+    made = task(out, mask_padding=True)
+    with pytest.raises(
+        InputError, match=r"^the index of .*shards lacks the lengths of the sounds; "
+    ):
+        made.lengths(made.dataset("train"))

@@ -34,7 +34,7 @@ Name a solver and guidances too, and the trained model recommends them. Every se
 
 SETTINGS = (
     *("model", "init", "freeze", "steps", "batch", "learning_rate", "workers", "latent_cache"),
-    *("checkpoint_every", "validate_every", "sample_every", "average", "out"),
+    *("buckets", "checkpoint_every", "validate_every", "sample_every", "average", "out"),
 )
 
 
