@@ -284,7 +284,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Pa
     said = (
         r"^(loss|grad_norm) is not finite at step (\d+), which .*; the last good checkpoint is .*;"
     )
-    rate = r".*kernel train --resume .*/t --learning-rate 5e\+29 --precision float32$"
+    rate = r".*kernel train --resume .*/t --learning-rate 5e\+29$"
     with pytest.raises(NumericalError, match=said + rate):
         train(tmp_path / "t", steps=10, learning_rate=1e30, clip=1e30, checkpoint_every=1)
 

@@ -257,13 +257,17 @@ class Spoil:
 
 
 @pytest.mark.parametrize(
-    ("average", "named"),
-    [(False, "the weight 'net.weight'"), (True, "the averaged weight 'backbone.weight'")],
+    ("average", "named", "precision", "remedy"),
+    [
+        (False, "the weight 'net.weight'", "float32", ""),
+        (True, "the averaged weight 'backbone.weight'", "bfloat16", " --precision float32"),
+    ],
 )
 def test_no_checkpoint_has_a_weight_that_is_not_finite(
-    tmp_path: Path, average: bool, named: str
+    tmp_path: Path, average: bool, named: str, precision: str, remedy: str
 ) -> None:
-    tested = trainer(checkpoint_every=2)
+    machine = Machine.choose(RunConfig(device="cpu", precision=precision))  # type: ignore[arg-type]
+    tested = trainer(checkpoint_every=2, machine=machine)
     spoilt = tested._kept["ema"]["backbone.weight"] if average else weight(tested)
     tested._observers = (Spoil(spoilt, 4),)  # type: ignore[assignment]
     with pytest.raises(NumericalError) as caught:
@@ -271,7 +275,7 @@ def test_no_checkpoint_has_a_weight_that_is_not_finite(
     assert str(caught.value) == (
         f"{named} is not finite at step 4; the last good checkpoint is "
         f"{tmp_path}/checkpoints/00000002; go on from there with kernel train --resume {tmp_path} "
-        f"--learning-rate 0.00025 --precision float32"
+        f"--learning-rate 0.00025{remedy}"
     )
     (good,) = checkpoints(tmp_path)
     assert read_tensors(good / "weights.safetensors")["net.weight"].isfinite().all()

@@ -370,7 +370,7 @@ class Trainer:
             more = f" and {batch - NAMED} more" * (batch > NAMED)
             learnt = f", which learnt from the items {items}{more} of the data"
         rate = f"--learning-rate {self._config.learning_rate / 2:g}"
-        whole = " --precision float32" * (self._config.precision != "float32")
+        whole = " --precision float32" * (self._machine.autocast_dtype is not None)
         return NumericalError(
             f"{what} is not finite at step {step or self.step}{learnt}; {self._good(folder)}; go "
             f"on from there with kernel train --resume {folder} {rate}{whole}"
