@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -12,22 +10,22 @@ from typing import Any
 import attrs
 
 from kernel.audio import read_audio
-from kernel.cli.table import table
 from kernel.files import write_atomic
 from kernel.record import write_json
 from kernel_audio_compare.figures import FEW, front, interval, mel_distance
 from kernel_audio_compare.grid import Cell, Grid, Group, Job
+from kernel_audio_compare.page import page
+from kernel_audio_compare.table import as_csv
 
-__all__ = ["report", "tabulated", "written"]
-
-WIDTH = 80
+__all__ = ["report", "written"]
 
 
 def written(grid: Grid) -> dict[str, Any]:
-    """Write `comparison.json` and `comparison.csv` into the folder of a grid; return the record."""
+    """Write `comparison.json`, `comparison.csv` and `index.html`; return the record."""
     record = report(grid)
     write_json(grid.folder / "comparison.json", record)
-    write_atomic(grid.folder / "comparison.csv", _csv(record).encode())
+    write_atomic(grid.folder / "comparison.csv", as_csv(record).encode())
+    write_atomic(grid.folder / "index.html", page(record).encode())
     return record
 
 
@@ -42,8 +40,8 @@ def report(grid: Grid) -> dict[str, Any]:
                  one of sound), stochastic, device, scores, distance, pareto, items
     scores       [{name, scope, value, low, high, count, higher_is_better}]
     distance     {value, low, high, count} in dB to the converged sounds, or None
-    groups       [{number, values, converged, note}]; converged: {name, steps, nfe, seconds,
-                 within}; `within` is the distance of the same with half of the steps
+    groups       [{number, values, converged, note}]; converged: {name, folder, files, steps, nfe,
+                 seconds, within}; `within` is the distance of the same with half of the steps
     warnings     [sentence]
     """
     groups = {group.number: _converged(group) for group in grid.groups}
@@ -100,6 +98,8 @@ def _converged(group: Group) -> _Sounds:
         "nfe": sampling["nfe"],
         "seconds": sum(each["sampling"]["seconds"] for each in records if each),
         "within": fmean(_distances(half, best)),
+        "folder": f"{group.runs[0].place.name}/{group.runs[0].name}",
+        "files": [item["file"] for item in records[0]["items"]] if records[0] else [],
     }
     return _Sounds(best, told)
 
@@ -225,96 +225,3 @@ def _warnings(cells: Sequence[Mapping[str, Any]]) -> list[str]:
             f"fewer than 5 have none; take more with --count"
         )
     return said
-
-
-def _columns(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the names of the columns and a value of each cell for each, for programs."""
-    axes = [axis["name"] for axis in record["axes"]]
-    plain = ["steps", "nfe", "network_items", "gradients", "seconds", "audio_seconds"]
-    plain += ["real_time_factor", "count", "stochastic", "pareto"]
-    scores = list(dict.fromkeys(s["name"] for cell in record["cells"] for s in cell["scores"]))
-    head = ["number", *axes, "status", "sentence", "folder", *plain]
-    head += ["distance_db", "distance_db.low", "distance_db.high"]
-    head += [f"{name}{end}" for name in scores for end in ("", ".low", ".high")]
-    rows = []
-    for cell in record["cells"]:
-        row = {key: cell.get(key) for key in ("number", "status", "sentence", "folder", *plain)}
-        measured = {"distance_db": cell["distance"] or {}}
-        measured |= {score["name"]: score for score in cell["scores"]}
-        for name, found in measured.items():
-            row |= {name: found.get("value")}
-            row |= {f"{name}.{end}": found.get(end) for end in ("low", "high")}
-        rows.append(row | cell["values"])
-    return head, rows
-
-
-def _csv(record: Mapping[str, Any]) -> str:
-    head, rows = _columns(record)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def tabulated(record: Mapping[str, Any]) -> str:
-    """Return a table of the cells that fits a terminal, with what did not fit named below."""
-    axes = [axis["name"] for axis in record["axes"]]
-    within = {
-        group["number"]: (group["converged"] or {}).get("within", 0) for group in record["groups"]
-    }
-    columns: list[tuple[str, list[str]]] = []
-    cells = record["cells"]
-    for name in axes:
-        columns.append((name.rpartition(".")[2], [str(cell["values"][name]) for cell in cells]))
-    columns.append(("NFE", [_number(cell.get("nfe")) for cell in cells]))
-    if any(cell["distance"] for cell in cells):
-        texts = [_measured(cell["distance"], within[cell["group"]]) for cell in cells]
-        front = ["*" if cell["pareto"] else "" for cell in cells]
-        columns.append(("distance dB", [f"{a} {b}" for a, b in zip(texts, front, strict=True)]))
-    columns.append(("seconds", [_number(cell.get("seconds")) for cell in cells]))
-    columns.append(("s/s", [_number(cell.get("real_time_factor")) for cell in cells]))
-    names = dict.fromkeys(score["name"] for cell in cells for score in cell["scores"])
-    for name in names:
-        found = [{score["name"]: score for score in cell["scores"]} for cell in cells]
-        columns.append((name, [_measured(each.get(name)) for each in found]))
-    shown, left = _fitting(columns, len(axes) + 1)
-    rows = [list(row) for row in zip(*(texts for _, texts in shown), strict=True)]
-    lines = [table([name for name, _ in shown], rows)]
-    if left:
-        lines.append(f"in comparison.csv as well: {', '.join(left)}")
-    if any(cell["pareto"] for cell in cells):
-        lines.append("* no other is nearer to the converged sounds with as few evaluations")
-    lines += [f"{cell['name']}: {cell['sentence']}" for cell in cells if cell["sentence"]]
-    return "\n".join(lines)
-
-
-def _fitting(
-    columns: Sequence[tuple[str, list[str]]], kept: int
-) -> tuple[list[tuple[str, list[str]]], list[str]]:
-    """Return the columns that fit, the first `kept` in any case, and the names of the others."""
-    shown: list[tuple[str, list[str]]] = []
-    left: list[str] = []
-    room = WIDTH
-    for index, (name, texts) in enumerate(columns):
-        room -= max(map(len, (name, *texts))) + 2
-        if room < -2 and index >= kept:
-            left.append(name)
-        else:
-            shown.append((name, texts))
-    return shown, left
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _measured(found: Mapping[str, Any] | None, within: float = 0.0) -> str:
-    if not found or found["value"] is None:
-        return ""
-    if found["value"] <= within:
-        return f"<{_number(within)}"
-    text = _number(found["value"])
-    if found["low"] is None:
-        return text
-    return f"{text} ({_number(found['low'])} to {_number(found['high'])})"

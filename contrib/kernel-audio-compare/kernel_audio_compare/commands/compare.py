@@ -84,7 +84,7 @@ def compare(
     """Make a grid of runs, and compare their sounds, distances, scores and times."""
     from kernel.cli.progress import Bar
     from kernel_audio_compare.axes import parse_axis
-    from kernel_audio_compare.report import tabulated
+    from kernel_audio_compare.table import tabulated
 
     axes: dict[str, tuple[Any, ...]] = {}
     for name, found in map(parse_axis, over):
