@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernel import Batch
+from kernel import Batch, Item
 from kernel.errors import NumericalError, PluginError, UsageError
+from kernel.runner.processes import Processes
+from kernel_audio_training.batches import Feed
 from kernel_audio_training.trainer import Trainer
-from tests.training.test_training import Data, Slope, trainer, weight
+from tests.training.test_training import SAMPLES, Data, Slope, trainer, weight
 
 
 class Watched(Slope):
@@ -103,6 +105,60 @@ def test_validation_of_nothing_is_refused() -> None:
         trainer(recipe=Watched, validate_every=2)
     with pytest.raises(UsageError, match=r"^recipe.mine does not validate; leave validate_every o"):
         trainer(held=Data(), validate_every=2)
+
+
+class Numbered(Slope):
+    """A recipe that watches the number of each item."""
+
+    def watch(self, module: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        number = batch.audio.mean((1, 2))
+        return {"one": number, "square": number.square()}
+
+
+class Many(Data):
+    """Sounds that are their own numbers."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def item(self, index: int, generator: torch.Generator) -> Item:
+        return Item(SAMPLES, torch.full((1, SAMPLES), 1.0 + index), None, torch.ones(2))
+
+
+@pytest.mark.parametrize("size", [None, 2])
+@pytest.mark.parametrize(("items", "count"), [(7, 1), (7, 2), (8, 3), (2, 4), (9, 5)])
+def test_processes_share_the_items_and_go_through_the_module_together(
+    monkeypatch: pytest.MonkeyPatch, items: int, count: int, size: int | None
+) -> None:
+    sums, seen = torch.zeros(2, dtype=torch.float64), [list[range]() for _ in range(count)]
+
+    class Among(Processes):
+        """One process whose sums are those of the ones before it too."""
+
+        def sum(self, tensors: Sequence[Tensor]) -> None:
+            for place, each in enumerate(tensors):
+                sums[place] += each
+                each.copy_(sums[place])
+
+    fixed = Feed.fixed
+    for rank in range(count):
+
+        def note(feed: Feed, rows: range, rank: int = rank) -> Batch:
+            seen[rank].append(rows)
+            return fixed(feed, rows)
+
+        monkeypatch.setattr(Feed, "fixed", note)
+        tested = trainer(recipe=Numbered, held=Many(items), micro_batch=size)
+        tested._validation._processes = Among(rank, count)
+        found = tested._validation.scalars(tested.module)
+    assert found["valid.loss.one"] == pytest.approx((items + 1) / 2)
+    assert found["valid.loss.square"] == pytest.approx((items + 1) * (2 * items + 1) / 6)
+    assert len({len(parts) for parts in seen}) == 1
+    assert max(len(rows) for parts in seen for rows in parts) <= (size or 4)
+    assert sum(len(rows) for rows in seen[0]) <= -(-items // count)
 
 
 class Summed(Slope):

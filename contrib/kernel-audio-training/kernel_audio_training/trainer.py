@@ -92,7 +92,7 @@ class Trainer:
             order(assembly, data, config),
         )
         self._samples = Samples(assembly, config, machine, self.codec, observers, companion)
-        self._validation = Validation(assembly, held, config, machine, self.codec)
+        self._validation = Validation(assembly, held, config, machine, self.codec, processes)
         self._averages: list[Average] = []
         self._parts = provide(assembly, self.codec, machine, self._averages, companion)
         self.module: nn.Module = machine.place(recipe.build(self._parts))

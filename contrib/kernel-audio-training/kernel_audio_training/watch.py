@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
@@ -15,6 +14,7 @@ from kernel.errors import PluginError, UsageError
 from kernel.kinds.recipe import Recipe
 from kernel.kinds.task import Dataset
 from kernel.runner.device import Machine
+from kernel.runner.processes import ALONE, Processes
 from kernel_audio_training.batches import Feed
 from kernel_audio_training.config import TrainConfig
 
@@ -55,9 +55,9 @@ def watching(
 class Validation:
     """The losses of a recipe on held-out items, with noise that is always the same.
 
-    data: the split `valid`, of which the first `validate_items` are taken. `every`: steps between
-    validations, 0 for none. Raises UsageError where validation is asked for and there are none, or
-    the recipe has no losses to watch.
+    data: the split `valid`, of which the first `validate_items` are taken. processes: those that
+    share them. `every`: steps between validations, 0 for none. Raises UsageError where validation
+    is asked for and there are none, or the recipe has no losses to watch.
     """
 
     def __init__(
@@ -67,12 +67,14 @@ class Validation:
         config: TrainConfig,
         machine: Machine,
         codec: nn.Module,
+        processes: Processes = ALONE,
     ) -> None:
+        self._processes = processes
         self._recipe = assembly.recipe
         self._owner = assembly.spelling("recipe")
         self._feed = None if data is None else Feed(assembly, data, config, machine, codec)
         self._count = 0 if data is None else min(len(data), config.validate_items)
-        self._size = config.micro_batch or config.batch
+        self._size = config.micro_batch or -(-config.batch // processes.count)
         every = config.validate_every
         watched = type(self._recipe).watch is not Recipe.watch
         if every and not watched:
@@ -92,18 +94,32 @@ class Validation:
         The module is in evaluation mode. Raises PluginError for losses that are not one for each
         item.
         """
-        found: dict[str, list[Tensor]] = defaultdict(list)
+        sums: dict[str, Tensor] = {}
         feed = cast("Feed", self._feed)
-        for first in range(0, self._count, self._size):
-            rows = range(first, min(first + self._size, self._count))
-            for name, loss in self._recipe.watch(module, feed.fixed(rows)).items():
-                if loss.shape != (len(rows),):
+        for rows in self._parts():
+            # A process without rows evaluates one too: the parts of a sharded module are gathered
+            # by all processes together.
+            batch = feed.fixed(rows or range(1))
+            for name, loss in self._recipe.watch(module, batch).items():
+                if loss.shape != (len(batch.audio),):
                     raise PluginError(
                         f"{self._owner} validates {name!r} with a loss of the shape "
-                        f"{tuple(loss.shape)}, not one for each of {len(rows)} items; its author "
-                        f"has to mend that"
+                        f"{tuple(loss.shape)}, not one for each of {len(batch.audio)} items; its "
+                        f"author has to mend that"
                     )
-                found[name].append(loss.double())
-        means = {name: torch.cat(losses).mean().item() for name, losses in found.items()}
+                part = loss[: len(rows)].cpu().double().sum()
+                sums[name] = sums[name] + part if name in sums else part
+        self._processes.sum(list(sums.values()))
+        means = {name: each.item() / self._count for name, each in sums.items()}
         whole = sum(means.values()) / len(means)
         return {"valid.loss": whole, **{f"valid.loss.{name}": v for name, v in means.items()}}
+
+    def _parts(self) -> list[range]:
+        """Return the rows that this process computes together, some of them perhaps empty.
+
+        Every process has the same number of them.
+        """
+        share = -(-self._count // self._processes.count)
+        first = share * self._processes.rank
+        own = range(self._count)[first : first + share]
+        return [own[start : start + self._size] for start in range(0, share, self._size)]
