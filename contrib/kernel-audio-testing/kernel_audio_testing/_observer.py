@@ -112,13 +112,13 @@ def _sound(observer: Any, folder: Path, name: str) -> None:
     observer.sound(sound, entry | {"scores": {}})
 
 
-def _words(folder: Path) -> dict[str, str]:
-    """Return the texts in a folder by their names, without the folder's own."""
-    return {
-        each.relative_to(folder).as_posix(): each.read_text("utf-8").replace(folder.name, "")
-        for each in sorted(folder.rglob("*"))
+def _words(folder: Path) -> list[str]:
+    """Return the texts in a folder, whose names may be drawn, without the folder's own name."""
+    return sorted(
+        each.read_text("utf-8").replace(folder.name, "")
+        for each in folder.rglob("*")
         if each.suffix in (".html", ".csv", ".txt", ".json", ".jsonl")
-    }
+    )
 
 
 def check_sounds(subject: Subject) -> str | None:
