@@ -1,0 +1,1 @@
+"""Shows runs and trainings in MLflow."""
