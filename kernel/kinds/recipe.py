@@ -80,8 +80,8 @@ class Parts:
 
     objective, schedule, task: the components; the schedule is that of latents of the training's
     size. A part that the recipe does not require is None where none was named. latent: the shape of
-    an item's latent. codec: the CodecModule, frozen unless the recipe trains it. network: the
-    NetworkModule to be trained; `build_network()` makes one more, such as a critic.
+    the longest item's latent. codec: the CodecModule, frozen unless the recipe trains it. network:
+    the NetworkModule to be trained; `build_network()` makes one more, such as a critic.
 
     evaluate(function): the function under the training's precision, compiled where the user asked
     for that; a tensor that it returns has the dtype of its first argument.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import attrs
 import torch
 from torch import Tensor, nn
 
@@ -114,6 +115,9 @@ class Feed:
         assembly, put = self._assembly, self._machine.put
         heard = sounds(items)
         space = latent_space(assembly, heard.shape[-1], self._codec, self._machine, self._encoder)
+        if (latents := self._latents) and latents.beside:
+            scale = sigma_data(assembly)
+            space = attrs.evolve(space, encode=lambda each: parted(latents.encode(each))[0] * scale)
         condition = collated(assembly.task, items, space, assembly.condition, self._machine)
         if not condition.empty:
             lots = torch.stack([torch.rand((), generator=each) for each in draws])

@@ -40,12 +40,19 @@ def latent_cache(
         raise UsageError(
             "latent_cache keeps latents, and they change while the codec is trained; leave it out"
         )
+    parts, differing = set[str](), set[str]()
     for number in range(min(_PROBED, len(data))):
         index = shuffled(number, len(data), config.seed, "probe")
         draws = (generator(config.seed, "probe", index, draw) for draw in range(_DRAWS))
         with one_thread():
-            first, *others = (data.item(index, draw).audio for draw in draws)
-        if first is not None and not all(torch.equal(first, cast("Tensor", e)) for e in others):
+            drawn = [data.item(index, draw) for draw in draws]
+        for name in ("audio", "aligned", "origin"):
+            found = [part for item in drawn if (part := getattr(item, name)) is not None]
+            if found:
+                parts.add(name)
+            if 0 < len(found) < _DRAWS or not all(torch.equal(found[0], each) for each in found):
+                differing.add(name)
+        if "audio" in differing:
             raise UsageError(
                 f"item {index} of the data differs each time that it is drawn, so that its latent "
                 f"cannot be kept; leave augmentation out and set task.seconds to the longest "
@@ -60,8 +67,9 @@ def latent_cache(
     told = repr((assembly.spelling("codec"), options, machine.device.type))
     name = _digest([told.encode(), *map(_bytes, (*codec.state_dict().values(), *heard))])
     # A sound that is cut to several lengths is several ones.
-    room = len(data) * (config.buckets or 1)
-    return Latents(config.latent_cache.expanduser() / name, codec, machine, room)
+    room = len(data) * (config.buckets or 1) * (1 if differing else len(parts))
+    folder = config.latent_cache.expanduser() / name
+    return Latents(folder, codec, machine, room, beside=not differing)
 
 
 class Latents:
@@ -70,10 +78,14 @@ class Latents:
     A sound is known by its samples as the codec is given them: what changes them, of its file or
     of the task's options, makes another one. It is encoded by itself, so that its latent does not
     depend on its batch. folder: of a codec with its options and weights on one kind of machine.
-    room: how many latents are added at most. Raises InputError for a file that is damaged.
+    room: how many latents are added at most. beside: whether `aligned` and `origin` audio is never
+    another one each time that an item is drawn. Raises InputError for a file that is damaged.
     """
 
-    def __init__(self, folder: Path, codec: nn.Module, machine: Machine, room: int) -> None:
+    def __init__(
+        self, folder: Path, codec: nn.Module, machine: Machine, room: int, beside: bool = False
+    ) -> None:
+        self.beside = beside
         self._folder, self._codec, self._machine = folder, cast("CodecModule", codec), machine
         self._files: dict[str, Any] = {}
         self._new: dict[str, Tensor] = {}
