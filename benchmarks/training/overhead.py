@@ -202,8 +202,8 @@ def alternating(folder: Path, waves: Waves, blocks: int) -> dict[str, float]:
         "kernel_ms": 100 * median(mine for mine, _ in pairs),
         "plain_ms": 100 * median(plain for _, plain in pairs),
         "ratio": median(mine for mine, _ in pairs) / median(plain for _, plain in pairs),
-        "paired_ratio": median(mine / plain for mine, plain in pairs),
         "cpu_ratio": median(mine for mine, _ in used) / median(plain for _, plain in used),
+        "least_cpu_ratio": min(mine for mine, _ in used) / min(plain for _, plain in used),
         "loss": ours.scalars[-1]["loss"],
         "plain_loss": losses[-1],
     }
@@ -272,9 +272,9 @@ def main() -> None:
         rows = whole(folder, waves, given.blocks // 3, given.rounds, [None, *given.workers])
     console.print(
         f"Turns of {BLOCK} steps without workers: kernel.train {turns['kernel_ms']:.1f} ms a step, "
-        f"loop {turns['plain_ms']:.1f} ms; ratio of medians {turns['ratio']:.3f}, median of ratios "
-        f"{turns['paired_ratio']:.3f}, of CPU time {turns['cpu_ratio']:.3f} (aim: 1.03 or less); "
-        f"losses {turns['loss']:.3f} and {turns['plain_loss']:.3f}"
+        f"loop {turns['plain_ms']:.1f} ms; ratio of medians {turns['ratio']:.3f}, of those of "
+        f"CPU time {turns['cpu_ratio']:.3f}, of the least CPU times {turns['least_cpu_ratio']:.3f} "
+        f"(aim: 1.03); losses {turns['loss']:.3f} and {turns['plain_loss']:.3f}"
     )
     table = Table(title="Whole trainings in turn, medians")
     for title in ("workers", "ms a step", "loop, ms a step", "ratio", "waiting", "largest"):
