@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 
 from kernel.api import settled
-from kernel.config import RunConfig
-from kernel.errors import KernelError, UsageError
-from kernel.registry import Registry
+from kernel.assembly import assemble
+from kernel.config import RunConfig, load
+from kernel.errors import InputError, KernelError, UsageError
+from kernel.registry import Registry, Selection
 from kernel.runner.libraries import check_pair
-from kernel_audio_compare.grid import Converged, Grid, Job, Scoring, planned
+from kernel_audio_compare.grid import Converged, Job, Scoring, planned
 
 __all__ = ["Comparison", "compare"]
 
@@ -62,7 +63,6 @@ def compare(
     converged_solver: str = "unipc",
     converged_count: int = 10,
     retry: bool = False,
-    planning: Callable[[Grid], object] | None = None,
     telling: Callable[[int, int, Job], object] | None = None,
     registry: Registry | None = None,
     **settings: Any,
@@ -74,9 +74,9 @@ def compare(
     with what is there, as other processes may do at the same time. metrics: score every cell once
     it is made, beside those of `plugins`; reference: their folder of reference sounds. converged:
     steps of the run that distances are measured to, by `converged_solver`, on the first
-    `converged_count` sounds; 0 for none. retry: make cells again that failed. planning, telling:
-    called with the grid before anything is computed, and before each run with the number of runs
-    that are there, that of all, and the run. Everything else is as for `kernel.run`.
+    `converged_count` sounds; 0 for none. retry: make cells again that failed. telling: called
+    before each run with the number of runs that are there, that of all, and the run. Everything
+    else is as for `kernel.run`.
 
     Raises KernelError for a grid that cannot be; a cell that fails is marked in the record.
     """
@@ -95,10 +95,9 @@ def compare(
         settings | {"plugins": tuple(plugins) or None},
         given,
     )
-    for name in metrics:
-        registry.pick(name, "metric")
     reference = None if reference is None else Path(reference)
     scoring = Scoring(tuple(metrics), reference, own)
+    _check(scoring, registry.preferring(asked.prefer))
     aim = Converged(converged_solver, converged, converged_count) if converged else None
     grid = planned(asked, over, Path(out), registry.preferring(asked.prefer), scoring, aim)
     check_pair()
@@ -112,12 +111,23 @@ def compare(
     if retry:
         for job in grid.jobs:
             job.failed.unlink(missing_ok=True)
-    if planning is not None:
-        planning(grid)
-    fill(grid, registry, telling or (lambda done, count, job: None))
+    fill(grid, registry.preferring(asked.prefer), telling or (lambda done, count, job: None))
     # The last process to end writes of all cells: none reads before another has written.
     with held(grid.claim("report"), "being measured", patience=60):
         record = written(grid)
     if all(cell["status"] == "failed" for cell in record["cells"]):
         raise KernelError(f"every cell of {grid.folder} failed: {record['cells'][0]['sentence']}")
     return Comparison(grid.folder, record)
+
+
+def _check(scoring: Scoring, registry: Registry) -> None:
+    """Raise KernelError for metrics that cannot be, or that lack what they compare with."""
+    if not scoring.metrics:
+        return
+    config = load(RunConfig, None, {}, scoring.options)
+    picked = tuple(registry.pick(name, "metric") for name in dict.fromkeys(scoring.metrics))
+    assembly, _ = assemble(registry, Selection(picked), ("encoder", "metric"), config.options)
+    folder = scoring.reference
+    assembly.check(frozenset() if folder is None else frozenset({"reference", "references"}))
+    if folder is not None and not any(folder.glob("*")):
+        raise InputError(f"there is no sound in {folder}; name a folder of reference sounds")

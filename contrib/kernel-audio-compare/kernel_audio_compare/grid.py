@@ -99,6 +99,15 @@ class Cell(Job):
     group: int = 0
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Return the notes of its plan, but for the parts that the axes put in place of others."""
+        if self.plan is None:
+            return ()
+        pairs = self.plan.selection.replaced
+        meant = {f"{new.qualified} replaces {old.qualified}" for old, new in pairs}
+        return tuple(note for note in self.plan.notes if note not in meant)
+
+    @property
     def stochastic(self) -> bool:
         """Return whether its solver draws noise, so that its sounds converge to no other."""
         return self.plan is not None and self.plan.assembly.get(Solver).stochastic

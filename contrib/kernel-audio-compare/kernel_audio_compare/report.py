@@ -65,7 +65,7 @@ def report(grid: Grid) -> dict[str, Any]:
             }
             for group in grid.groups
         ],
-        "warnings": _warnings(cells),
+        "warnings": [*_warnings(cells), *_shared(cells)],
     }
 
 
@@ -121,7 +121,7 @@ def _cell(grid: Grid, cell: Cell, converged: _Sounds) -> dict[str, Any]:
     if record is None:
         why = _sentence(cell)
         return told | ({"status": "failed", "sentence": why} if why else {})
-    sampling, items = record["sampling"], record["items"]
+    sampling, items, afterwards = record["sampling"], record["items"], _afterwards(grid, cell)
     audio_seconds = sum(item["seconds"] for item in items)
     names = ("steps", "nfe", "network_items", "gradients", "seconds", "count")
     told |= {name: sampling[name] for name in names}
@@ -132,9 +132,9 @@ def _cell(grid: Grid, cell: Cell, converged: _Sounds) -> dict[str, Any]:
         "stochastic": cell.stochastic,
         "device": " ".join(filter(None, (record["device"]["device"], record["device"]["name"]))),
         "hashes": {_owner(each): each["hash"] for each in record["plugins"]},
-        "scores": [*_scores(record), *_scores(_afterwards(grid, cell))],
+        "scores": [*_scores(record), *_scores(afterwards)],
         "items": [{key: item[key] for key in ("name", "file", "label")} for item in items],
-        "notes": record["warnings"],
+        "notes": [*cell.notes, *afterwards["warnings"]],
     }
     if converged.audio and not cell.stochastic:
         sounds = [_audio(cell, item) for item in items[: len(converged.audio)]]
@@ -180,7 +180,7 @@ def _mean(values: Sequence[float]) -> dict[str, Any]:
 def _afterwards(grid: Grid, cell: Cell) -> dict[str, Any]:
     """Return the scores that a cell was given when it was made; none where it has none."""
     if not grid.scoring.metrics or not grid.scores(cell).is_file():
-        return {"scores": [], "items": []}
+        return {"scores": [], "items": [], "warnings": []}
     scored: dict[str, Any] = json.loads(grid.scores(cell).read_text("utf-8"))["scored"]
     return scored
 
@@ -216,7 +216,9 @@ def _warnings(cells: Sequence[Mapping[str, Any]]) -> list[str]:
             hashes.setdefault(owner, set()).add(digest)
     for owner, found in sorted(hashes.items()):
         if len(found) > 1:
-            said.append(f"{owner} changed between the cells; remove the older ones and start again")
+            said.append(
+                f"{owner} changed between the cells; remove the older cells and start again"
+            )
     counts = [each["distance"]["count"] for each in done if each["distance"]]
     counts += [row["count"] for each in done for row in each["scores"] if row["scope"] == "item"]
     if counts and min(counts) < FEW:
@@ -224,4 +226,19 @@ def _warnings(cells: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{min(counts)} sounds are few: intervals of fewer than {FEW} are too narrow, and "
             f"fewer than 5 have none; take more with --count"
         )
+    return said
+
+
+def _shared(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return every note of a cell once, with the cells that have it."""
+    done = [each for each in cells if each["status"] == "done"]
+    names: dict[str, list[str]] = {}
+    for each in done:
+        for note in each["notes"]:
+            names.setdefault(note, []).append(each["name"])
+    said = []
+    for note, found in names.items():
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        whose = "every cell" if len(found) == len(done) else ", ".join(found[:3]) + more
+        said.append(f"{whose}: {note}")
     return said

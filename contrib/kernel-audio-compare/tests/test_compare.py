@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kernel
-from kernel.errors import KernelError, OutputError, UsageError
+from kernel.errors import InputError, KernelError, OutputError, UsageError
 from kernel_audio_compare import Comparison
 
 if TYPE_CHECKING:
@@ -298,8 +298,38 @@ def test_cells_are_scored_with_metrics_and_intervals(grid: Make, tones: Path) ->
     expected = kernel.evaluate(made.folder / "cells" / "1-2", ["frechet"], reference=tones)
     assert score["value"] == expected["scores"][0]["value"]
     assert (score["scope"], score["low"]) == ("set", None)
+
+
+def test_metrics_that_cannot_be_are_told_before_anything_is_made(
+    grid: Make, tones: Path, tmp_path: Path
+) -> None:
+    over = {"steps": [2, 3]}
     with pytest.raises(UsageError, match="a reference is for the metrics of --metrics"):
         grid(over, reference=tones)
+    with pytest.raises(UsageError, match=r"metric.frechet needs 'references'"):
+        grid(over, metrics=["frechet"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="there is no sound in .*empty; name a folder of refer"):
+        grid(over, metrics=["frechet"], reference=tmp_path / "empty")
+    with pytest.raises(UsageError, match="option of metric.frechet 'infinite' does not exist"):
+        settings = {"metrics": ["frechet"], "reference": tones}
+        grid(over, options={"metric.infinite": True}, **settings)
+    assert not (tmp_path / "grid").exists()
+
+
+def test_sounds_too_few_for_a_metric_are_said(grid: Make, tones: Path) -> None:
+    made = grid({"steps": [2, 3]}, count=1, metrics=["frechet"], reference=tones)
+    assert made.record["cells"][0]["scores"][0]["value"] is None
+    assert any(
+        "every cell: frechet of the set: 1 sounds are too few" in each for each in made.notes
+    )
+
+
+def test_notes_of_the_plans_are_told_once(grid: Make) -> None:
+    made = grid({"solver": ["heun"], "steps": [1, 3]}, ("euler",))
+    said = [note for note in made.notes if "too few for the order" in note]
+    assert len(said) == 1 and said[0].startswith("1-heun-1: 1 step is too few for")
+    assert not any("replaces" in note for note in made.notes)
 
 
 def test_item_scores_have_bootstrap_intervals(site: Site, grid: Make) -> None:
