@@ -38,14 +38,11 @@ if TYPE_CHECKING:
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 ELSEWHERE = {
-    "check": "kernel-audio-testing",
-    "evaluate": "kernel-audio-plugins",
-    "export": "kernel-audio-testing",
-    "import": "kernel-audio-import",
-    "lock": "kernel-audio-plugins",
-    "new": "kernel-audio-testing",
-    "shards": "kernel-audio-plugins",
-    "train": "kernel-audio-training",
+    "kernel-audio-compare": ("compare",),
+    "kernel-audio-import": ("import",),
+    "kernel-audio-plugins": ("evaluate", "lock", "shards"),
+    "kernel-audio-testing": ("check", "export", "new"),
+    "kernel-audio-training": ("train",),
 }
 """Commands that distributions of ours offer."""
 
@@ -228,10 +225,8 @@ def command_of(name: str, registry: Registry | None) -> Command:
 
 def absent(command: str) -> str:
     """Return a sentence on one of our commands whose distribution is not installed, or ""."""
-    owner = ELSEWHERE.get(command)
-    return (
-        owner and f"the command {command!r} is not installed; `pip install {owner}` brings it"
-    ) or ""
+    owner = next((owner for owner, names in ELSEWHERE.items() if command in names), "")
+    return owner and f"the command {command!r} is not installed; `pip install {owner}` brings it"
 
 
 def noise_like(x: Tensor, seed: int = 0) -> Noise:
