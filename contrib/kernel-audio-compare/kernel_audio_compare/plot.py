@@ -52,7 +52,8 @@ def plots(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "title": ", ".join(f"{key} = {value}" for key, value in group["values"].items()),
                 "points": points,
                 "line": " ".join(f"{x},{y}" for x, y in front),
-                "floor": round(min(max(up.place(floor), TOP), HIGH - BOTTOM), 1) if floor else None,
+                # One below every point is out of the picture.
+                "floor": round(max(up.place(floor), TOP), 1) if floor > up.low else None,
                 "across": across.ticks,
                 "up": up.ticks,
                 "legend": [(text, index % SHAPES) for index, text in enumerate(shown)],
@@ -68,12 +69,12 @@ class _Scale:
     """A logarithmic scale from `low` at `first` to `high` at `last`, and its ticks."""
 
     def __init__(self, low: float, high: float, first: float, last: float) -> None:
-        self._low, self._high, self._first, self._last = low, high, first, last
+        self.low, self._high, self._first, self._last = low, high, first, last
         self.ticks = [(round(self.place(value), 1), f"{value:g}") for value in _round(low, high)]
 
     def place(self, value: float) -> float:
         """Return the place of a positive number."""
-        part = math.log(value / self._low) / math.log(self._high / self._low)
+        part = math.log(value / self.low) / math.log(self._high / self.low)
         return self._first + part * (self._last - self._first)
 
 

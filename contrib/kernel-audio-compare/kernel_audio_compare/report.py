@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -219,14 +219,23 @@ def _warnings(cells: Sequence[Mapping[str, Any]]) -> list[str]:
             said.append(
                 f"{owner} changed between the cells; remove the older cells and start again"
             )
-    counts = [each["distance"]["count"] for each in done if each["distance"]]
-    counts += [row["count"] for each in done for row in each["scores"] if row["scope"] == "item"]
-    if counts and min(counts) < FEW:
+    for what, count, option in _fewest(done):
         said.append(
-            f"{min(counts)} sounds are few: intervals of fewer than {FEW} are too narrow, and "
-            f"fewer than 5 have none; take more with --count"
+            f"{what} are of {count} sounds: intervals of fewer than {FEW} are too narrow, and "
+            f"fewer than 5 have none; take more with {option}"
         )
     return said
+
+
+def _fewest(done: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int, str]]:
+    """Yield what has few sounds, how many, and the option that takes more of them."""
+    scored = [row["count"] for each in done for row in each["scores"] if row["scope"] == "item"]
+    if scored and min(scored) < FEW:
+        yield "scores", min(scored), "--count"
+    near = [(each["distance"]["count"], each["count"]) for each in done if each["distance"]]
+    if near and min(near)[0] < FEW:
+        compared, made = min(near)
+        yield "distances", compared, "--count" if compared == made else "--converged-count"
 
 
 def _shared(cells: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -27,7 +27,7 @@ def test_the_table_fits_a_terminal(typed: Result) -> None:
     assert lines[5].split()[:3] == ["heun", "3", "5"]
     assert all(len(row) <= 80 for row in lines[:6])
     assert "4 of 4 cells in" in lines[-1]
-    assert "note: 2 sounds are few" in typed.stderr
+    assert "note: distances are of 2 sounds" in typed.stderr
 
 
 def test_json_is_the_record(site: Site, typed: Result, model: Path, tmp_path: Path) -> None:

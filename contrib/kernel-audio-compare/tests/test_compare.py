@@ -269,6 +269,9 @@ def test_distances_to_the_converged_run_fall_with_the_steps(grid: Make) -> None:
     assert (first["converged"]["steps"], first["converged"]["nfe"]) == (64, 64)
     assert 0 <= first["converged"]["within"] < cells[0]["distance"]["value"]
     assert second["note"] == ""
+    assert made.notes[0].startswith("distances are of 2 sounds") and "--count" in made.notes[0]
+    wider = grid(over, converged=64, converged_count=1)
+    assert "distances are of 1 sounds" in wider.notes[0] and "--converged-count" in wider.notes[0]
 
 
 def test_stochastic_solvers_have_a_note_and_no_converged_run(grid: Make) -> None:
@@ -367,7 +370,7 @@ def test_item_scores_have_bootstrap_intervals(site: Site, grid: Make) -> None:
     for cell in made.record["cells"]:
         (score,) = cell["scores"]
         assert score["low"] < score["value"] < score["high"]
-    assert any(note.startswith("6 sounds are few") for note in made.notes)
+    assert any(note.startswith("scores are of 6 sounds: intervals of") for note in made.notes)
     with (made.folder / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[1]["loud.low"]) == made.record["cells"][1]["scores"][0]["low"]

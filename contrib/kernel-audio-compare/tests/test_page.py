@@ -84,6 +84,9 @@ def test_a_plot_has_a_point_for_each_cell_with_a_distance(record: dict[str, Any]
     assert plot["points"][0]["x"] < plot["points"][1]["x"]
     assert plot["points"][0]["y"] < plot["points"][1]["y"]
     assert plot["line"].count(",") == 2
+    assert plot["floor"] is None
+    record["groups"][0]["converged"]["within"] = 2.0
+    assert plot["points"][0]["y"] < plots(record)[0]["floor"] < plot["points"][1]["y"]
 
 
 def test_a_grid_without_distances_has_no_plot(record: dict[str, Any]) -> None:
