@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from kernel import Batch
+from kernel import AudioSpec, Batch, ConditionSpec, Dataset, Item, Task
+from kernel.assembly import Assembly, Part
 from kernel.config import RunConfig
 from kernel.errors import UsageError
+from kernel.registry import PluginInfo
 from kernel.runner.device import Machine
 from kernel_audio_training.batches import Feed
 from kernel_audio_training.checkpoints import checkpoints
@@ -26,6 +28,8 @@ from kernel_audio_training.config import TrainConfig
 from kernel_audio_training.order import order
 from kernel_audio_training.plan import plan_training
 from kernel_audio_training.trainer import Trainer
+from kernel_plugins.codecs.waveform import Waveform
+from kernel_plugins.recipes.denoise import Denoise
 from tests.integration.test_processes import Job, job, losses, names, together
 
 Train = Callable[..., Path]
@@ -93,6 +97,62 @@ def test_the_loss_of_an_item_is_that_of_the_item_with_all_its_padding(
         assert short.abs().min() > 1e-3
         torch.testing.assert_close(short, long, rtol=1e-9, atol=1e-12)
     assert min(seen) < assembly.latent.size[-1]
+
+
+class Beside(Task):
+    """Sounds with an origin, an aligned sound and words."""
+
+    @property
+    def audio(self) -> AudioSpec:
+        return AudioSpec(RATE)
+
+    @property
+    def samples(self) -> int:
+        return 100
+
+    @property
+    def condition(self) -> ConditionSpec:
+        latent = ConditionSpec.LATENT
+        return ConditionSpec(sequence=2, aligned=latent, origin=latent)
+
+    def lengths(self, data: Dataset) -> Sequence[int]:
+        return [10 * (index % 9) + 20 for index in range(len(data))]
+
+
+class Words:
+    def __len__(self) -> int:
+        return 40
+
+    def item(self, index: int, generator: torch.Generator) -> Item:
+        held = 10 * (index % 9) + 20
+        audio = torch.zeros(1, 100)
+        audio[:, :held] = 1 + torch.arange(held)
+        words = torch.ones(1 + index % 3, 2)
+        return Item(100, audio, held, sequence=words, aligned=2 * audio, origin=3 * audio)
+
+
+def test_the_conditions_of_a_batch_are_as_long_as_the_batch() -> None:
+    parts = (Beside(), Denoise(), Waveform(std=1.0))
+    assembly = Assembly(
+        tuple(Part(PluginInfo(each.kind, "mine", "tests", "1", "tests"), each) for each in parts)
+    )
+    config = TrainConfig(batch=4, buckets=3, workers=0, condition_dropout=0)
+    places = order(assembly, Words(), config)
+    machine = Machine.choose(RunConfig(device="cpu"))
+    feed = Feed(assembly, Words(), config, machine, assembly.build_codec(), order=places)
+    seen = set()
+    for step in range(10):
+        batch = feed.batch(step, range(4))
+        seen.add(frames := batch.x0.shape[-1])
+        held = [10 * (places.index(4 * step + row) % 9) + 20 for row in range(4)]
+        words = [1 + places.index(4 * step + row) % 3 for row in range(4)]
+        assert max(held) <= frames == places.samples(step)
+        condition = batch.condition
+        assert batch.valid is not None and batch.valid.sum(1).tolist() == held
+        assert condition.aligned is not None and torch.equal(condition.aligned, 2 * batch.x0)
+        assert condition.origin is not None and torch.equal(condition.origin, 3 * batch.x0)
+        assert condition.mask is not None and condition.mask.sum(1).tolist() == words
+    assert len(seen) == 3
 
 
 @pytest.mark.slow
