@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import kernel
+from kernel.api import ELSEWHERE
 from kernel.kinds import KINDS, specification
 from kernel.kinds.model import Manifest, Origin, Trained
 from kernel.registry import PluginInfo, Registry
@@ -188,6 +189,16 @@ def test_the_house_has_as_many_lines_as_its_picture_says() -> None:
         rest -= found
         assert abs(found - int(said[room].replace(",", ""))) <= 100, (room, found)
     assert abs(rest - int(said["assembly, denoiser, records"].replace(",", ""))) <= 100, rest
+
+
+def test_the_kernel_knows_who_brings_each_command() -> None:
+    projects = [ROOT / "plugins" / "pyproject.toml", *(ROOT / "contrib").glob("*/pyproject.toml")]
+    offered = {}
+    for project in (tomllib.loads(each.read_text("utf-8"))["project"] for each in projects):
+        entries = project.get("entry-points", {}).get("kernel.v1", {})
+        names = sorted(name[8:] for name in entries if name.startswith("command."))
+        offered |= {project["name"]: tuple(names)} if names else {}
+    assert offered == ELSEWHERE
 
 
 def test_the_tree_is_light() -> None:
