@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from kernel.errors import KernelError
+from kernel.kinds.backbone import Backbone
 from kernel.trees import flat, mapped
-from kernel_audio_testing import _hearing
+from kernel_audio_testing import _hearing, _learning
 from kernel_audio_testing._network import cast, masking, scenes, with_part
+from kernel_audio_testing._options import choices, every_option_acts, holds, together
 from kernel_audio_testing._subject import Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
@@ -303,6 +305,41 @@ def check_pure(subject: Subject) -> str | None:
     return None
 
 
+@torch.no_grad()
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes something, alone or beside another."""
+
+    def observe(backbone: Backbone) -> list[Tensor | float]:
+        found: list[Tensor | float] = []
+        for scene in scenes(attrs.evolve(subject, options=dict(backbone))):
+            inputs = scene.inputs()
+            for training in (False, True):
+                scene.module.train(training)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(0)
+                    found.append(scene(*inputs))
+        return found
+
+    return every_option_acts(subject, observe)
+
+
+def check_choices(subject: Subject) -> str | None:
+    """Check that other values of the options keep the promises."""
+    every = [*choices(subject), *together(subject)]
+    for each in every:
+        holds(
+            each,
+            shapes=check_shapes,
+            sizes=check_sizes,
+            items_apart=check_items_apart,
+            null_condition=check_null_condition,
+            valid=check_valid,
+            gradient=check_gradient,
+            **_hearing.SWEPT,
+        )
+    return f"{len(every)} settings"
+
+
 CHECKS = (
     check_shapes,
     check_sizes,
@@ -318,5 +355,8 @@ CHECKS = (
     check_meta,
     check_state,
     check_pure,
+    *_learning.CHECKS,
     *_hearing.CHECKS,
+    check_options,
+    check_choices,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from kernel_audio_testing._scene import (
 from kernel_audio_testing._sounds import found_in
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "SWEPT"]
 
 QUIET = 64
 """Samples at the end of what is valid, not all of which are silent."""
@@ -291,6 +291,15 @@ def _names(scene: Scene, split: str) -> list[str]:
     items = [data.item(index, seeded()) for index in range(len(data))]
     return [_source(scene, item.audio)[0].name for item in items]
 
+
+SWEPT: dict[str, Callable[[Subject], str | None]] = {
+    "labels": check_labels,
+    "valid": check_valid,
+    "batches": check_batches,
+    "owned": check_owned,
+    **{each.__name__.removeprefix("check_"): each for each in _returned.CHECKS},
+}
+"""The checks that other choices of the options have to pass, too."""
 
 CHECKS = (
     check_labels,

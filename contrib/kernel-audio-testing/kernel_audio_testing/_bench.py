@@ -32,7 +32,7 @@ from kernel_audio_testing._subject import Subject
 from kernel_audio_testing._tools import normal
 from kernel_audio_training.parts import provide
 
-__all__ = ["FRAMES", "STEPS", "Bench", "Tiled"]
+__all__ = ["FRAMES", "STEPS", "Bench", "Levels", "Tiled"]
 
 FRAMES = 16
 STEPS = range(8)
@@ -201,9 +201,25 @@ class Bench:
         told: int = 1,
     ) -> dict[str, Tensor]:
         """Return the losses of step `k` for rows of a batch of five, with a condition's seed."""
+        return dict(self.module(self.batch(k, rows, x0, valid, told), k))
+
+    @torch.no_grad()
+    def watched(self, rows: Sequence[int] = range(5)) -> dict[str, Tensor]:
+        """Return the losses of rows of a held-out batch that are reported and not trained."""
+        return dict(self.recipe.watch(self.module, self.batch(0, rows)))
+
+    def batch(
+        self,
+        k: int = 0,
+        rows: Sequence[int] = range(5),
+        x0: Tensor | None = None,
+        valid: Tensor | None = None,
+        told: int = 1,
+    ) -> Batch:
+        """Return rows of the batch of step `k`; other values of x0 and `valid` are those of all."""
         first, stop = rows[0], rows[-1] + 1
         x0 = normal(5, 2, FRAMES, seed=k) if x0 is None else x0
-        batch = Tiled(
+        return Tiled(
             audio=x0[first:stop],
             x0=cast("Tensor", None if "codec" in self.recipe.trains else x0[first:stop]),
             condition=Condition(vector=normal(5, 3, seed=told)[first:stop]),
@@ -214,4 +230,3 @@ class Bench:
             first=first,
             put=lambda tensor: tensor.double(),
         )
-        return dict(self.module(batch, k))

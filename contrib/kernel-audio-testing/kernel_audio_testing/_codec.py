@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from kernel.errors import KernelError
+from kernel.kinds.codec import Codec
 from kernel.values import AudioSpec
 from kernel_audio_testing import _fidelity
 from kernel_audio_testing._coded import built, codec_of, latent_of, levels, untrained
+from kernel_audio_testing._options import choices, every_option_acts, holds
 from kernel_audio_testing._sounds import tones
-from kernel_audio_testing._subject import Inapplicable, Subject, require
+from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import (
     finite,
     generator_untouched,
@@ -78,6 +80,13 @@ def check_round_trip(subject: Subject) -> str | None:
     gain = 10 * float((found.square().mean() / sound.square().mean()).log10())
     fact = f"SNR {snr:.1f} dB, spectrograms correlate {likeness:.3f}, level {gain:+.1f} dB"
     require(likeness > 0.7 and abs(gain) < 6, fact)
+    turned = float(torch.corrcoef(torch.stack([sound.flatten(), found.flatten()]))[0, 1])
+    require(turned > -0.5, f"waveforms correlate {turned:.2f}: the sign of a sound is turned")
+    again = module.decode(latent_of(module, found), sound.shape[-1])
+    kept = float(torch.corrcoef(torch.stack([levels(found), levels(again)]).flatten(1))[0, 1])
+    lost = 10 * float((again.square().mean() / found.square().mean()).log10())
+    second = f"coded again, spectrograms correlate {kept:.3f}, level {lost:+.1f} dB"
+    require(kept > 0.9 * likeness and abs(lost) < 2, f"{fact}; {second}")
     return fact
 
 
@@ -202,7 +211,23 @@ def check_fit(subject: Subject) -> str | None:
         require(0.05 < variance < 20, f"fit changes nothing, and sounds of rms 0.1 have {fact}")
         raise Inapplicable(f"fit changes nothing; the test sounds have {fact}")
     require(abs(mean) < 0.3 and 0.7 < variance < 1.4, fact)
+    _check_heard(codec, fitted, audio, sounds)
     return fact
+
+
+def _check_heard(codec: Codec, fitted: Codec, audio: AudioSpec, sounds: list[Tensor]) -> None:
+    """Raise Violation unless `fit` counts every sound, and their order does not count."""
+    decided = {name: value for name, value in fitted if value != getattr(codec, name)}
+    backwards = codec.fit(audio, iter(sounds[::-1]))
+    for name, value in decided.items():
+        other = getattr(backwards, name)
+        close = torch.allclose(torch.tensor(other), torch.tensor(value), rtol=1e-3, atol=1e-6)
+        require(close, f"fit sets {name} to {value}, and to {other} in another order of the data")
+    for index in range(len(sounds)):
+        louder = [3 * sound if i == index else sound for i, sound in enumerate(sounds)]
+        other = codec.fit(audio, iter(louder))
+        moved = any(getattr(other, name) != value for name, value in decided.items())
+        require(moved, f"fit does not hear sound {index} of {len(sounds)}")
 
 
 @torch.no_grad()
@@ -242,6 +267,52 @@ def check_weights(subject: Subject) -> str | None:
 
 
 @torch.no_grad()
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes something, alone or beside another."""
+    _, audio = codec_of(subject)
+    sounds = torch.stack([tones(audio, 3001, 1, seed)[0] for seed in range(2)])
+
+    def observe(codec: Codec) -> list[Tensor | float]:
+        fitted = codec.fit(audio, iter(sounds))
+        module: Any = fitted.build(audio).eval()
+        latent = latent_of(module, sounds)
+        return [latent, module.decode(latent, 3001)]
+
+    untrained(subject)
+    return every_option_acts(subject, observe)
+
+
+def _taken(subject: Subject) -> bool:
+    """Return whether a codec with these options takes any audio."""
+    try:
+        codec_of(subject)
+    except Violation:
+        return False
+    return True
+
+
+def check_choices(subject: Subject) -> str | None:
+    """Check that other values of the options keep the promises."""
+    whole, chosen = (
+        [each for each in choices(subject, whole) if _taken(each)] for whole in (True, False)
+    )
+    for each in whole:
+        holds(each, latent_shape=check_latent_shape)
+    for each in chosen:
+        holds(
+            each,
+            round_trip=check_round_trip,
+            alignment=check_alignment,
+            samples=check_samples,
+            silence=check_silence,
+            batch=check_batch,
+            fit=check_fit,
+            **_fidelity.SWEPT,
+        )
+    return f"{len(whole)} settings"
+
+
+@torch.no_grad()
 def check_pure(subject: Subject) -> str | None:
     """Check that coding changes no input, draws no random numbers, and repeats."""
     module, _, audio = built(subject)
@@ -270,4 +341,6 @@ CHECKS = (
     check_weights,
     check_pure,
     *_fidelity.CHECKS,
+    check_options,
+    check_choices,
 )

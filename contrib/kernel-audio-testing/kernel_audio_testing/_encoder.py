@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kernel import resample
+from kernel_audio_testing._options import every_option_acts
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import generator_untouched, unchanged
 
@@ -145,6 +146,42 @@ def _sounds() -> Tensor:
     return 0.1 * torch.stack([torch.as_tensor(dull), torch.as_tensor(bright)])[:, None]
 
 
+def check_everywhere(subject: Subject) -> str | None:
+    """Check that a change in any third of a sound, or in any word of a text, is heard."""
+    module = _built(subject)
+    if subject.make().listens == "text":
+        words = ["red", "green", "blue"]
+        with torch.no_grad():
+            usual = module([" ".join(words)])[0]
+            for place in range(3):
+                other = module([" ".join([*words[:place], "seven", *words[place + 1 :]])])[0]
+                alike = other.shape == usual.shape and torch.equal(other, usual)
+                require(not alike, f"the word {place} of a text of three words is not heard")
+        return None
+    audio = _sounds()[:1]
+    with torch.no_grad():
+        usual = module(audio, RATE)
+        for third, word in enumerate(("first", "second", "last")):
+            changed = audio.clone()
+            part = changed[..., third * RATE // 3 : (third + 1) * RATE // 3]
+            part += 0.1 * torch.randn(part.shape, generator=torch.Generator().manual_seed(third))
+            change = float((module(changed, RATE) - usual).norm() / usual.norm())
+            require(change > 1e-3, f"noise in the {word} third of a sound changes {change:.1g}")
+    return None
+
+
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes something, alone or beside another."""
+
+    def observe(encoder: Any) -> list[Tensor | float]:
+        module = encoder.build().eval().requires_grad_(False)
+        if encoder.listens == "text":
+            return [part.float() for part in module(list(TEXTS))]
+        return [module(_noise(2), RATE), module(_sounds(), RATE)]
+
+    return every_option_acts(subject, observe)
+
+
 def check_silence(subject: Subject) -> str | None:
     """Check that silence has a finite result with a finite gradient."""
     if subject.make().listens == "text":
@@ -190,6 +227,8 @@ CHECKS = (
     check_after,
     check_distinct,
     check_same_sound,
+    check_everywhere,
     check_silence,
     check_gradient,
+    check_options,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ from kernel_audio_testing._sounds import RATES, tones
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import normal, same
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "SWEPT"]
 
 OCTAVES = 5
 """Below half of the sample rate, in which what is decoded has to be as loud as what was encoded."""
@@ -207,6 +208,16 @@ def check_scale(subject: Subject) -> str | None:
     same(again, wanted, "a sound with mean and std set and without", 1e-5)
     return None
 
+
+SWEPT: dict[str, Callable[[Subject], str | None]] = {
+    "stereo": check_stereo,
+    "rates": check_rates,
+    "ends": check_ends,
+    "loudness": check_loudness,
+    "shorter": check_shorter,
+    "silence_after": check_silence_after,
+}
+"""The checks that other choices of the options have to pass, too."""
 
 CHECKS = (
     check_stereo,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import get_args
 
@@ -16,6 +17,8 @@ from kernel.values import Condition, Measurement
 from kernel_audio_testing._guidance_effect import (
     check_approaches,
     check_interval,
+    check_named,
+    check_noisier,
     check_profile,
     check_silent,
     check_unmeasured,
@@ -28,6 +31,7 @@ from kernel_audio_testing._guided import (
     distance,
     guidance_of,
     likely,
+    met,
 )
 from kernel_audio_testing._options import choices, every_option_acts, holds, numbers, together
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
@@ -122,14 +126,17 @@ def check_whole_condition(subject: Subject) -> str | None:
 
 def check_batch(subject: Subject) -> str | None:
     """Check that an item's result does not depend on the batch or its order."""
-    guidance = guidance_of(subject)
-    _check_batch(guidance, Scene.of())
-    try:
-        # Losses of probabilities and of spectra have a sense here alone.
-        _check_batch(guidance, Scene.of((160,), measure=likely))
-    except KernelError as error:
-        return f"refused where probabilities are measured: {error}"
-    return None
+    guidance = met(subject.make())
+    refused = []
+    # Losses of probabilities and of spectra have a sense in the second scene alone.
+    for scene in (Scene.of(), Scene.of((160,), measure=likely)):
+        try:
+            _check_batch(guidance, scene)
+        except KernelError as error:
+            refused.append(str(error))
+    if len(refused) == 2:
+        raise Inapplicable(f"it refuses a run with these options: {refused[0]}")
+    return f"refused once: {refused[0]}" if refused else None
 
 
 def _check_batch(guidance: Guidance, scene: Scene) -> None:
@@ -157,6 +164,20 @@ def check_shapes(subject: Subject) -> str | None:
                 finite(found, "a guided estimate or state")
                 require(not found.requires_grad, "a result still carries a graph of gradients")
     return None
+
+
+def check_precision(subject: Subject) -> str | None:
+    """Check that results in float32 equal results in float64."""
+    guidance, worst = guidance_of(subject), 0.0
+    exact, rough = Scene.of(), Scene.of().map(_single)
+    for one, other in zip(rough.results(guidance), exact.results(guidance), strict=True):
+        same(one.double(), other, "the results in two precisions", 2e-3)
+        worst = max(worst, float((one - other).abs().max() / other.abs().max()))
+    return f"differ by {worst:.1e}"
+
+
+def _single(part: Tensor) -> Tensor:
+    return part.float() if part.is_floating_point() else part
 
 
 def check_layout(subject: Subject) -> str | None:
@@ -337,8 +358,17 @@ def check_choices(subject: Subject) -> str | None:
             device=check_device,
             pure=check_pure,
         )
-    for each in chosen:
+    named = [
+        each
+        for each in numbers(subject)
+        for name, value in each.options.items()
+        if isinstance(value, Mapping) and subject.options.get(name) != value
+        if "measurement" in each.make().needs
+    ]
+    for each in (*chosen, *named):
         holds(each, approaches=check_approaches, unmeasured=check_unmeasured)
+    for each in chosen:
+        holds(each, noisier=check_noisier)
     return f"{len(chosen) + len(near)} others"
 
 
@@ -347,6 +377,7 @@ CHECKS = (
     check_whole_condition,
     check_batch,
     check_shapes,
+    check_precision,
     check_layout,
     check_units,
     check_agreement,
@@ -362,6 +393,8 @@ CHECKS = (
     check_profile,
     check_silent,
     check_unmeasured,
+    check_noisier,
+    check_named,
     check_options,
     check_choices,
 )

@@ -14,12 +14,15 @@ from kernel.kinds.guidance import Guidance
 from kernel.runner.guide import guided
 from kernel.values import Condition
 from kernel_audio_testing._guided import SIGMA_DATA, Denoiser, Scene, guidance_of, hear
-from kernel_audio_testing._labelled import GRID, LABELS, Operator, World
+from kernel_audio_testing._labelled import GRID, LABELS, WORD, Operator, World
+from kernel_audio_testing._options import variations
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 
 __all__ = [
     "check_approaches",
     "check_interval",
+    "check_named",
+    "check_noisier",
     "check_profile",
     "check_silent",
     "check_unmeasured",
@@ -96,6 +99,63 @@ def _weaker(subject: Subject, guidance: Guidance) -> tuple[Guidance, str] | None
     neutral = options[name]
     value = neutral + (getattr(guidance, name) - neutral) / 4
     return subject.make(**{name: value}), f"{name}={value:g}"
+
+
+def check_noisier(subject: Subject) -> str | None:
+    """Check that a target with much noise is followed less than an exact one, if at all otherwise.
+
+    One with next to no noise is followed as an exact one.
+    """
+    guidance = guidance_of(subject)
+    if "measurement" not in guidance.needs:
+        raise Inapplicable("it measures nothing")
+    facts = []
+    for operator in ("half", "blend"):
+        worlds = [World(operator, noise=noise) for noise in (0.0, 1e-4, 3.0)]
+        try:
+            exact, near, noisy = (world.residual(world.run(guidance)) for world in worlds)
+        except KernelError:
+            continue
+        fact = f"a target with a noise of 3 is met to {noisy:.3g}, an exact one to {exact:.3g}"
+        require(abs(near - exact) < 0.01, f"one with a noise of 1e-4 to {near:.3g}; {fact}")
+        require(noisy >= exact - 1e-6, fact)
+        facts.append(fact)
+    if not facts:
+        raise Inapplicable("it refuses every measurement of the kit")
+    return "; ".join(facts)
+
+
+def check_named(subject: Subject) -> str | None:
+    """Check that a run comes nearer to a word in an option, and leaves one in a negative option."""
+    guidance = guidance_of(subject)
+    plain = World()
+    if "measurement" in guidance.needs:
+        raise Inapplicable("it follows a measurement")
+    before = _unlike_word(plain, plain.run(guidance))
+    facts = []
+    for name, values in variations(subject, near=True).items():
+        for value in values[:1]:
+            world = World()
+            try:
+                after = _unlike_word(world, world.run(subject.make(**{name: value})))
+            except KernelError:
+                continue
+            if not world.words or plain.words:
+                continue
+            sign = -1 if name.startswith("neg") else 1
+            fact = f"with {name}={value!r} the distance to it goes from {before:.3g} to {after:.3g}"
+            require(sign * after < sign * before - 1e-3, fact)
+            facts.append(fact)
+    if not facts:
+        raise Inapplicable("no option is a word")
+    return "; ".join(facts)
+
+
+def _unlike_word(world: World, x: Tensor) -> float:
+    """Return how far the items that have other labels are from the label of every word."""
+    told = torch.eye(LABELS, dtype=x.dtype)[WORD].expand(len(x), -1)
+    far = world.strong.surprise(x, told) - world.strong.surprise(x)
+    return float(far[world.labels[:, WORD] == 0].mean())
 
 
 def check_unmeasured(subject: Subject) -> str | None:

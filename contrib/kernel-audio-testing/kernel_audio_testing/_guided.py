@@ -28,6 +28,7 @@ __all__ = [
     "guidance_of",
     "hear",
     "likely",
+    "met",
 ]
 
 SIGMAS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0)
@@ -72,10 +73,10 @@ class Draws:
         self.calls += 1
         shape, dtype = self.like.shape[1:], self.like.dtype
         draws = [
-            torch.randn(shape, generator=generator(self.calls, "item", each), dtype=dtype)
+            torch.randn(shape, generator=generator(self.calls, "item", each), dtype=torch.float64)
             for each in self.items
         ]
-        return torch.stack(draws).to(self.like.device)
+        return torch.stack(draws).to(self.like.device, dtype)
 
 
 @attrs.define(eq=False)
@@ -177,9 +178,12 @@ class Scene:
         ]
 
     def _named(self, word: str) -> Condition:
-        size, dtype = tuple(self.x.shape[2:]), self.x.dtype
-        condition = condition_of(1, size, derive(0, word) >> 20, dtype)
-        self.words.append(condition.map(lambda part: part.to(self.x.device)))
+        condition = condition_of(1, tuple(self.x.shape[2:]), derive(0, word) >> 20, torch.float64)
+
+        def put(part: Tensor) -> Tensor:
+            return part.to(self.x if part.is_floating_point() else self.x.device)
+
+        self.words.append(condition.map(put))
         return self.words[-1]
 
 
@@ -223,10 +227,15 @@ def hear(audio: Tensor, sample_rate: int) -> Tensor:
     return torch.stack([(audio * pitch).sin().mean((1, 2)) for pitch in (1, 2, 3, 4)], 1)
 
 
-def guidance_of(subject: Subject, **changes: Any) -> Guidance:
-    guidance: Guidance = subject.make(**changes)
+def met(guidance: Guidance) -> Guidance:
+    """Return a guidance whose needs the kit can meet. Raises Inapplicable for another one."""
     if unmet := sorted(guidance.needs - KNOWN):
         raise Inapplicable(f"the kit cannot offer {', '.join(unmet)}, which it needs")
+    return guidance
+
+
+def guidance_of(subject: Subject, **changes: Any) -> Guidance:
+    guidance = met(subject.make(**changes))
     try:
         Scene.of().results(guidance)
     except KernelError as error:

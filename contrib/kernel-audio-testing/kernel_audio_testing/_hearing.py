@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +17,7 @@ from kernel_audio_testing._network import Scene, masking, scenes
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import generator_untouched, item, normal, same
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "SWEPT"]
 
 LEVELS = (-2.0, -0.5, 0.0, 0.002, 0.1, 0.5, 1.0, 1.002, 2.0)
 """Values of c_noise, some of them neighbours in a grid of 1,000 levels."""
@@ -241,6 +241,14 @@ def _copies(part: Any, count: int) -> Any:
         return part.map(lambda each: each.expand(count, *each.shape[1:]))
     return part.expand(count, *part.shape[1:])
 
+
+SWEPT: dict[str, Callable[[Subject], str | None]] = {
+    "alone": check_alone,
+    "levels": check_levels,
+    "everything": check_everything,
+    "positions": check_positions,
+}
+"""The checks that other values of the options have to pass, too."""
 
 CHECKS = (
     check_alone,

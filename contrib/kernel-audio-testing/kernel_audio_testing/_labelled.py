@@ -18,10 +18,12 @@ from kernel.values import Condition, Context, GuidedDenoise, Measurement
 from kernel_audio_testing._guided import Draws, Scene, distance
 from kernel_audio_testing._tools import normal
 
-__all__ = ["GRID", "LABELS", "Labelled", "Operator", "World"]
+__all__ = ["GRID", "LABELS", "WORD", "Labelled", "Operator", "World"]
 
 GRID = (*(10 * 0.005 ** (index / 15) for index in range(16)), 0.0)
 LABELS = 3
+WORD = 1
+"""The label that every word stands for."""
 Operator = Literal["half", "blend"]
 
 
@@ -69,13 +71,17 @@ class World:
     """Runs of one guidance on the labelled distributions, all from the same noise.
 
     operator: what is measured of a sound that the distribution of its label holds; None: nothing.
+    noise: the deviation of its error, as the guidance is told. measured, words: how often something
+    was measured, and a word was asked for.
     """
 
     operator: Operator | None = None
     items: int = 9
     strong: Labelled = Labelled(0.5)
     weak: Labelled = Labelled(1.0)
+    noise: float = 0.0
     measured: int = 0
+    words: int = 0
 
     @property
     def labels(self) -> Tensor:
@@ -95,7 +101,7 @@ class World:
         known = None
         if self.operator is not None:
             project = self._project if self.operator == "half" else None
-            known = Measurement(self._counted, self.target, distance, project)
+            known = Measurement(self._counted, self.target, distance, project, self.noise)
         scene = attrs.evolve(Scene.of(), x=normal(self.items, 2, 8))
         return attrs.evolve(
             scene.context(),
@@ -103,7 +109,7 @@ class World:
             sigmas=GRID,
             measurement=known,
             noise=Draws(scene.x, range(self.items)),
-            named=lambda word: Condition(vector=torch.eye(4, dtype=torch.float64)[1:2]),
+            named=self._named,
             model=lambda name: self.weak,
         )
 
@@ -122,6 +128,10 @@ class World:
             x = denoise(x, sigma).lerp(x, following / sigma)
             x = guidance.constrain(x, following, denoise, context)
         return x
+
+    def _named(self, word: str) -> Condition:
+        self.words += 1
+        return Condition(vector=torch.eye(4, dtype=torch.float64)[WORD : WORD + 1])
 
     def residual(self, x: Tensor) -> float:
         """Return how far what is measured of x is from the target, in root mean square."""

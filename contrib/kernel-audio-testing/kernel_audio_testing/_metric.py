@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,85 +14,15 @@ from torch import Tensor
 from kernel.errors import KernelError, UsageError
 from kernel.kinds.metric import Metric
 from kernel.values import AudioSpec
-from kernel_audio_testing._sounds import RATES, first_taken, syllables
+from kernel_audio_testing._options import every_option_acts
+from kernel_audio_testing._scored import NOISE, SECONDS, Scene, scene_of
+from kernel_audio_testing._sounds import RATES, syllables
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import generator_untouched, normal, unchanged
 
 __all__ = ["CHECKS"]
 
 Scores = dict[str, float]
-
-_SECONDS = 3.0
-_ITEMS = 4
-_SET = 6
-"""Sounds of a set that is compared with a set of references."""
-_NOISE = (0.0, 0.1, 0.5, 3.0)
-"""Standard deviations over the rms of the sound: none, 20, 6 and -10 dB."""
-
-
-@attrs.frozen(eq=False)
-class Scene:
-    """A metric and a kind of audio that it takes."""
-
-    metric: Metric
-    audio: AudioSpec
-
-    def build(self) -> Any:
-        """Return a fresh module."""
-        metric = self.metric
-        listens = bool(metric.encoders)
-        module: Any = metric.listen(self.audio, _hear) if listens else metric.build(self.audio)
-        for seed in range(70, 70 + _SET) if "references" in metric.needs else ():
-            module.refer(syllables(self.audio, self.seconds, seed))
-        return module.eval()
-
-    @property
-    def compares(self) -> bool:
-        """Return whether each sound is given beside its reference."""
-        return "reference" in self.metric.needs
-
-    @property
-    def seconds(self) -> float:
-        """Return how long a sound is; sets have many, so that theirs are shorter."""
-        return _SECONDS / 3 if "references" in self.metric.needs else _SECONDS
-
-    @property
-    def count(self) -> int:
-        """Return how many sounds one score is made of."""
-        if "references" in self.metric.needs:
-            return _SET
-        return _ITEMS if self.metric.scope == "set" else 1
-
-    def items(self, noise: float = 0.1, first: int = 0) -> list[tuple[Tensor, ...]]:
-        """Return what `update` is called with for each sound of a score."""
-        return [self.item(seed, noise) for seed in range(first, first + self.count)]
-
-    def item(self, seed: int, noise: float) -> tuple[Tensor, ...]:
-        """Return a sound with noise of so many times its rms, and its reference if it needs one."""
-        clean = syllables(self.audio, self.seconds, seed)
-        rms = clean.square().mean().sqrt()
-        sound = clean + noise * rms * normal(*clean.shape, seed=90 + seed, dtype=torch.float32)
-        return self.pair(sound, clean)
-
-    def pair(self, sound: Tensor, reference: Tensor) -> tuple[Tensor, ...]:
-        """Return the sound, with the reference beside it if the metric needs one."""
-        return (sound, reference) if self.compares else (sound,)
-
-
-def _scene(subject: Subject) -> Scene:
-    metric: Metric = subject.make()
-    return Scene(metric, first_taken(lambda audio: Scene(metric, audio).build()))
-
-
-def _hear(name: str) -> Callable[[Tensor, int], Tensor]:
-    """Be the function from the name of an encoder to one: the level of four bands, in nepers."""
-
-    def listen(audio: Tensor, sample_rate: int) -> Tensor:
-        power = torch.fft.rfft(audio, max(audio.shape[-1], 8)).abs().square().mean(1)
-        bands = power[:, : power.shape[-1] // 4 * 4].unflatten(-1, (4, -1)).mean(-1)
-        return torch.log(bands + 1e-9)
-
-    return listen
 
 
 @torch.no_grad()
@@ -138,7 +68,7 @@ def check_declared(subject: Subject) -> str | None:
 
 def check_score(subject: Subject) -> str | None:
     """Check that sounds get a finite score, or several by name."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     scores = _score(scene.build(), scene.items())
     _number(scores, "an ordinary sound")
     return f"{_told(scores)} at {scene.audio.sample_rate} Hz"
@@ -170,13 +100,15 @@ def check_audio(subject: Subject) -> str | None:
 
 def check_direction(subject: Subject) -> str | None:
     """Check that more noise is worse, in the direction that `higher_is_better` claims."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     better = scene.metric.higher_is_better
-    if better is None or not scene.compares:
+    if better is None or not (scene.compares or "references" in scene.metric.needs):
         why = "it does not compare with a reference" if better is not None else "it claims none"
         raise Inapplicable(why)
     sign = 1 if better else -1
-    rows = [_score(scene.build(), scene.items(noise)) for noise in _NOISE]
+    # A set of references, with noise, is the nearest to them.
+    first = 0 if scene.compares else 70
+    rows = [_score(scene.build(), scene.items(noise, first)) for noise in NOISE]
     for name in rows[0]:
         values = [sign * row[name] for row in rows]
         fact = f"{name} of more and more noise is {', '.join(f'{row[name]:.4g}' for row in rows)}"
@@ -218,7 +150,7 @@ def _places(scene: Scene) -> Iterator[tuple[str, Tensor]]:
 
 def _directed(subject: Subject) -> Scene:
     """Return a scene, in stereo where that is taken. Raises Inapplicable where nothing is worse."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     if scene.metric.higher_is_better is None or not scene.compares:
         raise Inapplicable("it does not say of sounds beside a reference which are better")
     stereo = attrs.evolve(scene, audio=AudioSpec(scene.audio.sample_rate, 2))
@@ -252,9 +184,60 @@ def check_padding(subject: Subject) -> str | None:
     return None
 
 
+def check_itself(subject: Subject) -> str | None:
+    """Check that the references themselves have a better score than any other sounds."""
+    scene = scene_of(subject)
+    better = scene.metric.higher_is_better
+    if better is None or "references" not in scene.metric.needs:
+        raise Inapplicable("it does not say which sets are better beside their references")
+    sign = 1 if better else -1
+    own = _score(scene.build(), scene.items(0.0, first=70))
+    for noise in (0.5, 3.0):
+        others = _score(scene.build(), scene.items(noise))
+        for name, value in own.items():
+            fact = f"{name} of the references is {value:.4g}, of other sounds {others[name]:.4g}"
+            require(sign * value > sign * others[name], fact)
+    return _told(own)
+
+
+def check_twice(subject: Subject) -> str | None:
+    """Check that a sound that is repeated has nearly the score of the sound."""
+    scene = scene_of(subject)
+    if not scene.compares:
+        raise Inapplicable("it does not compare with a reference")
+    once = _score(scene.build(), scene.items(0.3))
+    best, worst = (_score(scene.build(), scene.items(noise)) for noise in (0.0, 3.0))
+    pairs = [tuple(each.repeat(1, 2) for each in item) for item in scene.items(0.3)]
+    for name, value in _score(scene.build(), pairs).items():
+        span = max(abs(best[name] - worst[name]), 1e-9)
+        fact = f"{name} of a sound is {once[name]:.4g}, and {value:.4g} of the sound twice"
+        require(abs(value - once[name]) < 0.15 * span, fact)
+    return None
+
+
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes a score, alone or beside another."""
+    audio = scene_of(subject).audio
+
+    def observe(metric: Metric) -> list[Tensor | float]:
+        scene = Scene(metric, audio)
+        items = [scene.items(noise, 70) for noise in (0.0, 0.02, 0.05, 0.1, 0.5)]
+        items += [scene.items(0.5)[:1]]
+        silence = [tuple(0 * each for each in item) for item in scene.items()]
+        found: list[Tensor | float] = []
+        for sounds in (*items, silence):
+            try:
+                found += _score(scene.build(), sounds).values()
+            except KernelError:
+                found.append(math.nan)
+        return [torch.tensor(found).nan_to_num(-1e9)]
+
+    return every_option_acts(subject, observe)
+
+
 def check_reset(subject: Subject) -> str | None:
     """Check that `reset` forgets everything."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     wanted = _score(scene.build(), scene.items())
     used = scene.build()
     _score(used, scene.items(noise=1.0, first=10))
@@ -266,7 +249,7 @@ def check_reset(subject: Subject) -> str | None:
 @torch.no_grad()
 def check_apart(subject: Subject) -> str | None:
     """Check that two metrics, used in turn, do not disturb each other."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     items, others = scene.items(), scene.items(noise=1.0, first=10)
     wanted = _score(scene.build(), items)
     one, other = scene.build(), scene.build()
@@ -282,7 +265,7 @@ def check_apart(subject: Subject) -> str | None:
 
 def check_order(subject: Subject) -> str | None:
     """Check that the score of a set does not depend on the order of its sounds."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     if scene.metric.scope == "item":
         raise Inapplicable("each sound has a score of its own")
     forward = _score(scene.build(), scene.items())
@@ -295,7 +278,7 @@ def check_order(subject: Subject) -> str | None:
 
 def check_odd_sounds(subject: Subject) -> str | None:
     """Check that silence and sounds of any length are scored, or refused with a KernelError."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     refused = []
     for what, item in _odd(scene):
         try:
@@ -312,7 +295,7 @@ def check_odd_sounds(subject: Subject) -> str | None:
 
 
 def _odd(scene: Scene) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
-    ordinary = syllables(scene.audio, _SECONDS)
+    ordinary = syllables(scene.audio, SECONDS)
     silence = torch.zeros_like(ordinary)
     yield "silence", scene.pair(silence, silence)
     if scene.compares:
@@ -325,7 +308,7 @@ def _odd(scene: Scene) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
 
 def check_pure(subject: Subject) -> str | None:
     """Check that scoring changes no sound, draws no random numbers, and repeats."""
-    scene = _scene(subject)
+    scene = scene_of(subject)
     items = scene.items()
     tensors = {
         f"sound {i}, {j}": part for i, item in enumerate(items) for j, part in enumerate(item)
@@ -343,6 +326,9 @@ CHECKS = (
     check_direction,
     check_parts,
     check_padding,
+    check_itself,
+    check_twice,
+    check_options,
     check_reset,
     check_apart,
     check_order,

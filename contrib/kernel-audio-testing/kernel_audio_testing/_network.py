@@ -74,21 +74,24 @@ class Scene:
         return result
 
 
-def _build(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene:
-    """Return a network built from a fixed seed, with constant parameters perturbed."""
+def _build(subject: Subject, latent: LatentSpec, spec: ConditionSpec, fresh: bool) -> Scene:
+    """Return a network built from a fixed seed, with constant parameters perturbed or `fresh`."""
     backbone, spec = subject.make(), spec.of(latent)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = backbone.build(latent, spec)
     with torch.no_grad():
         for index, parameter in enumerate(module.parameters()):
-            if bool((parameter == parameter.flatten()[0]).all()):
-                parameter += 0.1 * normal(*parameter.shape, seed=index, dtype=parameter.dtype)
+            if not fresh and bool((parameter == parameter.flatten()[0]).all()):
+                change = normal(parameter.numel(), seed=index, dtype=parameter.dtype)
+                parameter += 0.1 * change.view_as(parameter)
     times = 2 if "two-times" in backbone.offers else 1
     return Scene(module.double().eval(), latent, spec, times)
 
 
-def scenes(subject: Subject, latents: Mapping[int, LatentSpec] = LATENTS) -> Iterator[Scene]:
+def scenes(
+    subject: Subject, latents: Mapping[int, LatentSpec] = LATENTS, fresh: bool = False
+) -> Iterator[Scene]:
     """Yield a network for each number of axes, with every part of a condition that it takes.
 
     A backbone that does not take all parts at once is built for each part that it does take.
@@ -97,17 +100,19 @@ def scenes(subject: Subject, latents: Mapping[int, LatentSpec] = LATENTS) -> Ite
     require(bool(dims) and set(dims) <= set(LATENTS), f"dims is {dims}, not some of (1, 2)")
     for latent in (latents[axes] for axes in dims if axes in latents):
         try:
-            yield _build(subject, latent, EVERYTHING)
+            yield _build(subject, latent, EVERYTHING, fresh)
             continue
         except KernelError:
-            singles = [_attempt(subject, latent, spec) for spec in SINGLE]
+            singles = [_attempt(subject, latent, spec, fresh) for spec in SINGLE]
         taken = [scene for scene in singles if scene is not None]
-        yield from taken or [_build(subject, latent, ConditionSpec())]
+        yield from taken or [_build(subject, latent, ConditionSpec(), fresh)]
 
 
-def _attempt(subject: Subject, latent: LatentSpec, spec: ConditionSpec) -> Scene | None:
+def _attempt(
+    subject: Subject, latent: LatentSpec, spec: ConditionSpec, fresh: bool
+) -> Scene | None:
     try:
-        return _build(subject, latent, spec)
+        return _build(subject, latent, spec, fresh)
     except KernelError:
         return None
 

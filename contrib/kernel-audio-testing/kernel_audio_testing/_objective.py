@@ -7,6 +7,7 @@ show its two coefficients, and with them the output at which D is exactly x0, th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import torch
@@ -15,7 +16,13 @@ from torch import Tensor
 from kernel.kinds.objective import Objective
 from kernel.values import Condition
 from kernel_audio_testing._options import every_option_acts, holds, together, variations
-from kernel_audio_testing._path import check_native, check_origin, check_path, check_start
+from kernel_audio_testing._path import (
+    check_native,
+    check_numbers,
+    check_origin,
+    check_path,
+    check_start,
+)
 from kernel_audio_testing._recorder import SIGMAS, Recorder, elementwise, pair
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import (
@@ -176,6 +183,42 @@ def _linear(a: float) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda x, c_noise: a * x
 
 
+def check_handed(subject: Subject) -> str | None:
+    """Check that D takes one evaluation of the network, under the condition that is given."""
+    objective = subject.make()
+    x, condition = normal(2, 1, 8), Condition(vector=normal(2, 3))
+    for sigma in (0.7, torch.tensor([0.7, 2.0]).double()):
+        asked: list[object] = []
+
+        def network(x: Tensor, c_noise: Tensor, told: object, asked: Any = asked) -> Tensor:
+            asked.append(told)
+            return elementwise(x, c_noise)
+
+        objective.denoise(network, x, sigma, condition)
+        require(len(asked) == 1, f"D takes {len(asked)} evaluations of the network")
+        require(asked[0] is condition, "the network is told another condition than D")
+    return None
+
+
+def check_precision(subject: Subject) -> str | None:
+    """Check that D of float32 equals D of float64 at every sigma, in training and sampling."""
+    objective = subject.make()
+    x0, noise = pair(objective, 2, 1, 64)
+    origin, worst = normal(2, 1, 64, seed=3), 0.0
+    for sigma in SIGMAS:
+        for level in (sigma, torch.full((2,), sigma, dtype=torch.float64)):
+            exact, rough = Recorder(elementwise), Recorder(elementwise)
+            x = x0 + sigma * noise
+            wanted = objective.denoise(exact, x, level, Condition(), origin)
+            single = level.float() if isinstance(level, Tensor) else level
+            found = objective.denoise(rough, x.float(), single, Condition(), origin.float())
+            pairs = ((found, wanted, "D"), (rough.x, exact.x, "the network's input"))
+            for one, other, what in pairs:
+                same(one.double(), other, f"{what} at sigma {sigma:.3g} in two precisions", 1e-3)
+                worst = max(worst, float((one - other).abs().max() / other.abs().max()))
+    return f"differ by {worst:.1e}"
+
+
 def check_weight(subject: Subject) -> str | None:
     """Check that the weight is positive, finite and equal for floats and tensors."""
     objective = subject.make()
@@ -288,6 +331,8 @@ CHECKS = (
     check_inverts,
     check_training_as_sampling,
     check_gaussian,
+    check_handed,
+    check_precision,
     check_weight,
     check_shapes,
     check_gradient,
@@ -296,6 +341,7 @@ CHECKS = (
     check_origin,
     check_path,
     check_native,
+    check_numbers,
     check_start,
     check_options,
     check_values,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import re
 import weakref
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ import soundfile
 import torch
 
 from kernel import Sound
-from kernel_audio_testing._subject import Subject, require
+from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import generator_untouched
 
 __all__ = ["CHECKS"]
@@ -152,6 +153,57 @@ def check_files(subject: Subject) -> str | None:
     return None
 
 
+WORDS = ("kick", "snare", "ride")
+
+
+def check_told(subject: Subject) -> str | None:
+    """Check that it tells of every sound where it tells of one, in their order.
+
+    Of a sound in stereo it tells the same seconds as of the sound in mono.
+    """
+    told: list[list[str]] = []
+    for channels in (1, 2):
+        with TemporaryDirectory() as place:
+            folder = Path(place)
+            _tell(subject.make(), folder, channels)
+            (folder / "run.json").unlink()
+            told.append([text for text in _words(folder) if any(word in text for word in WORDS)])
+    for text in told[0]:
+        places = [text.find(word) for word in WORDS]
+        require(min(places) >= 0, "a text tells of a sound, and not of all of them")
+        require(places == sorted(places), "a text tells of the sounds in another order")
+    mono, stereo = (sorted(_SECONDS.findall(" ".join(texts))) for texts in told)
+    require(
+        mono == stereo,
+        f"it tells of {', '.join(mono[:6])} s in mono, and of {', '.join(stereo[:6])} s of "
+        "the same sounds in stereo",
+    )
+    if not told[0]:
+        raise Inapplicable("it writes no text about a sound")
+    return f"{len(told[0])} texts"
+
+
+_SECONDS = re.compile(r"\b(\d+(?:\.\d+)?) ?s\b")
+
+
+def _tell(observer: Any, folder: Path, channels: int) -> None:
+    """Do what a run of three sounds does, of one second and more, with words and scores."""
+    record, items = _record(), []
+    observer.started(folder, record)
+    for index, word in enumerate(WORDS):
+        audio = 0.3 * torch.sin(torch.arange(8000 + 2000 * index) * 0.3).expand(channels, -1)
+        sound = Sound(f"{index}", audio.clone(), 8000, text=word)
+        entry: dict[str, Any] = {"name": sound.name, "file": f"{index}.wav", "label": word}
+        entry |= {"given": None, "spans": [], "sample_rate": 8000, "gain": 1.0}
+        entry |= {"seconds": 1 + index / 4, "seed": [0, index], "scores": {"snr": 1.0 + index}}
+        soundfile.write(folder / f"{index}.wav", audio.T.numpy(), 8000)
+        observer.sound(sound, entry)
+        items.append(entry)
+    record |= {"name": "check", "items": items, "sampling": {"sample_rate": 8000}, "scores": []}
+    (folder / "run.json").write_text(json.dumps(record), "utf-8")
+    observer.finished(folder)
+
+
 ODD = ("a/b", "<b>bold</b> & [/y]", "für immer", "a" * 100)
 """Words that a person may call a sound."""
 
@@ -198,5 +250,6 @@ CHECKS = (
     check_left_off,
     check_sounds,
     check_files,
+    check_told,
     check_odd_sounds,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import attrs
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from kernel.errors import KernelError
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 
-__all__ = ["choices", "every_option_acts", "holds", "numbers", "together", "variations"]
+__all__ = ["WORDS", "choices", "every_option_acts", "holds", "numbers", "together", "variations"]
 
 Observed = Sequence[Tensor | float]
 """What a component does, as numbers."""
@@ -127,26 +127,34 @@ def every_option_acts(
     kind = next(each for each in subject.load().__mro__ if "kernel.kinds." in each.__module__)
     judged = [name for name in every if name not in kind.model_fields]
     beside = [{}, *({name: value} for name, values in every.items() for value in values)]
-    untried = [name for name in judged if not every[name]]
+    untried = []
     for name in judged:
-        pairs = (
-            (base, {**base, name: value})
+        # What is refused alone may need another option.
+        values = every[name] or _raw(subject, name)
+        pairs = [
+            (base, changed)
             for base in beside
             if name not in base
-            for value in every[name]
-        )
-        acts = any(
-            _differ(observed(base), observed(changed), tolerance)
-            for base, changed in pairs
+            for changed in ({**base, name: value} for value in values)
             if _takes(subject, changed)
-        )
+        ]
+        if not pairs:
+            untried.append(name)
         require(
-            acts or name in untried,
-            f"the option {name} changes nothing: {', '.join(map(repr, every[name]))} do what "
+            not pairs
+            or any(_differ(observed(one), observed(two), tolerance) for one, two in pairs),
+            f"the option {name} changes nothing: {', '.join(map(repr, values))} do what "
             f"{getattr(subject.make(), name)!r} does, beside every value of the other options",
         )
     fact = f"{len(judged) - len(untried)} options"
     return f"{fact}; not varied: {', '.join(untried)}" if untried else fact
+
+
+def _raw(subject: Subject, name: str) -> tuple[Any, ...]:
+    """Return other values of an option, whether or not it takes them."""
+    own = getattr(subject.make(), name)
+    values = _values(subject.load().model_fields[name].annotation, own)
+    return tuple(value for value in values if value != own)
 
 
 def _differ(one: Observed | None, other: Observed | None, tolerance: float) -> bool:
@@ -182,7 +190,9 @@ def _is_choice(annotation: Any) -> bool:
 def _values(annotation: Any, default: Any, near: bool = False) -> Iterator[Any]:
     """Yield values of a type, whether or not its bounds allow them."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin in (Union, UnionType):
+    if origin is Annotated:
+        yield from _values(parts[0], default, near)
+    elif origin in (Union, UnionType):
         yield from chain.from_iterable(_values(part, default, near) for part in parts)
     elif annotation is type(None):
         yield None
@@ -213,6 +223,8 @@ def _sequences(origin: Any, parts: Sequence[Any], default: Any) -> Iterator[Any]
             yield from (origin(NUMBERS[::-1]), origin(NUMBERS))
         else:
             yield from (origin([value]) for value in _values(parts[0], None))
+        if default:
+            yield from (origin(default[:-1]), origin([*default, default[-1]]))
         return
     given = default or [None] * len(parts)
     for place, part in enumerate(parts):

@@ -10,17 +10,22 @@ import torch
 from torch import Tensor
 
 from kernel.values import Condition, NativePath
+from kernel_audio_testing._options import variations
 from kernel_audio_testing._recorder import SIGMAS, Recorder, elementwise, pair
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import normal, same, unchanged
 
-__all__ = ["check_native", "check_origin", "check_path", "check_start"]
+__all__ = ["check_native", "check_numbers", "check_origin", "check_path", "check_start"]
 
 
 def check_origin(subject: Subject) -> str | None:
     """Check that the origin enters the network's input, the same in training and in sampling."""
     objective = subject.make()
     if "origin" not in objective.needs:
+        network = Recorder(elementwise)
+        silence = torch.zeros(1, 1, 4).double()
+        objective.denoise(network, silence, 0.7, Condition(), torch.ones_like(silence))
+        require(not network.x.any(), "the network is given the origin, which it does not need")
         raise Inapplicable("the process has no origin")
     x0, noise = pair(objective, len(SIGMAS), 2, 16)
     origin = normal(len(SIGMAS), 2, 16, seed=2)
@@ -118,6 +123,31 @@ def check_native(subject: Subject) -> str | None:
             f"at sigma {sigma:.3g} c_noise is {level:.6g}, and a line in the time {wanted:.6g}",
         )
     return f"the state of the path times {factor:.3g}"
+
+
+def check_numbers(subject: Subject) -> str | None:
+    """Check that every option that changes the path is among its `numbers`, but `sigma_data`."""
+    objective = subject.make()
+    path = objective.path
+    if path is None:
+        raise Inapplicable("the objective has no native time")
+    missing = set()
+    for name, values in variations(subject, near=True).items():
+        for value in values if name not in (*path.numbers, "sigma_data") else ():
+            other = subject.make(**{name: value}).path
+            if other is None or _traced(other) != _traced(path):
+                missing.add(name)
+    require(
+        not missing,
+        f"the option {', '.join(sorted(missing))} changes the path and is not among its numbers, "
+        "so that no schedule can be told that it contradicts it",
+    )
+    return ", ".join(sorted(path.numbers))
+
+
+def _traced(path: NativePath) -> list[float]:
+    times = [path.time(sigma) for sigma in SIGMAS]
+    return [*times, *(value for time in times for value in path.coefficients(time))]
 
 
 def check_start(subject: Subject) -> str | None:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any, cast
 
+import attrs
 import torch
 from torch import Tensor
 
 from kernel.errors import PluginError
 from kernel_audio_testing import _step
-from kernel_audio_testing._bench import FRAMES, STEPS, Bench
+from kernel_audio_testing._bench import FRAMES, STEPS, Bench, Levels
+from kernel_audio_testing._options import choices, every_option_acts, holds, together
 from kernel_audio_testing._subject import Inapplicable, Subject, Violation, require
 from kernel_audio_testing._tools import finite, generator_untouched, normal, same
 from kernel_audio_training.config import TrainConfig
@@ -156,6 +158,71 @@ def check_exact(subject: Subject) -> str | None:
     return None
 
 
+def check_levels(subject: Subject) -> str | None:
+    """Check that the network is trained on the schedule's sigmas, from one end to the other."""
+    bench = Bench.of(subject)
+    if "backbone" not in bench.recipe.trains:
+        raise Inapplicable("it trains no network")
+    for k in range(4 * len(STEPS)):
+        bench.losses(k)
+    shown = cast("list[tuple[Tensor, Tensor]]", bench.parts.network.shown)
+    levels = torch.cat([c_noise for _, c_noise in shown]).flatten()
+    low, high = (math.log(end) for end in (Levels().sigma_min, Levels().sigma_max))
+    places = ((levels - low) / (high - low)).sort().values
+    fact = f"ln sigma goes from {float(levels.min()):.2f} to {float(levels.max()):.2f}"
+    inside = float(places[0]) > -1e-6 and float(places[-1]) < 1 + 1e-6
+    require(inside, f"{fact}, and the schedule from {low:.2f} to {high:.2f}")
+    require(float(places[-1] - places[0]) > 0.8, f"{fact} in {len(levels)} evaluations")
+    return fact
+
+
+def check_watched(subject: Subject) -> str | None:
+    """Check that `watch` tells finite losses of each item, and trains and changes nothing."""
+    bench = Bench.of(subject)
+    weights = {name: each.detach().clone() for name, each in bench.module.named_parameters()}
+    first, again = (bench.watched() for _ in range(2))
+    if not first:
+        raise Inapplicable("it watches nothing")
+    alone = bench.watched(range(2, 3))
+    for name, loss in first.items():
+        require(loss.shape == (5,), f"the watched loss {name} is {tuple(loss.shape)}, not [B]")
+        finite(loss, f"the watched loss {name}")
+        same(again[name], loss, f"the watched loss {name} of the same draws", 1e-9)
+        same(alone[name], loss[2:3], f"the watched loss {name} in a batch and alone", 1e-6)
+    for name, each in bench.module.named_parameters():
+        require(torch.equal(each, weights[name]), f"watching changes the weight {name!r}")
+    return ", ".join(sorted(first))
+
+
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes a loss, alone or beside another."""
+
+    def observe(recipe: Any) -> list[Tensor | float]:
+        bench = Bench.of(attrs.evolve(subject, options=dict(recipe)))
+        return [loss.detach() for k in STEPS[:4] for loss in bench.losses(k).values()]
+
+    return every_option_acts(subject, observe)
+
+
+def check_choices(subject: Subject) -> str | None:
+    """Check that other values of the options keep the promises."""
+    every = [*choices(subject), *together(subject)]
+    for each in every:
+        holds(
+            each,
+            losses=check_losses,
+            gradient=check_gradient,
+            items=check_items,
+            valid=check_valid,
+            length=check_length,
+            draws=check_draws,
+            levels=check_levels,
+            exact=check_exact,
+            **_step.SWEPT,
+        )
+    return f"{len(every)} settings"
+
+
 CHECKS: tuple[Callable[[Subject], str | None], ...] = (
     check_groups,
     check_losses,
@@ -167,5 +234,9 @@ CHECKS: tuple[Callable[[Subject], str | None], ...] = (
     check_draws,
     check_shown,
     check_exact,
+    check_levels,
+    check_watched,
     *_step.CHECKS,
+    check_options,
+    check_choices,
 )

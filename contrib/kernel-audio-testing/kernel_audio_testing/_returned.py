@@ -15,7 +15,7 @@ from kernel_audio_testing._scene import Scene, scene_of
 from kernel_audio_testing._sounds import found_in, tones
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "starts_from_given"]
 
 
 def check_joined(subject: Subject) -> str | None:
@@ -76,14 +76,14 @@ def check_echo(subject: Subject) -> str | None:
             except KernelError:
                 continue
             for request in requests:
-                if _from_given(scene, request):
+                if starts_from_given(scene, request):
                     heard += sum(map(_echoed, scene.echoed(request)))
     if not heard:
         raise Inapplicable("its windows do not start from a recording that it is given")
     return f"{heard} channels"
 
 
-def _from_given(scene: Scene, request: Request) -> bool:
+def starts_from_given(scene: Scene, request: Request) -> bool:
     """Return whether the first window of a request starts from the recording that it is given."""
     (window, *_) = next(scene.task.make(request))
     if window.origin is None or request.given is None:

@@ -96,6 +96,41 @@ def check_grid_inside(subject: Subject) -> str | None:
     return None
 
 
+def check_first(subject: Subject) -> str | None:
+    """Check that every grid begins at the same sigma, whatever the number of its steps."""
+    schedule = subject.make()
+    firsts = [grid_of(schedule, steps)[0] for steps in STEPS]
+    require(
+        max(firsts) <= min(firsts) * _SLACK,
+        f"grids of {STEPS} steps begin at {', '.join(f'{each:.6g}' for each in firsts)}",
+    )
+    return f"{firsts[0]:.6g}"
+
+
+def check_refined(subject: Subject) -> str | None:
+    """Check that a grid of twice as many steps has all values of the grid.
+
+    It takes one curve at equal distances of its parameter, to its last value above 0 or to 0.
+    """
+    schedule = subject.make()
+    worst = 0.0
+    for steps in (3, 5, 12):
+        few = grid_of(schedule, steps)[:-1]
+        step = math.log(few[0] / few[-1]) / (steps - 1)
+        off = min(
+            max(
+                abs(math.log(finer / sigma)) / step
+                for finer, sigma in zip(grid_of(schedule, count)[:-1:2], few, strict=True)
+            )
+            for count in (2 * steps - 1, 2 * steps)
+        )
+        require(
+            off < 0.25, f"the grid of {steps} steps is off by {off:.0%} of a step in finer grids"
+        )
+        worst = max(worst, off)
+    return f"off by {worst:.1%} of a step"
+
+
 def check_no_steps(subject: Subject) -> str | None:
     """Check that fewer than one step is refused with a UsageError."""
     schedule = subject.make()
@@ -241,6 +276,8 @@ def check_values(subject: Subject) -> str | None:
             descending=check_descending,
             ends_at_zero=check_ends_at_zero,
             grid_inside=check_grid_inside,
+            first=check_first,
+            refined=check_refined,
             draws=_few_draws,
             distribution=stated,
         )
@@ -260,6 +297,8 @@ CHECKS = (
     check_descending,
     check_ends_at_zero,
     check_grid_inside,
+    check_first,
+    check_refined,
     check_no_steps,
     check_draws,
     check_draws_cover,

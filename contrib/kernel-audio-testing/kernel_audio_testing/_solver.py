@@ -27,7 +27,16 @@ from kernel_audio_testing._following import (
     uneven,
 )
 from kernel_audio_testing._options import choices, every_option_acts, holds, numbers, together
-from kernel_audio_testing._solver_flow import check_drift, check_moved, check_seen, check_worth
+from kernel_audio_testing._solver_flow import (
+    check_drift,
+    check_leaps,
+    check_moved,
+    check_precision,
+    check_seen,
+    check_smooth,
+    check_units,
+    check_worth,
+)
 from kernel_audio_testing._solver_noise import (
     check_bounds,
     check_law,
@@ -290,7 +299,12 @@ def check_choices(subject: Subject) -> str | None:
     for each in every:
         holds(each, order=check_order, law=check_law, noise_steps=check_noise_steps, nfe=check_nfe)
     for each in choices(subject):
-        holds(each, variance=check_variance, worth=check_worth)
+        holds(
+            each,
+            variance=check_variance,
+            worth=check_worth,
+            smooth=check_smooth,
+        )
     near = [*every, *numbers(subject), *together(subject)]
     for each in near:
         holds(
@@ -306,6 +320,7 @@ def check_choices(subject: Subject) -> str | None:
 
 CHECKS = (
     check_order,
+    check_smooth,
     check_distribution,
     check_steps,
     check_reaches_zero,
@@ -327,6 +342,9 @@ CHECKS = (
     check_seen,
     check_moved,
     check_worth,
+    check_leaps,
+    check_units,
+    check_precision,
     check_drift,
     check_options,
     check_choices,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from kernel_audio_testing._following import (
+    END,
+    START,
     Draws,
     flow,
     grid,
@@ -25,7 +27,16 @@ from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import normal, same
 from kernel_audio_testing.exact import Gaussian
 
-__all__ = ["check_drift", "check_moved", "check_seen", "check_worth"]
+__all__ = [
+    "check_drift",
+    "check_leaps",
+    "check_moved",
+    "check_precision",
+    "check_seen",
+    "check_smooth",
+    "check_units",
+    "check_worth",
+]
 
 
 def check_seen(subject: Subject) -> str | None:
@@ -82,12 +93,27 @@ def check_worth(subject: Subject) -> str | None:
 
     A quarter more is forgiven: with few steps no order is reached.
     """
+    return _beside_euler(subject, [grid(steps) for steps in (6, 12, 24)])
+
+
+def check_leaps(subject: Subject) -> str | None:
+    """Check that its error is at most Euler's on grids whose last steps in ln sigma leap."""
+    return _beside_euler(subject, [_leaping(steps, power) for steps in (9, 17) for power in (3, 5)])
+
+
+def _leaping(steps: int, power: int) -> tuple[float, ...]:
+    """Return a grid whose steps in ln sigma grow, as those of a cosine schedule at its end."""
+    places = (index / (steps - 1) for index in range(steps))
+    return (*(START * (END / START) ** ((each + each**power) / 2) for each in places), 0.0)
+
+
+def _beside_euler(subject: Subject, grids: Sequence[tuple[float, ...]]) -> str:
     solver = made(subject)
     if solver.stochastic:
         raise Inapplicable("the solver is stochastic; see `law`")
     mixture, x = mixture_of(), start()
     facts = []
-    for sigmas in map(grid, (6, 12, 24)):
+    for sigmas in grids:
         steps = run(solver, mixture.denoise, x, sigmas)
         found = next(step.x for step in steps if step.sigma == sigmas[-2])
         state = x
@@ -98,6 +124,65 @@ def check_worth(subject: Subject) -> str | None:
         require(error <= 1.25 * euler, f"the error is {fact}")
         facts.append(fact)
     return "; ".join(facts)
+
+
+def check_smooth(subject: Subject) -> str | None:
+    """Check that the error falls as `order` claims on grids of equal steps in ln sigma."""
+    solver = made(subject)
+    if solver.stochastic:
+        raise Inapplicable("the solver is stochastic; see `law`")
+    errors = []
+    for count in (40, 80):
+        steps = run(solver, mixture_of().denoise, start(), grid(count))
+        (found,) = [step.x for step in steps if step.sigma == grid(count)[-2]]
+        errors.append(float((found - flow()).abs().max()))
+    measured = math.log2(errors[0] / max(errors[1], 1e-300))
+    fact = f"measured {measured:.2f}, claimed {solver.order}, error {errors[1]:.1e} at 80 steps"
+    require(measured > solver.order - 0.35 or errors[1] < 1e-11, fact)
+    return fact
+
+
+def check_units(subject: Subject) -> str | None:
+    """Check that in other units, of all data and all sigmas, the result is the same in them.
+
+    That is of its default options. Those that are a sigma or a deviation, by their names, are in
+    these units.
+    """
+    subject = attrs.evolve(subject, options={})
+    solver, mixture, x = made(subject), mixture_of(), start()
+    wanted = run(solver, mixture.denoise, x, grid(7))[-1].x
+    own = {
+        name: value
+        for name, value in solver
+        if isinstance(value, float) and name.startswith(("sigma_", "s_min", "s_max", "data_"))
+    }
+    for unit in (4.0, 0.25):
+        scaled = attrs.evolve(
+            subject, options={**subject.options, **{n: unit * own[n] for n in own if own[n]}}
+        )
+        found = run(
+            made(scaled),
+            lambda x, sigma, unit=unit: unit * mixture.denoise(x / unit, sigma / unit),
+            unit * x,
+            grid(7, unit * START, unit * END),
+        )[-1].x
+        same(found / unit, wanted, f"the result in units {unit:g} times as small, and it", 1e-4)
+    return None
+
+
+def check_precision(subject: Subject) -> str | None:
+    """Check that a run in float32 ends where a run in float64 does, with large and small steps."""
+    solver, mixture, x = made(subject), mixture_of(), start()
+    zero = torch.zeros_like(x)
+    worst = 0.0
+    for count in (6, 100):
+        wanted, rough = (
+            run(solver, mixture.denoise, state, grid(count), noise=lambda s, f, z=z: z)[-1].x
+            for state, z in ((x, zero), (x.float(), zero.float()))
+        )
+        same(rough.double(), wanted, f"the results of {count} steps in two precisions", 1e-3)
+        worst = max(worst, float((rough - wanted).abs().max() / wanted.abs().max()))
+    return f"differ by {worst:.1e}"
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ from kernel_audio_testing._bench import FRAMES, STEPS, Bench
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import normal, same
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "SWEPT"]
 
 LENGTHS = (10, 16, 4, 7, 12)
 
@@ -174,6 +175,17 @@ def check_floor(subject: Subject) -> str | None:
     )
     return f"the gradient of the model comes to {share:.0%}"
 
+
+SWEPT: dict[str, Callable[[Subject], str | None]] = {
+    "halves": check_halves,
+    "lengths": check_lengths,
+    "weights": check_weights,
+    "grouped": check_grouped,
+    "state": check_state,
+    "condition": check_condition,
+    "floor": check_floor,
+}
+"""The checks that other values of the options have to pass, too."""
 
 CHECKS = (
     check_halves,

@@ -11,7 +11,8 @@ import torch
 
 from kernel.errors import KernelError, UsageError
 from kernel.values import Condition
-from kernel_audio_testing import _belonging
+from kernel_audio_testing import _belonging, _recordings
+from kernel_audio_testing._options import choices, holds
 from kernel_audio_testing._scene import (
     dataset_of,
     fits,
@@ -282,6 +283,23 @@ def check_measurement(subject: Subject) -> str | None:
     return None
 
 
+def check_choices(subject: Subject) -> str | None:
+    """Check that other choices of the options keep the promises."""
+    every = list(choices(subject))
+    for each in every:
+        holds(
+            each,
+            requests=check_requests,
+            dataset=check_dataset,
+            collate=check_collate,
+            measurement=check_measurement,
+            make=check_make,
+            given=_recordings.check_given,
+            **_belonging.SWEPT,
+        )
+    return f"{len(every)} choices"
+
+
 CHECKS = (
     check_requests,
     check_conditions,
@@ -299,4 +317,6 @@ CHECKS = (
     check_measurement,
     check_make,
     *_belonging.CHECKS,
+    *_recordings.CHECKS,
+    check_choices,
 )

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from kernel.values import (
     Noise,
     Step,
 )
+from kernel_audio_testing._options import every_option_acts
 from kernel_audio_testing._subject import Inapplicable, Subject, require
 from kernel_audio_testing._tools import finite, normal, same, unchanged
 
@@ -295,6 +297,50 @@ def _spreads(solver: Any, sigmas: Sequence[float]) -> list[float]:
     ]
 
 
+def check_state(subject: Subject) -> str | None:
+    """Check that the state of a wrapped network, loaded into another one, gives the same F."""
+    _, network = _built(subject, "build_backbone")
+    with torch.no_grad():
+        for number, each in enumerate(network.parameters()):
+            each.add_(normal(*each.shape, seed=number, dtype=each.dtype), alpha=0.1)
+    _, other = _built(subject, "build_backbone")
+    other.load_state_dict(network.state_dict())
+    same(_evaluated(other), _evaluated(network), "a wrapped network and one with its state", 1e-6)
+    exact = network.double()
+    found = exact(normal(3, 2, 19), torch.zeros(3, dtype=torch.float64), exact.prepare(Condition()))
+    kept = (found.dtype, tuple(found.shape)) == (torch.float64, (3, 2, 19))
+    require(kept, f"x [3, 2, 19] of float64 becomes {tuple(found.shape)} {found.dtype}")
+    return None
+
+
+def check_options(subject: Subject) -> str | None:
+    """Check that every option changes what is built, alone or beside another."""
+    hooks = [hook for hook in GIVEN if hook in wraps(type(subject.make()))]
+
+    def observe(wrapper: Any) -> list[Tensor | float]:
+        changed = attrs.evolve(subject, options=dict(wrapper))
+        return [part for hook in hooks for part in _shown(_built(changed, hook)[1], hook)]
+
+    return every_option_acts(subject, observe)
+
+
+def _shown(built: Any, hook: str) -> list[Tensor | float]:
+    """Return what a network does as it is trained, a codec, or a solver."""
+    if hook == "build_codec":
+        audio = normal(2, 1, 100, dtype=torch.float32)
+        latent = built.encode(audio)
+        return [latent, built.decode(latent, 90)]
+    if hook == "build_solver":
+        x, sigmas = normal(2, 2, 32), (4.0, 2.0, 1.0, 0.0)
+        steps = built.trajectory(lambda x, sigma: x / (1 + sigma**2), x, sigmas, _draws())
+        return [step.x for step in steps]
+    trained = [each for each in built.parameters() if each.requires_grad]
+    with torch.no_grad():
+        for number, each in enumerate(trained):
+            each.add_(normal(*each.shape, seed=number, dtype=each.dtype), alpha=0.1)
+    return [_evaluated(built), float(sum(each.numel() for each in trained))]
+
+
 def check_solver(subject: Subject) -> str | None:
     """Check that a wrapped solver yields a step for each interval and takes back its state."""
     _, solver = _built(subject, "build_solver")
@@ -347,5 +393,7 @@ CHECKS = (
     check_inputs,
     check_merge,
     check_codec,
+    check_state,
     check_solver,
+    check_options,
 )

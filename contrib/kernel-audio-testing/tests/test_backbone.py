@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import attrs
 import pytest
@@ -133,9 +134,10 @@ class Beside(Backbone):
     """Look at each position and at those beside it."""
 
     masks = True
+    shortfalls: ClassVar[Mapping[str, str]] = {"options": "an option names the faults"}
 
     faults: tuple[str, ...] = Field((), description="what is broken")
-    times: int = Field(1, description="times that the network is told")
+    times: Literal[1, 2] = Field(1, description="times that the network is told")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping in training")
 
     @property
@@ -189,3 +191,44 @@ def test_what_is_sound_passes(broken: Any) -> None:
 )
 def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
     assert catch(component, check, **options)
+
+
+class Chosen(Beside):
+    """Have options that do nothing, break the network, or spoil its weights."""
+
+    idle: bool = Field(False, description="does nothing")
+    unmasked: bool = Field(False, description="hear the padding")
+    dead: bool = Field(False, description="begin with no weight at all")
+    coarse: bool = Field(False, description="compute a sum that bfloat16 cannot hold")
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        faults = frozenset({"padding"} if self.unmasked else ())
+        module = Net(latent, condition, faults, self.times, self.dropout)
+        if self.dead:
+            for each in module.parameters():
+                nn.init.zeros_(each)
+        if self.coarse:
+            module.out = Coarse(module.out)
+        return module
+
+
+class Coarse(nn.Module):
+    """Multiplies a matrix by a large number, and takes the number off again."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.shift = inner, nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        high = torch.cat([x, torch.full_like(x[..., :1], 1e3)], -1)
+        eye = torch.eye(x.shape[-1] + 1, dtype=x.dtype, device=x.device)
+        eye[-1] = 1
+        result: Tensor = self.inner((high @ eye)[..., :-1] - 1e3 + self.shift)
+        return result
+
+
+def test_options_precision_and_training(catch: Any) -> None:
+    assert "changes nothing" in catch(Chosen, "options")
+    assert "unmasked=True: F" in catch(Chosen, "choices", coarse=False, dead=False)
+    assert "its error goes from" in catch(Chosen, "learns", dead=True)
+    assert "they differ by" in catch(Chosen, "autocast", coarse=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -71,6 +72,7 @@ class Blocks(nn.Module):
 class Block(Codec):
     """Cut sound into blocks."""
 
+    shortfalls: ClassVar[Mapping[str, str]] = {"options": "an option names the faults"}
     faults: tuple[str, ...] = Field((), description="what is broken")
     std: float | None = Field(None, description="scale")
 
@@ -172,3 +174,54 @@ def test_what_is_sound_passes(broken: Any) -> None:
 )
 def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
     assert catch(component, check, **options)
+
+
+class Varied(Block):
+    """Have options that do nothing or break the codec, and a fit that hears one sound only."""
+
+    idle: bool = Field(False, description="does nothing")
+    turned: bool = Field(False, description="turn the sign of what is decoded")
+    last: bool = Field(False, description="fit to the last example")
+    lossy: bool = Field(False, description="lose more with every coding")
+
+    def build(self, audio: AudioSpec) -> nn.Module:
+        module: Any = super().build(audio)
+        decode = module.decode
+        if self.turned:
+            module.decode = lambda latent, samples: -decode(latent, samples)
+        if self.lossy:
+            module.decode = lambda latent, samples: 0.7 * decode(latent, samples)
+        whole: nn.Module = module
+        return whole
+
+    def fit(self, audio, examples):  # type: ignore[no-untyped-def]
+        every = list(examples)
+        return super().fit(audio, [sum(each.square().mean() for each in every).sqrt() / 3**0.5])
+
+
+class Last(Block):
+    """Fit to the first sound and the last."""
+
+    def fit(self, audio, examples):  # type: ignore[no-untyped-def]
+        first, *_, last = examples
+        power = (first.square().mean() + last.square().mean()) / 2
+        return self.model_copy(update={"std": 0.75 * float(power) ** 0.5})
+
+
+class Ordered(Block):
+    """Count what comes later for more."""
+
+    def fit(self, audio, examples):  # type: ignore[no-untyped-def]
+        power = 0.0
+        for number, each in enumerate(examples):
+            power += float(each.square().mean()) * (1 + 0.1 * number) / 3
+        return self.model_copy(update={"std": power**0.5})
+
+
+def test_options_signs_and_what_fit_hears(catch: Any) -> None:
+    assert "changes nothing" in catch(Varied, "options")
+    assert "turned=True: " in catch(Varied, "choices", lossy=False)
+    assert "the sign of a sound is turned" in catch(Varied, "round_trip", turned=True)
+    assert "coded again" in catch(Varied, "round_trip", lossy=True)
+    assert "fit does not hear sound 1 of 3" in catch(Last, "fit")
+    assert "in another order of the data" in catch(Ordered, "fit")

@@ -191,3 +191,31 @@ def test_what_is_broken_is_caught(
     component: type[Encoder], check: str, message: str, catch: Callable[..., str]
 ) -> None:
     assert catch(component, check).startswith(message)
+
+
+class Begins(Sound):
+    """Hear the first half of a sound only, and have an option that does nothing."""
+
+    idle: bool = Field(False, description="does nothing")
+
+    def hear(self, audio: Tensor, sample_rate: int) -> Any:
+        return super().hear(audio[..., : audio.shape[-1] // 2 + 1], sample_rate)
+
+
+class FirstWord(Encoder):
+    """Read the first word of a text."""
+
+    listens = "text"
+
+    def build(self) -> nn.Module:
+        def read(texts: Any) -> Any:
+            rows = torch.tensor([[[float(len((text.split() or [""])[0]))]] for text in texts])
+            return rows, torch.ones(len(rows), 1, dtype=torch.bool)
+
+        return Ear(read)
+
+
+def test_all_of_a_sound_and_of_a_text_is_heard(catch: Any) -> None:
+    assert "noise in the last third" in catch(Begins, "everywhere")
+    assert "the word 1 of a text" in catch(FirstWord, "everywhere")
+    assert "the option idle changes nothing" in catch(Begins, "options")

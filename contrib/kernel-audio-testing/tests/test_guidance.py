@@ -414,7 +414,7 @@ def test_every_promise_that_fails_is_found_alone(broken: Any) -> None:
     assert broken(ByNorm) == {"agreement", "choices", "units"}
     assert broken(ForgetsGradient) == {"needs"}
     assert "needs" in broken(ForgetsMeasurement)
-    assert broken(OwnNoise) == {"pure", "batch", "layout", "units"}
+    assert broken(OwnNoise) == {"pure", "batch", "layout", "precision", "units"}
 
 
 def test_a_guidance_that_wants_an_option_is_not_judged(subject: Any) -> None:
@@ -482,3 +482,68 @@ def test_neutral_options_are_compared_with_no_guidance(subject: Any, catch: Any)
         check.function(subject(Doubling))
     check.function(subject(SaysNeutral))
     assert "without guidance" in catch(NotNeutral, "neutral")
+
+
+class Rough(Doubling):
+    """Lose the digits of float32 in a difference."""
+
+    def wrap(self, denoise, context):  # type: ignore[no-untyped-def]
+        guided = super().wrap(denoise, context)
+        return lambda x, sigma, c: (guided(x, sigma, c) + 1e5) - 1e5
+
+
+class Believes(Guidance):
+    """Follow the target the more, the noisier it is."""
+
+    @property
+    def needs(self):  # type: ignore[no-untyped-def]
+        return super().needs | {"measurement"}
+
+    def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
+        known = context.measurement
+        away = (known.operator(x0) - known.target).square().flatten(1).sum(1)
+        return -(0.1 + known.noise / 10) * sigma**2 / (1 + sigma**2) * pull(away)
+
+
+class Speaks(Doubling):
+    """Go from a word, not towards it."""
+
+    word: str | None = Field(None, description="where to go")
+    sign: Literal[-1, 1] = Field(-1, description="away or towards")
+
+    def wrap(self, denoise, context):  # type: ignore[no-untyped-def]
+        if self.word is None:
+            return super().wrap(denoise, context)
+        told = context.named(self.word)
+
+        def guided(x, sigma, condition):  # type: ignore[no-untyped-def]
+            word = told.map(lambda part: part.expand(len(x), *part.shape[1:]))
+            word = attrs.evolve(condition.dropped(), vector=word.vector)
+            without = denoise(x, sigma, condition.dropped())
+            change = denoise(x, sigma, word) - without
+            return denoise(x, sigma, condition) + self.sign * change
+
+        return guided
+
+
+class Likely(Believes):
+    """Follow a target of probabilities, by the mean over the batch, too."""
+
+    def steer(self, x, x0, sigma, pull, context):  # type: ignore[no-untyped-def]
+        known = context.measurement
+        if known.target.min() < 0:
+            raise UsageError("the target is no probability; choose a task with one")
+        away = (known.operator(x0) - known.target).square().flatten(1).sum(1)
+        return -0.1 * pull(away / len(x))
+
+
+def test_precision_noise_words_and_probabilities(catch: Any) -> None:
+    assert "in two precisions" in catch(Rough, "precision")
+    assert "a target with a noise of 3 is met" in catch(Believes, "noisier")
+    assert "with word='kick' the distance" in catch(Speaks, "named")
+    assert "in a batch and alone" in catch(Likely, "batch")
+
+
+def test_a_guidance_that_goes_towards_a_word_passes(subject: Any) -> None:
+    (check,) = (each for each in checks_for("guidance") if each.name == "named")
+    assert "the distance to it goes from" in check.function(subject(Speaks, sign=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -35,6 +36,7 @@ class Ratio(nn.Module):
             sound, reference = sound[:1], reference[:1]
         if "random" in self.faults:
             sound = sound + 1e-3 * torch.randn_like(sound)
+        self.samples = sound.shape[-1]
         difference = (sound - reference).square().sum() + 1e-6
         score = 10 * (reference.square().sum() / difference).log10()
         if "length" in self.faults:
@@ -47,6 +49,8 @@ class Ratio(nn.Module):
             return scores.double().cumsum(0).cumsum(0)[-1]
         if "vector" in self.faults:
             return scores.repeat(2)
+        if "sum" in self.faults:
+            return scores.mean() - self.samples / 1000
         return {"ratio": scores.mean()} if "named" in self.faults else scores.mean()
 
     def reset(self) -> None:
@@ -58,6 +62,7 @@ class Comparing(Metric):
     """Compare energies."""
 
     higher_is_better = True
+    shortfalls: ClassVar[Mapping[str, str]] = {"options": "an option names the faults"}
     faults: tuple[str, ...] = Field((), description="what is broken")
 
     @property
@@ -127,3 +132,63 @@ def test_what_is_broken_is_caught(
     component: Any, fault: str, check: str, detail: str, catch: Any
 ) -> None:
     assert detail in catch(component, check, faults=[fault] if fault else [])
+
+
+class Apart(nn.Module):
+    """How far the mean of a set is from that of its references, in what an encoder hears."""
+
+    def __init__(self, listen: Any, faults: frozenset[str]) -> None:
+        super().__init__()
+        self.listen, self.faults = listen, faults
+        self.known: list[Tensor] = []
+        self.found: list[Tensor] = []
+
+    def refer(self, audio: Tensor) -> None:
+        self.known.append(self.listen(audio))
+
+    def update(self, audio: Tensor) -> None:
+        self.found.append(self.listen(audio))
+
+    def compute(self) -> Tensor:
+        known, found = (torch.cat(each).mean(0) for each in (self.known, self.found))
+        if "first" in self.faults:
+            known = self.known[0][0] + 5
+        far = (known - found).norm()
+        return -far if "way" in self.faults else far
+
+    def reset(self) -> None:
+        self.found.clear()
+
+
+class Sets(Metric):
+    """Compare sets."""
+
+    scope = "set"
+    higher_is_better = False
+    shortfalls: ClassVar[Mapping[str, str]] = {"options": "an option names the faults"}
+    ear: str = Field("ear", description="who listens")
+    faults: tuple[str, ...] = Field((), description="what is broken")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"references"})
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        return (self.ear,)
+
+    def listen(self, audio: AudioSpec, encoder: Any) -> nn.Module:
+        rate = 8000 if "rate" in self.faults else audio.sample_rate
+        return Apart(lambda sound: encoder(self.ear)(sound[None], rate), frozenset(self.faults))
+
+
+def test_sets_beside_their_references(broken: Any, catch: Any) -> None:
+    assert broken(Sets) == set()
+    assert "it says that lower is better" in catch(Sets, "direction", faults=["way"])
+    assert "of the references is" in catch(Sets, "itself", faults=["first"])
+    assert "an encoder is given" in catch(Sets, "score", faults=["rate"])
+
+
+def test_repeated_sounds_and_options(catch: Any) -> None:
+    assert "of the sound twice" in catch(Comparing, "twice", faults=["sum"])
+    assert "the option faults changes nothing" in catch(Comparing, "options")

@@ -152,3 +152,66 @@ def test_what_is_sound_passes(broken: Any) -> None:
 )
 def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
     assert catch(component, check, **options)
+
+
+class Twice(Good):
+    """Evaluate the network two times."""
+
+    def denoise(self, network, x, sigma, condition, origin=None):  # type: ignore[no-untyped-def]
+        super().denoise(network, x, sigma, condition)
+        return super().denoise(network, x, sigma, condition)
+
+
+class Untold(Good):
+    """Leave the condition out."""
+
+    def denoise(self, network, x, sigma, condition, origin=None):  # type: ignore[no-untyped-def]
+        return super().denoise(network, x, sigma, None)
+
+
+class Cancels(Good):
+    """Lose the digits of float32 in a difference."""
+
+    def denoise(self, network, x, sigma, condition, origin=None):  # type: ignore[no-untyped-def]
+        return super().denoise(network, (x + 1e5) - 1e5, sigma, condition)
+
+
+class Hears(Good):
+    """Give the network an origin that nobody is asked for."""
+
+    def precondition(self, sigma: Any) -> Preconditioning:
+        return attrs.evolve(super().precondition(sigma), c_origin=1.0)
+
+
+@attrs.frozen
+class Fast(Line):
+    """A line that is followed at another speed, which it does not tell of."""
+
+    speed: float = 1.0
+
+    def time(self, sigma: Any) -> Any:
+        return self.speed * super().time(sigma)
+
+
+class Secret(Good):
+    """Have an option of the process that is none of the path's numbers."""
+
+    speed: float = Field(1.0, gt=0, description="how fast time goes")
+
+    @property
+    def path(self) -> Any:
+        return Fast(speed=self.speed)
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "message"),
+    [
+        (Twice, "handed", "D takes 2 evaluations"),
+        (Untold, "handed", "another condition"),
+        (Cancels, "precision", "in two precisions"),
+        (Hears, "origin", "which it does not need"),
+        (Secret, "numbers", "the option speed changes the path"),
+    ],
+)
+def test_what_the_network_is_handed(component: Any, check: str, message: str, catch: Any) -> None:
+    assert message in catch(component, check)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from kernel import Observer
 
@@ -122,3 +123,41 @@ def test_what_is_sound_passes(broken: Any) -> None:
 )
 def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
     assert catch(component, check, **options)
+
+
+class Lists(Observer):
+    """Write a list of sounds, with a fault."""
+
+    fault: str = Field("none", description="what is broken")
+
+    def model_post_init(self, _: Any) -> None:
+        object.__setattr__(self, "lines", [])
+
+    def started(self, directory, record):  # type: ignore[no-untyped-def]
+        self.lines.clear()  # type: ignore[attr-defined]
+
+    def sound(self, sound, entry):  # type: ignore[no-untyped-def]
+        count = sound.audio.numel() if self.fault == "stereo" else sound.audio.shape[1]
+        line = f"{sound.text} {count / sound.sample_rate:.2f} s"
+        self.lines.append(line)  # type: ignore[attr-defined]
+
+    def finished(self, directory):  # type: ignore[no-untyped-def]
+        lines = list(self.lines)  # type: ignore[attr-defined]
+        if self.fault == "last":
+            lines = lines[:-1]
+        if self.fault == "order":
+            lines = lines[::-1]
+        (directory / "list.txt").write_text("\n".join(lines), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("stereo", "it tells of 1.00, 1.25, 1.50 s in mono, and of 2.00, 2.50, 3.00 s"),
+        ("last", "a text tells of a sound, and not of all of them"),
+        ("order", "a text tells of the sounds in another order"),
+    ],
+)
+def test_what_is_told_of_sounds(fault: str, message: str, catch: Any, broken: Any) -> None:
+    assert message in catch(Lists, "told", fault=fault)
+    assert broken(Lists) == set()

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 
 from kernel import Batch, Parts, Recipe
@@ -277,3 +278,45 @@ def test_what_is_broken_is_caught(component: Any, check: str, found: str, catch:
     import re
 
     assert re.search(found, catch(component, check))
+
+
+class Narrow(Good):
+    """Train small sigmas only, have an idle option, and watch with other draws each time."""
+
+    idle: bool = Field(False, description="does nothing")
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        sigma = batch.together(module.parts.schedule.draw).clamp(max=1.0)
+        x = batch.x0 + batch.each(sigma) * batch.normal()
+        found = module.parts.denoiser(module.network)(x, sigma, batch.condition)
+        return (found - batch.x0).square()
+
+    def watch(self, module: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"far": batch.mean(batch.x0 + torch.rand(()))}
+
+
+class Mixes(Good):
+    """Mix the items of a batch, where an option says so."""
+
+    mixed: bool = Field(False, description="mix the items of a batch")
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        error = super().error(module, batch)
+        return error + error.mean() if self.mixed else error
+
+
+class Beyond(Narrow):
+    """Train sigmas that the schedule does not have."""
+
+    def error(self, module: Any, batch: Batch) -> torch.Tensor:
+        sigma = 2 * batch.together(module.parts.schedule.draw)
+        found = module.parts.denoiser(module.network)(batch.x0, sigma, batch.condition)
+        return (found - batch.x0).square()
+
+
+def test_levels_watched_losses_and_options(catch: Any) -> None:
+    assert "to 0.00 in 160 evaluations" in catch(Narrow, "levels")
+    assert "and the schedule from -2.30 to 2.30" in catch(Beyond, "levels")
+    assert "the watched loss far of the same draws" in catch(Narrow, "watched")
+    assert "the option idle changes nothing" in catch(Narrow, "options")
+    assert "with mixed=True" in catch(Mixes, "choices")

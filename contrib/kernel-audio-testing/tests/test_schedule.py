@@ -385,3 +385,23 @@ def test_a_number_of_the_process_is_the_same_on_both_sides(subject: Any, factor:
     else:
         with pytest.raises(Violation, match="beta_max=5 of the schedule and of objective.linear"):
             check.function(tested)
+
+
+class Elsewhere(Grid):
+    """Begin the lower, the fewer steps there are."""
+
+    def sigmas(self, steps: int) -> list[float]:
+        return [0.9 ** (1 / max(steps, 1)) * sigma for sigma in super().sigmas(steps)]
+
+
+class Jumps(Grid):
+    """Leave the curve the more, the fewer steps there are."""
+
+    def sigmas(self, steps: int) -> list[float]:
+        grid = super().sigmas(steps)
+        return [grid[0], *((1 - 2 / (steps + 2)) * sigma for sigma in grid[1:])]
+
+
+def test_grids_of_several_sizes_belong_together(catch: Any) -> None:
+    assert "begin at 9, 9.48683" in catch(Elsewhere, "first")
+    assert "in finer grids" in catch(Jumps, "refined")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -314,3 +315,51 @@ def test_what_is_sound_passes(broken: Any) -> None:
 )
 def test_what_is_broken_is_caught(component: Any, options: Any, check: str, catch: Any) -> None:
     assert catch(component, check, **options)
+
+
+class Follows(Midway):
+    """Take Heun's step, and a fault."""
+
+    fault: Literal["none", "tenth", "absolute", "rough"] = Field("none", description="what")
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        def other(x, sigma):  # type: ignore[no-untyped-def]
+            if self.fault == "tenth":
+                return denoise(x, sigma) * (1 - 0.1 / len(sigmas))
+            if self.fault == "absolute":
+                return denoise(x, sigma) * (1 - 0.01 / (1 + sigma**2))
+            return (denoise(x, sigma) + 3e4) - 3e4
+
+        return super().steps(denoise if self.fault == "none" else other, x, sigmas, noise)
+
+
+class Absolute(Follows):
+    """Have a constant in units of the data."""
+
+    fault: Literal["none", "tenth", "absolute", "rough"] = Field("absolute", description="what")
+
+
+class Extrapolates(Solver):
+    """Continue the last slope of ln sigma, however far."""
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    def steps(self, denoise, x, sigmas, noise):  # type: ignore[no-untyped-def]
+        before = None
+        for index, (sigma, following) in enumerate(pairwise(sigmas)):
+            x0 = denoise(x, sigma)
+            ahead = x0
+            if before is not None and following:
+                leap = math.log(following / sigma) / math.log(sigma / sigmas[index - 1])
+                ahead = x0 + (x0 - before) * leap**2
+            before = x0
+            x = yield Step(index, following, ahead.lerp(x, following / sigma), x0)
+
+
+def test_steps_of_any_size_and_unit(catch: Any) -> None:
+    assert "claimed 2" in catch(Follows, "smooth", fault="tenth")
+    assert "in units" in catch(Absolute, "units")
+    assert "in two precisions" in catch(Follows, "precision", fault="rough")
+    assert "Euler's" in catch(Extrapolates, "leaps")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -334,3 +335,38 @@ def test_what_is_broken_is_caught(
     component: type[Wrapper], check: str, message: str, catch: Callable[..., str]
 ) -> None:
     assert message in catch(component, check)
+
+
+class Loose(Sound):
+    """Keep what it trains out of every checkpoint, and have an option that does nothing."""
+
+    idle: bool = Field(False, description="does nothing")
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        network: Any = Biased((yield))
+        network.state_dict = network.inner.state_dict
+        network.load_state_dict = network.inner.load_state_dict
+        whole: nn.Module = network
+        return whole
+
+
+class Single(Biased):
+    """Computes in float32."""
+
+    def forward(self, x: Any, c_noise: Any, condition: Any) -> Any:
+        return super().forward(x, c_noise, condition).float()
+
+
+class Casts(Sound):
+    """Return float32 whatever comes in."""
+
+    @hookimpl(wrapper=True)
+    def build_backbone(self) -> Generator[None, nn.Module, nn.Module]:
+        return Single((yield))
+
+
+def test_the_state_and_the_options_of_a_wrapper(catch: Any) -> None:
+    assert "a wrapped network and one with its state" in catch(Loose, "state")
+    assert "torch.float32" in catch(Casts, "state")
+    assert "the option idle changes nothing" in catch(Loose, "options")

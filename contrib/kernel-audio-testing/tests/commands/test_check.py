@@ -65,7 +65,7 @@ def test_a_plugin_that_keeps_its_promises_under_options(site: Any) -> None:
     install(site, "good", top="print('hello from the plugin')")
     done = site.invoke("check", "good", "-o", "sigma_max=20", "-o", "schedule.sigma_min=0.02")
     assert done.exit_code == 0, done.output
-    assert "schedule.good (dist-good 1.0): 2 inapplicable, 24 passed in" in done.stdout
+    assert "schedule.good (dist-good 1.0): 2 inapplicable, 26 passed in" in done.stdout
     assert "0.02 to 20" in done.stdout
     assert "The last value of a grid is exactly 0." in done.stdout
     assert "hello" not in done.stdout
@@ -77,7 +77,7 @@ def test_a_shortfall_is_expected_and_shown_with_its_reason(site: Any) -> None:
     install(site, "short", last="self.sigma_min / 2", within=shortfalls)
     done = site.invoke("check", "short")
     assert done.exit_code == 0, done.output
-    assert "1 expected, 2 inapplicable, 23 passed in" in done.stdout
+    assert "1 expected, 2 inapplicable, 25 passed in" in done.stdout
     assert "it stops where hearing does" in " ".join(done.stdout.split())
     (plugin,) = json.loads(site.invoke("check", "short", "--json").stdout)["plugins"]
     (expected,) = [check for check in plugin["checks"] if check["status"] == "expected"]
@@ -95,7 +95,7 @@ def test_a_shortfall_that_is_none_is_a_failure(site: Any) -> None:
     assert (
         "names 'end_at_zero', which is no check of the kind schedule; did you mean 'ends_at" in told
     )
-    assert "2 of 26 checks failed" in done.stderr
+    assert "2 of 28 checks failed" in done.stderr
 
 
 def test_a_failed_check_exits_with_8_and_counts_more_than_an_unusable_plugin(site: Any) -> None:
@@ -105,7 +105,7 @@ def test_a_failed_check_exits_with_8_and_counts_more_than_an_unusable_plugin(sit
     assert done.exit_code == 8
     assert "schedule.bad (dist-bad 1.0): cannot be loaded" in done.stdout
     assert "the grid of 1 steps ends at 0.005, not at 0" in done.stdout
-    assert "kernel: 2 of 26 checks failed, in schedule.short; " in done.stderr
+    assert "kernel: 2 of 28 checks failed, in schedule.short; " in done.stderr
 
 
 def test_all_survives_everything_at_once(alone: Any) -> None:
