@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -70,23 +71,12 @@ class Session:
         atexit.register(self._left)
 
     def write(self, buffer: Buffer, scores: Mapping[str, float] | None = None) -> None:
-        """Write what a buffer holds, and empty it; what was written before an error is gone."""
-        try:
-            while buffer.rows:
-                count = max(1, METRICS // max(len(values) for _, _, values in buffer.rows))
-                self._log(buffer.rows[:count])
-                del buffer.rows[:count]
-            while buffer.heard:
-                file = PurePosixPath(buffer.heard[0][2])
-                # A training's are in samples/STEP.
-                place = PurePosixPath("sounds", *file.parts[1:-1])
-                self._client.log_artifact(self._run, str(self._directory / file), str(place))
-                del buffer.heard[0]
-            if scores:
-                for name, value in scores.items():
-                    self._client.log_metric(self._run, name, value, step=buffer.last)
-        except (OSError, MlflowException) as error:
-            raise self._problem(error) from error
+        """Write what a buffer holds, and empty it; an error leaves what is not written yet.
+
+        An interruption waits for the end of it: half a transaction would lock a SQLite file.
+        """
+        with ThreadPoolExecutor(1) as another:
+            another.submit(self._write, buffer, scores).result()
 
     def keep(self, step: int) -> None:
         """Note that a training that is resumed goes on after `step`."""
@@ -133,6 +123,24 @@ class Session:
         for first in range(0, len(params), PARAMS):
             self._client.log_batch(self._run, params=params[first : first + PARAMS])
         self._client.log_dict(self._run, dict(record), "record.json")
+
+    def _write(self, buffer: Buffer, scores: Mapping[str, float] | None) -> None:
+        try:
+            while buffer.rows:
+                count = max(1, METRICS // max(len(values) for _, _, values in buffer.rows))
+                self._log(buffer.rows[:count])
+                del buffer.rows[:count]
+            while buffer.heard:
+                file = PurePosixPath(buffer.heard[0][2])
+                # A training's are in samples/STEP.
+                place = PurePosixPath("sounds", *file.parts[1:-1])
+                self._client.log_artifact(self._run, str(self._directory / file), str(place))
+                del buffer.heard[0]
+            if scores:
+                for name, value in scores.items():
+                    self._client.log_metric(self._run, name, value, step=buffer.last)
+        except (OSError, MlflowException) as error:
+            raise self._problem(error) from error
 
     def _log(self, rows: list[tuple[int, float, dict[str, float]]]) -> None:
         metrics = [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +255,30 @@ def test_a_checkpoint_that_cannot_be_written_waits_for_the_next_one(
     observer.step(30, 40, {"loss": 0.25})
     observer.checkpoint(tmp_path)
     assert seen(tmp_path).curve("loss") == {10: 1.0, 20: 0.5, 30: 0.25}
+
+
+def test_an_interruption_waits_until_a_checkpoint_is_written(
+    tmp_path: Path, seen: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kernel_audio_mlflow._session import Session
+
+    def interrupted(self: Session, rows: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        log(self, rows)
+
+    log = Session._log
+    observer = MLflow()
+    observer.started(tmp_path, RECORD)
+    observer.step(10, 40, {"loss": 1.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_log", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            observer.checkpoint(tmp_path)
+    # The trainer makes another checkpoint of the same step.
+    observer.checkpoint(tmp_path)
+    assert seen(tmp_path).curve("loss") == {10: 1.0}
+    assert json.loads((tmp_path / "mlflow" / "resume.json").read_text("utf-8"))["step"] == 10
 
 
 def test_both_trackers_wait_in_the_same_way() -> None:

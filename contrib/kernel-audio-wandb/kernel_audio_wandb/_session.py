@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shlex
 import threading
@@ -79,12 +80,13 @@ class Session:
             except Exception as error:
                 _leave()
                 raise self._problem(error) from error
-        # The garbage collector may run in the thread of W&B, which cannot wait for itself. At the
-        # end of the process W&B ends its runs.
+        # The garbage collector may run in the thread of W&B, which cannot wait for itself.
         self._dropped = weakref.finalize(
             self, lambda run: threading.Thread(target=_end, args=(run, 1)).start(), self._run
         )
+        # At the end of the process W&B ends its runs, after this.
         self._dropped.atexit = False
+        atexit.register(self._dropped.detach)
 
     def write(self, buffer: Buffer, scores: Mapping[str, float] | None = None) -> None:
         """Write what a buffer holds, and empty it."""
@@ -116,6 +118,7 @@ class Session:
     def close(self, exit_code: int = 0) -> str:
         """End the run and return how to see it."""
         self._dropped.detach()
+        atexit.unregister(self._dropped.detach)
         _end(self._run, exit_code)
         if self._mode == "online":
             return f"see {self._run.url}"
