@@ -15,6 +15,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from kernel import AudioSpec, Batch, ConditionSpec, Dataset, Item, Task
 from kernel.assembly import Assembly, Part
@@ -239,6 +240,18 @@ def test_latents_are_kept_of_each_length_and_change_no_weight(
     for name in plain:
         torch.testing.assert_close(plain[name], first[name])
         assert torch.equal(first[name], second[name])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_a_compiled_network_has_a_graph_of_the_first_length_and_one_of_all_others(
+    train: Train, lengths: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch._dynamo.reset()
+    counter, compile = CompileCounter(), torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module: compile(module, backend=counter))
+    train(tmp_path / "t", steps=9, compile=True, workers=0, **bucketed(lengths))
+    assert counter.frame_count == 2
 
 
 def test_buckets_that_cannot_be_are_refused(train: Train, lengths: Path, tmp_path: Path) -> None:
