@@ -9,8 +9,8 @@ to `faults/KIND.json`, and the table to `docs/kit.md`.
     python benchmarks/kit/plant.py schedule --only 3     # the third fault of that kind
     python benchmarks/kit/plant.py --table               # only the table
 
-`first/` and `second/` have earlier lists, which showed what checks were missing; `--list first`
-measures one of them.
+`first/`, `second/` and `third/` have earlier lists, which showed what checks were missing;
+`--list first` measures one of them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def caught(fault: Fault, timeout: float = 600) -> list[str]:
     """
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "kernel_plugins"
-        ignored = shutil.ignore_patterns("__pycache__", "*.safetensors")
+        ignored = shutil.ignore_patterns("__pycache__", "model.safetensors")
         shutil.copytree(ROOT / "plugins" / "kernel_plugins", copy, ignore=ignored)
         place = Path(folder) / fault.file
         place.write_text(fault.planted(place.read_text("utf-8")), "utf-8")
@@ -133,7 +133,9 @@ def measure(kind: str, only: int | None, folder: Path) -> None:
     for number, fault in enumerate(listed, 1):
         if only in (None, number):
             known[fault.sentence] = caught(fault)
-            print(f"{kind} {number}: {fault.sentence} {known[fault.sentence] or 'MISSED'}")
+            print(
+                f"{kind} {number}: {fault.sentence} {known[fault.sentence] or 'MISSED'}", flush=True
+            )
     kept = {fault.sentence: known[fault.sentence] for fault in listed if fault.sentence in known}
     (folder / f"{kind}.json").write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
 
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", help="which kinds to measure; all unless named")
     parser.add_argument("--only", type=int, help="the number of one fault of that kind")
     parser.add_argument("--table", action="store_true", help="measure nothing, write the table")
-    parser.add_argument("--list", default="faults", help="the list: faults, first or second")
+    parser.add_argument("--list", default="faults", help="the list: faults, first, second or third")
     arguments = parser.parse_args()
     folder = FAULTS.parent / arguments.list
     for kind in () if arguments.table else arguments.kinds or kinds(folder):
