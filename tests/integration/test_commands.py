@@ -29,7 +29,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
     ("plugins", "model", "nfe", "items"),
     [
         ("edm,unipc", "digits-edm", 3, 10),
-        ("rf,heun", "digits-rf", 5, 18),
+        ("rf,heun", "digits-rf", 5, 16),
         ("edm,schedule.rf,dpmpp-2m", "digits-edm", 3, 10),
     ],
 )

@@ -172,7 +172,7 @@ MUTATIONS = (
         "the corrector takes the slope at the old state",
         "solver.heun",
         f"{PLUGINS}.solvers.heun",
-        "denoise(x0.lerp(x, ratio), following)",
+        "denoise(x0.lerp(x, inner / sigma), inner)",
         "denoise(x, sigma)",
         ("order",),
     ),

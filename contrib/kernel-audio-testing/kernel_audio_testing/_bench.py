@@ -30,7 +30,7 @@ from kernel.values import (
 )
 from kernel_audio_testing._subject import Subject
 from kernel_audio_testing._tools import normal
-from kernel_audio_training.parts import provide
+from kernel_audio_training.parts import Average, provide
 
 __all__ = ["FRAMES", "STEPS", "Bench", "Levels", "Tiled"]
 
@@ -173,6 +173,8 @@ class Bench:
     parts: Parts
     module: Any
     given: list[float]
+    decays: Sequence[float]
+    """Those of its averages, by which each follows its module in a step."""
 
     @classmethod
     def of(cls, subject: Subject, seed: int = 0) -> Bench:
@@ -189,8 +191,10 @@ class Bench:
             codec.eval().requires_grad_(False)
         teacher = (assembly.objective, network, network.build(assembly.latent, ConditionSpec()))
         machine = Machine.choose(RunConfig(device="cpu"))
-        parts = provide(assembly, codec, machine, [], lambda name: teacher)
-        return cls(recipe, parts, recipe.build(parts).double(), network.given)
+        averages: list[Average] = []
+        parts = provide(assembly, codec, machine, averages, lambda name: teacher)
+        module = recipe.build(parts).double()
+        return cls(recipe, parts, module, network.given, [each.decay for each in averages])
 
     def losses(
         self,

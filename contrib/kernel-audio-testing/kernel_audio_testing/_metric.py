@@ -230,7 +230,8 @@ def check_options(subject: Subject) -> str | None:
                 found += _score(scene.build(), sounds).values()
             except KernelError:
                 found.append(math.nan)
-        return [torch.tensor(found).nan_to_num(-1e9)]
+        scores = torch.tensor(found)
+        return [scores.isnan().float(), scores.nan_to_num()]
 
     return every_option_acts(subject, observe)
 

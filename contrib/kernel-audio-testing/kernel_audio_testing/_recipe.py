@@ -195,11 +195,12 @@ def check_watched(subject: Subject) -> str | None:
 
 
 def check_options(subject: Subject) -> str | None:
-    """Check that every option changes a loss, alone or beside another."""
+    """Check that every option changes a loss or an average, alone or beside another."""
 
     def observe(recipe: Any) -> list[Tensor | float]:
         bench = Bench.of(attrs.evolve(subject, options=dict(recipe)))
-        return [loss.detach() for k in STEPS[:4] for loss in bench.losses(k).values()]
+        losses = [loss.detach() for k in STEPS[:4] for loss in bench.losses(k).values()]
+        return [*losses, *bench.decays]
 
     return every_option_acts(subject, observe)
 

@@ -141,16 +141,20 @@ def check_in_time(subject: Subject) -> str | None:
             item: Item = data.item(index, seeded())
             for name in ("aligned", "origin"):
                 part: Tensor | None = getattr(item, name)
-                if part is None or item.audio is None:
+                samples = item.samples
+                # A recording that is shorter than an item may stand anywhere in what is told.
+                if part is None or item.audio is None or item.valid not in (None, samples):
                     continue
-                samples = item.samples if item.valid is None else item.valid
                 middle = item.audio[0, samples // 4 : 3 * samples // 4]
                 likeness, place = found_in(part[0], middle)
                 if likeness < 0.5:
                     continue
                 late = (place - samples // 4) / scene.task.audio.sample_rate
+                # Sounds that repeat themselves are found at other places nearly as well.
+                there = part[0, samples // 4 : 3 * samples // 4]
+                here = float(torch.nn.functional.cosine_similarity(there, middle, 0))
                 fact = f"the {name} of item {index} is {1000 * late:+.1f} ms beside its audio"
-                require(abs(late) < LATE, fact)
+                require(abs(late) < LATE or here > 0.8 * likeness, fact)
                 told += 1
     if not told:
         raise Inapplicable("its items are told no sound that is like their audio")
