@@ -116,10 +116,12 @@ class Session:
             raise self._problem(error) from error
 
     def close(self, exit_code: int = 0) -> str:
-        """End the run and return how to see it."""
+        """End the run and return how to see it. Raises OutputError for a good end that failed."""
         self._dropped.detach()
         atexit.unregister(self._dropped.detach)
-        _end(self._run, exit_code)
+        problem = _end(self._run, exit_code)
+        if problem is not None and exit_code == 0:
+            raise self._problem(problem) from problem
         if self._mode == "online":
             return f"see {self._run.url}"
         return f"wandb sync {shlex.quote(str(self._state.parent))} to upload"
@@ -147,12 +149,16 @@ class Session:
         return OutputError(f"{what}; make room for it, or leave out observer.wandb")
 
 
-def _end(run: wandb.Run, exit_code: int) -> None:
-    """End a run, whose service may be gone."""
+def _end(run: wandb.Run, exit_code: int) -> Exception | None:
+    """End a run, and return why it could not be ended; its service may be gone."""
+    problem = None
     with CHANGING:
-        with suppress(Exception):
+        try:
             run.finish(exit_code=exit_code)
+        except Exception as error:
+            problem = error
         _leave()
+    return problem
 
 
 def _leave() -> None:
