@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kernel_audio_tracking import Buffer, settings
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.telemetry import client as telemetry
 
 from kernel import OutputError
-from kernel_audio_mlflow._buffer import Buffer, settings
 
 __all__ = ["Session"]
 

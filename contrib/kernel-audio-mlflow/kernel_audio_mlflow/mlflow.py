@@ -6,10 +6,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kernel_audio_tracking import Buffer, scores
 from pydantic import Field, PrivateAttr
 
 from kernel import Observer, OutputError, hookimpl
-from kernel_audio_mlflow._buffer import Buffer, scores
 
 if TYPE_CHECKING:
     from kernel import Sound

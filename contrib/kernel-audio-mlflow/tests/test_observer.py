@@ -143,7 +143,7 @@ def test_the_time_of_a_point_is_that_of_its_step(
 ) -> None:
     observer = MLflow()
     with monkeypatch.context() as patch:
-        patch.setattr("kernel_audio_mlflow._buffer.time.time", lambda: 1234.5)
+        patch.setattr("kernel_audio_tracking.time.time", lambda: 1234.5)
         observer.started(tmp_path, RECORD)
         observer.step(10, 40, {"loss": 1.0})
     observer.finished(tmp_path)
@@ -279,11 +279,3 @@ def test_an_interruption_waits_until_a_checkpoint_is_written(
     observer.checkpoint(tmp_path)
     assert seen(tmp_path).curve("loss") == {10: 1.0}
     assert json.loads((tmp_path / "mlflow" / "resume.json").read_text("utf-8"))["step"] == 10
-
-
-def test_both_trackers_wait_in_the_same_way() -> None:
-    from kernel_audio_mlflow import _buffer
-
-    own = Path(_buffer.__file__)
-    other = own.parents[2] / "kernel-audio-wandb" / "kernel_audio_wandb" / own.name
-    assert own.read_bytes() == other.read_bytes()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import wandb
+from kernel_audio_tracking import Buffer
 from wandb.sdk.wandb_setup import singleton
 
 from kernel import OutputError
-from kernel_audio_wandb._buffer import Buffer
 
 __all__ = ["Session"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kernel_audio_tracking import Buffer, scores, settings
 from pydantic import Field, PrivateAttr
 
 from kernel import Observer, hookimpl
-from kernel_audio_wandb._buffer import Buffer, scores, settings
 
 if TYPE_CHECKING:
     from kernel import Sound

@@ -1,6 +1,6 @@
-"""What waits for a checkpoint, and what a record says of a run.
+"""What observers for trackers of experiments share.
 
-`kernel-audio-wandb` and `kernel-audio-mlflow` have the same file.
+Points wait here for a checkpoint; a record's settings and a run's scores become flat names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Buffer", "scores", "settings"]
+__all__ = ["ROWS", "Buffer", "scores", "settings"]
 
 ROWS = 10_000
 """Points that wait at most. When there are more, every second one is dropped."""
