@@ -49,6 +49,7 @@ ELSEWHERE = {
 __all__ = [
     "Run",
     "Training",
+    "command_of",
     "component",
     "evaluate",
     "load",
@@ -56,6 +57,7 @@ __all__ = [
     "plugins",
     "run",
     "sample",
+    "settled",
     "train",
 ]
 
